@@ -1,0 +1,36 @@
+"""kzoo: a detection and segmentation model zoo for Keras 3.
+
+Names are imported when they are first used, so `import kzoo` loads neither Keras nor TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "Detections": "kzoo.structures",
+    "Sample": "kzoo.structures",
+    "ZooModel": "kzoo.model",
+    "build": "kzoo.registry",
+    "evaluate": "kzoo.evaluation",
+    "export": "kzoo.deploy",
+    "list_models": "kzoo.registry",
+    "load": "kzoo.predict",
+    "train": "kzoo.training",
+}
+_MODULES = ("augment", "data", "losses", "metrics", "ops")
+__all__ = ["__version__", *sorted(_EXPORTS)]
+
+
+def __getattr__(name: str):
+    if name in _EXPORTS:
+        value = getattr(importlib.import_module(_EXPORTS[name]), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"kzoo.{name}")
+    raise AttributeError(f"module 'kzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS, *_MODULES])
