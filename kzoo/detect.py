@@ -1,0 +1,123 @@
+"""From photographs to `Detections` in their own pixels, for every detector: a model or an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from kzoo.augment.letterbox import Placement, letterbox
+from kzoo.data.image import read_image
+from kzoo.structures import Detections
+
+DEFAULT_SCORE = 0.25
+
+
+class Detector(Protocol):
+    """What can be detected with: a `ZooModel`, or an exported file that `kzoo.load` opened.
+
+    Attributes:
+        image_size: height and width in pixels of the input.
+        names: class names.
+    """
+
+    image_size: tuple[int, int]
+    names: Sequence[str]
+
+    def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M)."""
+
+
+def detect(
+    detector: Detector,
+    source: str | Path | np.ndarray | Sequence,
+    score_threshold: float = DEFAULT_SCORE,
+    batch_size: int = 8,
+) -> Detections | list[Detections]:
+    """Finds objects in photographs.
+
+    Args:
+        detector: a model or an exported file.
+        source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
+        score_threshold: what scores lower is left out.
+        batch_size: images a step, where `source` is a list.
+
+    Returns:
+        `Detections` in the photograph's own pixels; a list of them for a list.
+
+    Raises:
+        ValueError: a file is no readable image, or an array is no image.
+        FileNotFoundError: there is no such file.
+
+    Example:
+        >>> kzoo.load("runs/detect/cells").detect("blood.jpg").draw()
+    """
+    if getattr(detector, "task", "detect") != "detect":
+        raise ValueError(
+            f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use predict"
+        )
+    if isinstance(source, (list, tuple)):
+        return list(detect_stream(detector, source, score_threshold, batch_size))
+    return next(detect_stream(detector, [source], score_threshold, 1))
+
+
+def detect_stream(
+    detector: Detector,
+    sources: Iterable[str | Path | np.ndarray],
+    score_threshold: float = DEFAULT_SCORE,
+    batch_size: int = 1,
+) -> Iterator[Detections]:
+    """As `detect`, one result after the other; no more than a batch of images is held."""
+    # An export of fixed batch size says so.
+    size = getattr(detector, "batch_size", None) or batch_size
+    batch: list = []
+    for source in sources:
+        batch.append(_read(source))
+        if len(batch) == size:
+            yield from _detect_batch(detector, batch, score_threshold, size)
+            batch = []
+    if batch:
+        yield from _detect_batch(detector, batch, score_threshold, size)
+
+
+def _read(source) -> tuple[np.ndarray, str | Path | None]:
+    if isinstance(source, (str, Path)):
+        return read_image(source), source
+    image = np.asarray(source)
+    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"detect: an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8 RGB"
+        )
+    return image, None
+
+
+def _detect_batch(detector, batch, score_threshold: float, size: int) -> Iterator[Detections]:
+    inputs, placements = zip(*(letterbox(image, detector.image_size) for image, _ in batch), strict=True)
+    # The last batch is filled up, so that the network is compiled for one shape only.
+    filled = np.stack([*inputs, *[inputs[-1]] * (size - len(inputs))])
+    results = detector.predict_on_batch(filled)
+    for i, ((image, path), placement) in enumerate(zip(batch, placements, strict=True)):
+        yield to_detections(
+            {key: np.asarray(value)[i] for key, value in results.items()},
+            placement,
+            score_threshold,
+            names=detector.names,
+            image=image,
+            path=path,
+        )
+
+
+def to_detections(result: dict, placement: Placement, score_threshold: float = 0.0, **rest) -> Detections:
+    """One image's decoded result as `Detections` in the original image's pixels, clipped to it.
+
+    Args:
+        result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none.
+        placement: how the image lay in the input.
+        score_threshold: what scores lower is left out.
+        **rest: further fields of `Detections`.
+    """
+    keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)
+    boxes = placement.to_original(np.asarray(result["boxes"][keep], np.float32))
+    return Detections(boxes, result["scores"][keep], result["labels"][keep], **rest)

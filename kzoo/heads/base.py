@@ -1,0 +1,32 @@
+"""What every family's head promises."""
+
+from __future__ import annotations
+
+import keras
+
+
+class Head(keras.layers.Layer):
+    """Everything that makes a family itself: what raw outputs mean, how they are trained, how they are read.
+
+    A subclass takes plain data in its constructor, so that Keras serialises it by itself, and implements
+    `build`, `call`, `loss` and `decode`; a detector also `encode`.
+
+    Attributes:
+        task: "detect", "segment", "instance" or "classify".
+        loss_names: the keys of what `loss` returns.
+    """
+
+    task: str = ""
+    loss_names: tuple[str, ...] = ()
+
+    def call(self, features, training=None) -> dict:
+        """Raw outputs from the network's list of feature maps. Never sees ground truth."""
+        raise NotImplementedError
+
+    def loss(self, targets: dict, outputs: dict) -> dict:
+        """Assignment and loss: one scalar a name, already weighted, to be summed."""
+        raise NotImplementedError
+
+    def decode(self, outputs: dict) -> dict:
+        """Results of fixed shapes from raw outputs: boxes, scores, labels; or a mask; or class scores."""
+        raise NotImplementedError

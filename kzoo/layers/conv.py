@@ -1,0 +1,66 @@
+"""Darknet's convolution blocks as functions of the functional API; layers are numbered for weight files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+LEAKY_SLOPE = 0.1  # Darknet's LEAKY activation
+BATCH_NORM_EPSILON = 1e-5
+BATCH_NORM_MOMENTUM = 0.99
+
+
+def scaled(filters: int, width: float) -> int:
+    """`filters` times `width`, at least 8 and a multiple of 8; unchanged at width 1."""
+    return filters if width == 1.0 else max(8, round(filters * width / 8) * 8)
+
+
+def repeats(count: int, depth: float) -> int:
+    """`count` times `depth`, at least 1."""
+    return max(1, round(count * depth))
+
+
+class ConvNamer:
+    """Numbers the convolutions of one part of a network: `backbone_conv1`, `backbone_bn1`, ...
+
+    The order is Darknet's own, so that its weight files can be read in sequence; equal names mark the layers
+    that a pretrained backbone hands over.
+    """
+
+    def __init__(self, prefix: str):
+        self.prefix, self.count = prefix, 0
+
+    def conv(self, x, filters: int, size: int = 3, stride: int = 1, activation: Callable | None = None):
+        """Convolution without bias, batch normalisation, leaky ReLU: Darknet's `[convolutional]`.
+
+        Args:
+            x: (B, H, W, C).
+            filters: output channels.
+            size: side of the kernel; padded by size // 2 on every side, unlike TensorFlow's "same" at stride 2.
+            stride: 1 or 2.
+            activation: makes the activation layer from its name; leaky ReLU where None.
+
+        Returns:
+            (B, H // stride, W // stride, filters) for even H and W.
+        """
+        self.count += 1
+        name = f"{self.prefix}_{{}}{self.count}".format
+        if stride > 1 and size > 1:
+            x = layers.ZeroPadding2D(size // 2, name=name("pad"))(x)
+        x = layers.Conv2D(
+            filters,
+            size,
+            stride,
+            padding="valid" if stride > 1 and size > 1 else "same",
+            use_bias=False,
+            kernel_initializer=keras.initializers.HeNormal(),
+            name=name("conv"),
+        )(x)
+        x = layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name("bn")
+        )(x)
+        if activation is not None:
+            return activation(name=name("act"))(x)
+        return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name("act"))(x)

@@ -1,0 +1,24 @@
+"""Spatial pyramid pooling as detectors use it: poolings of several sizes side by side, at stride 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras import layers
+
+
+def spatial_pyramid_pooling(x, sizes: Sequence[int] = (5, 9, 13), name: str = "spp"):
+    """Concatenates max-poolings of `x` with `x` itself, largest first as in Darknet.
+
+    Args:
+        x: (B, H, W, C).
+        sizes: sides of the pooling windows, ascending.
+        name: prefix of the layers' names.
+
+    Returns:
+        (B, H, W, C * (len(sizes) + 1)).
+
+    Source: He et al. 2014, arXiv:1406.4729, in the form of Darknet's yolov3-spp.cfg.
+    """
+    pools = [layers.MaxPooling2D(size, 1, padding="same", name=f"{name}_pool{size}")(x) for size in sizes]
+    return layers.Concatenate(name=f"{name}_concat")([*reversed(pools), x])

@@ -1,0 +1,39 @@
+"""Binary cross-entropy on logits, with focal modulation and label smoothing."""
+
+from __future__ import annotations
+
+from keras import ops
+
+
+def sigmoid_cross_entropy(true, logits):
+    """Elementwise binary cross-entropy of logits, stable for large ones: (...), (...) -> (...)."""
+    return ops.relu(logits) - logits * true + ops.softplus(-ops.abs(logits))
+
+
+def smooth_labels(true, smoothing: float):
+    """0/1 targets drawn towards one half: 1 becomes 1 - smoothing / 2, 0 becomes smoothing / 2."""
+    return true * (1.0 - smoothing) + 0.5 * smoothing if smoothing else true
+
+
+def sigmoid_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = 0.25):
+    """Elementwise focal loss of logits.
+
+    Args:
+        true: (...) targets in 0..1.
+        logits: (...).
+        gamma: focusing; 0 leaves plain cross-entropy.
+        alpha: weight of the positives (1 - alpha of the negatives), or None for no weights.
+
+    Returns:
+        (...), to be summed or averaged by the caller.
+
+    Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
+    """
+    loss = sigmoid_cross_entropy(true, logits)
+    if gamma:
+        probability = ops.sigmoid(logits)
+        miss = true + probability - 2.0 * true * probability
+        loss = loss * ops.maximum(miss, 1e-12) ** gamma
+    if alpha is not None:
+        loss = loss * (true * alpha + (1.0 - true) * (1.0 - alpha))
+    return loss

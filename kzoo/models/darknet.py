@@ -1,0 +1,37 @@
+"""Darknet-53 as a classifier, whose weights serve detectors as `backbone_weights`."""
+
+from __future__ import annotations
+
+import keras
+
+from kzoo.backbones import darknet as backbones
+from kzoo.heads.classify import ClassifyHead
+from kzoo.model import ZooModel, images_input, load_weights
+
+
+def darknet53(
+    num_classes: int = 1000,
+    image_size: tuple[int, int] = (256, 256),
+    width: float = 1.0,
+    depth: float = 1.0,
+    label_smoothing: float = 0.0,
+    names: list[str] | None = None,
+    weights: str | None = None,
+) -> ZooModel:
+    """Darknet-53 with its classifier: 41,645,640 parameters at 1000 classes.
+
+    Args:
+        num_classes: how many.
+        image_size: height and width in pixels, multiples of 32.
+        width: scales the channels.
+        depth: scales the residual blocks of a stage.
+        label_smoothing: share of the target that goes to all classes alike.
+        names: class names.
+        weights: a `.keras` or `.weights.h5` file of the same model.
+
+    Source: YOLOv3, arXiv:1804.02767, table 1.
+    """
+    inputs, x = images_input()
+    network = keras.Model(inputs, backbones.darknet53(x, width, depth), name="network")
+    head = ClassifyHead(num_classes, label_smoothing, name="head")
+    return load_weights(ZooModel(network, head, image_size, names, name="darknet53"), weights)

@@ -1,0 +1,140 @@
+"""YOLOv3, its SPP variant and its tiny one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from kzoo.backbones.darknet import darknet53, darknet_tiny
+from kzoo.heads.yolo import YoloHead
+from kzoo.layers.conv import ConvNamer, scaled
+from kzoo.layers.spp import spatial_pyramid_pooling
+from kzoo.model import ZooModel, images_input, load_backbone, load_weights
+
+# Widths and heights at 416 pixels, from Darknet's cfg files; smallest first.
+ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))
+TINY_ANCHORS = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
+
+
+def yolov3(
+    num_classes: int = 80,
+    image_size: Sequence[int] = (416, 416),
+    width: float = 1.0,
+    depth: float = 1.0,
+    anchors: Sequence = ANCHORS,
+    spp: bool = False,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "yolov3",
+    **head,
+) -> ZooModel:
+    """YOLOv3 on Darknet-53: 62,001,757 parameters at 80 classes.
+
+    Args:
+        num_classes: how many.
+        image_size: height and width in pixels, multiples of 32; other sizes work as well at run time.
+        width: scales the channels.
+        depth: scales the residual blocks of a stage.
+        anchors: nine widths and heights in pixels, smallest first.
+        spp: pools spatially before the coarsest level.
+        names: class names.
+        weights: a `.keras` or `.weights.h5` file of the same model.
+        backbone_weights: a `.keras` file of a trained `darknet53`.
+        name: of the model.
+        **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
+
+    Source: arXiv:1804.02767.
+    """
+    inputs, x = images_input()
+    fine, middle, coarse = darknet53(x, width, depth)
+    namer = ConvNamer("neck")
+    levels = []
+    x = coarse
+    for filters, lateral in ((512, middle), (256, fine), (128, None)):
+        x = _five_convolutions(namer, x, scaled(filters, width), spp and lateral is middle)
+        levels.append(namer.conv(x, scaled(2 * filters, width)))
+        if lateral is not None:
+            x = _join(namer, x, lateral, scaled(filters // 2, width))
+    network = keras.Model(inputs, levels[::-1], name="network")
+    return _assemble(
+        network, (8, 16, 32), num_classes, image_size, anchors, names, name, weights, backbone_weights, head
+    )
+
+
+def yolov3_tiny(
+    num_classes: int = 80,
+    image_size: Sequence[int] = (416, 416),
+    width: float = 1.0,
+    depth: float = 1.0,
+    anchors: Sequence = TINY_ANCHORS,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "yolov3-tiny",
+    **head,
+) -> ZooModel:
+    """YOLOv3-tiny: 8,858,734 parameters at 80 classes.
+
+    Args:
+        num_classes: how many.
+        image_size: height and width in pixels, multiples of 32; other sizes work as well at run time.
+        width: scales the channels.
+        depth: has no effect, for no stage repeats a block; taken so that every model answers to it.
+        anchors: six widths and heights in pixels, smallest first.
+        names: class names.
+        weights: a `.keras` or `.weights.h5` file of the same model.
+        backbone_weights: a `.keras` file of a model with the same backbone.
+        name: of the model.
+        **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
+
+    Source: Darknet's yolov3-tiny.cfg.
+    """
+    inputs, x = images_input()
+    middle, coarse = darknet_tiny(x, width)
+    namer = ConvNamer("neck")
+    x = namer.conv(coarse, scaled(256, width), size=1)
+    low = namer.conv(x, scaled(512, width))
+    high = namer.conv(_join(namer, x, middle, scaled(128, width)), scaled(256, width))
+    network = keras.Model(inputs, [high, low], name="network")
+    return _assemble(
+        network, (16, 32), num_classes, image_size, anchors, names, name, weights, backbone_weights, head
+    )
+
+
+yolov3_spp = functools.partial(yolov3, image_size=(608, 608), spp=True, name="yolov3-spp")
+
+
+def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
+    """Alternating 1x1 and 3x3 convolutions; with pooling, after the third, one more to mix what was pooled."""
+    for i in range(5):
+        x = namer.conv(x, filters if i % 2 == 0 else 2 * filters, size=1 if i % 2 == 0 else 3)
+        if spp and i == 2:
+            x = namer.conv(spatial_pyramid_pooling(x), filters, size=1)
+    return x
+
+
+def _join(namer: ConvNamer, x, lateral, filters: int):
+    """Narrows, doubles the resolution and joins the backbone's finer map."""
+    x = namer.conv(x, filters, size=1)
+    x = layers.UpSampling2D(2, name=f"neck_up{namer.count}")(x)
+    return layers.Concatenate(name=f"neck_concat{namer.count}")([x, lateral])
+
+
+def _assemble(
+    network, strides, num_classes, image_size, anchors, names, name, weights, backbone_weights, head
+) -> ZooModel:
+    """Network and head as one model, with weights where they are given."""
+    height, width = image_size
+    if min(height, width) < strides[-1] or height % strides[-1] or width % strides[-1]:
+        raise ValueError(
+            f"image_size={tuple(image_size)}: height and width must be multiples of {strides[-1]}"
+        )
+    if names and len(names) != num_classes:
+        raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
+    head = YoloHead(num_classes, anchors, strides, name="head", **head)
+    model = ZooModel(network, head, image_size, names, name=name)
+    return load_weights(load_backbone(model, backbone_weights), weights)

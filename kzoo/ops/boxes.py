@@ -1,0 +1,63 @@
+"""Geometry of boxes: pure functions on tensors, xyxy pixels, right and bottom edges exclusive."""
+
+from __future__ import annotations
+
+from keras import ops
+
+
+def area(boxes):
+    """Areas of (..., 4) boxes: (...). Inverted boxes have none."""
+    return ops.maximum(boxes[..., 2] - boxes[..., 0], 0.0) * ops.maximum(boxes[..., 3] - boxes[..., 1], 0.0)
+
+
+def to_center(boxes):
+    """(..., 4) xyxy as centre x, centre y, width, height."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return ops.concatenate([(low + high) / 2, high - low], axis=-1)
+
+
+def from_center(boxes):
+    """(..., 4) centre x, centre y, width, height as xyxy."""
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return ops.concatenate([center - half, center + half], axis=-1)
+
+
+def intersection(a, b):
+    """Overlap areas of two arrays of boxes, broadcast against each other: (..., 4), (..., 4) -> (...)."""
+    width = ops.minimum(a[..., 2], b[..., 2]) - ops.maximum(a[..., 0], b[..., 0])
+    height = ops.minimum(a[..., 3], b[..., 3]) - ops.maximum(a[..., 1], b[..., 1])
+    return ops.maximum(width, 0.0) * ops.maximum(height, 0.0)
+
+
+def iou(a, b):
+    """Intersection over union of boxes, broadcast against each other; 0 where both are empty.
+
+    Args:
+        a: (..., 4) xyxy.
+        b: (..., 4) xyxy.
+
+    Returns:
+        (...) in 0..1.
+    """
+    overlap = intersection(a, b)
+    union = area(a) + area(b) - overlap
+    return overlap / ops.maximum(union, 1e-7)
+
+
+def pairwise_iou(a, b):
+    """IoU of every box of `a` with every box of `b`: (..., N, 4), (..., M, 4) -> (..., N, M)."""
+    return iou(ops.expand_dims(a, -2), ops.expand_dims(b, -3))
+
+
+def shape_iou(a, b):
+    """IoU of widths and heights alone, as if both boxes shared a centre.
+
+    Args:
+        a: (..., 2) widths and heights.
+        b: (..., 2), broadcast against `a`.
+
+    Source: YOLO9000, arXiv:1612.08242, section 2, "Dimension Clusters".
+    """
+    overlap = ops.minimum(a[..., 0], b[..., 0]) * ops.minimum(a[..., 1], b[..., 1])
+    union = a[..., 0] * a[..., 1] + b[..., 0] * b[..., 1] - overlap
+    return overlap / ops.maximum(union, 1e-7)

@@ -1,0 +1,35 @@
+"""Rows by index, a batch at a time, in operations that every backend and export format has."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+def take_rows(values, indices):
+    """Rows of each batch element: (B, N, ...), (B, K) int -> (B, K, ...).
+
+    One flat gather: `take_along_axis` becomes operators that LiteRT lacks.
+    """
+    batch, count = ops.shape(values)[0], ops.shape(values)[1]
+    rest = values.shape[2:]
+    flat = ops.reshape(values, (-1, *rest))
+    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)
+    return ops.take(flat, ops.cast(indices, "int32") + offset, axis=0)
+
+
+def stable_top_k(values, k: int):
+    """The `k` largest of the last axis; of equal ones the one with the lower index comes first.
+
+    Args:
+        values: (..., N).
+        k: how many, at most N.
+
+    Returns:
+        values (..., k) and int32 indices (..., k).
+    """
+    if keras.backend.backend() == "torch":  # its topk orders equal values as it likes
+        indices = ops.argsort(-values, axis=-1)[..., :k]
+        return ops.take_along_axis(values, indices, axis=-1), ops.cast(indices, "int32")
+    values, indices = ops.top_k(values, k)
+    return values, ops.cast(indices, "int32")

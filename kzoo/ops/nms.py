@@ -1,0 +1,126 @@
+"""Non-maximum suppression on tensors: batched, fixed output size, exact, in plain operators.
+
+A box is kept if no kept box of a higher score overlaps it. Read as an equation, kept = not any(kept & overlaps),
+this has exactly one solution, for each box depends on earlier ones only; and starting from "all kept" a pass of
+the equation settles at least one further box of every chain of overlaps. So passing until nothing changes gives
+what the greedy loop gives, after as many passes as the longest chain is long (a handful) instead of as many as
+there are boxes. A pass is one matrix product, and the loop is the `while` that LiteRT and ONNX have natively.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+from kzoo.ops.boxes import pairwise_iou
+from kzoo.ops.gather import stable_top_k, take_rows
+
+
+def greedy_keep(overlaps):
+    """Which of the boxes, sorted best first, greedy suppression keeps.
+
+    Args:
+        overlaps: (B, K, K) float, 1 where box i suppresses box j, which is only read for i < j.
+
+    Returns:
+        (B, K) bool.
+    """
+    count = overlaps.shape[-1]
+    position = ops.arange(count, dtype="int32")
+    earlier = ops.cast(ops.expand_dims(position, 1) < ops.expand_dims(position, 0), overlaps.dtype)
+    suppresses = overlaps * earlier
+
+    def changed(keep, before):
+        return ops.any(ops.not_equal(keep, before))
+
+    def settle(keep, before):
+        hits = ops.matmul(ops.expand_dims(keep, 1), suppresses)
+        return ops.cast(ops.squeeze(hits, 1) < 0.5, keep.dtype), keep
+
+    everything = ops.ones_like(overlaps[:, 0])
+    keep, _ = ops.while_loop(changed, settle, (everything, ops.zeros_like(everything)))
+    return keep > 0.5
+
+
+def greedy_nms(
+    boxes,
+    scores,
+    labels=None,
+    iou_threshold: float = 0.45,
+    score_threshold: float = 0.0,
+    max_detections: int = 100,
+    candidates: int | None = None,
+):
+    """Greedy non-maximum suppression, per class or across classes.
+
+    A box goes if its IoU with a kept box of a higher score (the lower index on ties) is strictly above the
+    threshold. Per class, where `labels` are given, boxes of different classes do not touch each other.
+
+    Args:
+        boxes: (B, N, 4) xyxy.
+        scores: (B, N).
+        labels: (B, N) int for per-class suppression, or None for class-agnostic.
+        iou_threshold: overlap above which the weaker box goes.
+        score_threshold: boxes must score above it.
+        max_detections: M, the fixed size of the output.
+        candidates: only so many best-scoring boxes take part; all where None.
+
+    Returns:
+        indices (B, M) int32 into N, best score first, and valid (B, M) bool; where not valid the index is
+        meaningless.
+    """
+    total = boxes.shape[1]
+    count = min(candidates or total, total)
+    top_scores, order = stable_top_k(scores, count)
+    top_boxes = take_rows(boxes, order)
+    overlaps = pairwise_iou(top_boxes, top_boxes) > iou_threshold
+    if labels is not None:
+        top_labels = take_rows(labels, order)
+        same = ops.equal(ops.expand_dims(top_labels, 1), ops.expand_dims(top_labels, 2))
+        overlaps = ops.logical_and(overlaps, same)
+    # A box under the score threshold cannot suppress one above it, so it need not be told apart before.
+    keep = ops.logical_and(greedy_keep(ops.cast(overlaps, "float32")), top_scores > score_threshold)
+    rank = ops.where(keep, ops.arange(count, 0, -1, dtype="float32"), 0.0)
+    best, position = stable_top_k(rank, min(max_detections, count))
+    indices, valid = take_rows(order, position), best > 0.5
+    missing = max_detections - count
+    if missing > 0:
+        indices = ops.pad(indices, [[0, 0], [0, missing]])
+        valid = ops.pad(valid, [[0, 0], [0, missing]])
+    return indices, valid
+
+
+def multiclass_candidates(scores, count: int):
+    """The best (box, class) pairs, exactly, without sorting all of them.
+
+    The `count` best pairs lie in the `count` boxes whose best class scores highest, so two small selections
+    replace one over boxes x classes.
+
+    Args:
+        scores: (B, N, C) of every class.
+        count: K, how many pairs, at most N.
+
+    Returns:
+        scores (B, K) best first, box indices (B, K) int32 into N, labels (B, K) int32.
+    """
+    classes = scores.shape[-1]
+    if classes == 1:
+        top, rows = stable_top_k(scores[..., 0], count)
+        return top, rows, ops.zeros_like(rows)
+    _, rows = stable_top_k(ops.max(scores, axis=-1), count)
+    pairs = ops.reshape(take_rows(scores, rows), (-1, count * classes))
+    top, position = stable_top_k(pairs, count)
+    return top, take_rows(rows, position // classes), position % classes
+
+
+def collect(indices, valid, boxes, scores, labels) -> dict:
+    """What `greedy_nms` chose, as the fixed-size result of a detector.
+
+    Returns:
+        `boxes` (B, M, 4), `scores` (B, M) and `labels` (B, M) int32, with 0, 0 and -1 where not valid.
+    """
+    keep = ops.cast(valid, boxes.dtype)
+    return {
+        "boxes": take_rows(boxes, indices) * ops.expand_dims(keep, -1),
+        "scores": take_rows(scores, indices) * keep,
+        "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
+    }
