@@ -33,17 +33,22 @@ def replacing(target: str | Path) -> Iterator[Path]:
         OSError: the folder cannot be written, the disk is full; the message names `target`.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    fresh = holder / target.name
+    holder = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        fresh = holder / target.name
         yield fresh
         if fresh.is_dir() and target.is_dir():
             # A folder cannot be renamed onto a filled one: the old one steps aside for the time of one rename.
             os.replace(target, holder / "replaced")
         os.replace(fresh, target)
+    except OSError as error:
+        # Whatever temporary name it failed on, the user knows the target only.
+        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
     finally:
-        _remove(holder)
+        if holder is not None:
+            _remove(holder)
 
 
 def write_atomically(target: str | Path, content: bytes | str) -> Path:

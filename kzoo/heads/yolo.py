@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from kzoo.heads.base import Head
-from kzoo.heads.yolo_grid import YoloGrid
+from kzoo.heads.yolo_grid import YoloGrid, sound_boxes
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels
 from kzoo.losses.iou import BOX_LOSSES
 from kzoo.ops.boxes import pairwise_iou
@@ -148,14 +148,14 @@ class YoloHead(Head):
 
     def loss(self, targets, outputs):
         rows, grid = self._rows(outputs)
-        boxes, labels = ops.cast(targets["boxes"], "float32"), targets["labels"]
+        boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
         match = grid.match(boxes, labels, self.iou_threshold)
         count = ops.maximum(ops.sum(match.weight), 1.0)
         raw = take_rows(rows, match.index)
         box = ops.sum(self._box_loss(match, raw, grid) * match.weight)
         true = smooth_labels(ops.one_hot(match.labels, self.num_classes), self.label_smoothing)
         classes = ops.sum(self._cross_entropy(true, raw[..., 5:]), axis=-1)
-        objectness = self._objectness_loss(rows, grid, match, ops.stop_gradient(boxes))
+        objectness = self._objectness_loss(rows, grid, match, boxes)
         return {
             "box": self.box_weight * box / count,
             "objectness": self.objectness_weight * objectness / count,
@@ -194,7 +194,7 @@ class YoloHead(Head):
             sizes: height and width of each feature map, in the order of the strides.
         """
         grid = YoloGrid(sizes, self.strides, self.anchors)
-        match = grid.match(ops.cast(targets["boxes"], "float32"), targets["labels"], self.iou_threshold)
+        match = grid.match(sound_boxes(targets["boxes"]), targets["labels"], self.iou_threshold)
         offset, log_size = self._encode_boxes(match.boxes, match.cell, match.stride, match.anchor)
         sure = 20.0
         classes = (2.0 * ops.one_hot(match.labels, self.num_classes) - 1.0) * sure

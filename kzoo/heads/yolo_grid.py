@@ -37,6 +37,13 @@ class Match:
     owner: object
 
 
+def sound_boxes(boxes):
+    """Boxes (..., 4) in float32, with zeros for those without area, inverted, or with NaN or infinity."""
+    boxes = ops.cast(boxes, "float32")
+    sound = ops.logical_and(boxes[..., 2:] > boxes[..., :2], ops.isfinite(boxes[..., 2:] - boxes[..., :2]))
+    return ops.where(ops.all(sound, axis=-1, keepdims=True), boxes, 0.0)
+
+
 class YoloGrid:
     """The N predictions of all levels in one row: level by level, cell by cell, anchor by anchor.
 
@@ -79,15 +86,13 @@ class YoloGrid:
         """Gives every object to the anchor of the most similar shape, in the cell of its centre.
 
         Args:
-            boxes: (B, M, 4) xyxy pixels.
-            labels: (B, M) int, -1 for none; boxes without area or with NaN are none too.
+            boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
+            labels: (B, M) int, -1 for none; boxes of zeros are none too.
             iou_threshold: further anchors whose shape IoU is above it take the object as well.
 
         Source: YOLOv3, arXiv:1804.02767, section 2.1.
         """
-        size = boxes[..., 2:] - boxes[..., :2]
-        valid = ops.logical_and(labels >= 0, ops.all(size > 0, axis=-1))
-        boxes = ops.where(ops.expand_dims(valid, -1), boxes, 0.0)
+        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))
         similar = self._shape_similarity(boxes)
         best = ops.argmax(similar, axis=-1)
         shapes = similar.shape[-1]

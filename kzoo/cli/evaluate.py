@@ -1,0 +1,134 @@
+"""`kzoo evaluate`: average precision of a model or an exported file on a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A .keras file, a run folder, or an export: .tflite, .onnx, SavedModel."
+    ),
+]
+Data = Annotated[str, typer.Option(metavar="PATH", help="A Pascal VOC, YOLO or COCO dataset.")]
+Split = Annotated[str | None, typer.Option(help="The part of it, such as test; val where left out.")]
+Size = Annotated[
+    int | None, typer.Option(help="Side in pixels to evaluate at; the model's own where left out.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="A folder for metrics.json, precision_recall.png and confusion.png.")
+]
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Split = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    out: Out = None,
+    image_size: Size = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many images only.")] = None,
+    skip_faulty: Annotated[
+        bool, typer.Option("--skip-faulty", help="Leave out what `data check` objects to.")
+    ] = False,
+):
+    """Measure average precision (COCO's, Pascal VOC's and by class) on a dataset."""
+    from time import perf_counter
+
+    from kzoo import evaluation
+    from kzoo.files import write_atomically
+
+    dataset = evaluation.open_split(data, split)
+    start = perf_counter()
+    metrics = evaluation.evaluate(
+        model,
+        dataset,
+        batch_size=batch_size,
+        image_size=None if image_size is None else (image_size, image_size),
+        limit=limit,
+        skip_faulty=skip_faulty,
+    )
+    head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
+    if out is not None:
+        from kzoo.metrics import plot_confusion, plot_precision_recall
+
+        write_atomically(out / "metrics.json", _json({**head, **metrics.to_dict(curves=True)}))
+        plot_precision_recall(metrics, out / "precision_recall.png")
+        plot_confusion(metrics, out / "confusion.png")
+    if json:
+        typer.echo(_json({**head, **metrics.to_dict()}))
+    else:
+        _print(head, metrics, out)
+
+
+def _json(content: dict) -> str:
+    import json
+
+    return json.dumps(content, indent=2)
+
+
+def _print(head: dict, metrics, out: Path | None) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    part = f", split {head['split']}" if head["split"] else ""
+    console.print(
+        f"{head['model']} on {head['data']}{part}: {metrics.images} images, {metrics.objects} objects, "
+        f"{head['seconds']:.1f} s",
+        markup=False,
+    )
+    if metrics.discarded:
+        console.print(
+            f"{metrics.discarded} detections were not finite numbers and were left out", style="yellow"
+        )
+    console.print(_overall(metrics))
+    console.print(_by_class(metrics))
+    if out is not None:
+        console.print(f"{out / 'metrics.json'}, precision_recall.png and confusion.png written", markup=False)
+
+
+def _overall(metrics):
+    """COCO's twelve figures in two columns, and Pascal VOC's two."""
+    from rich.table import Table
+
+    table = Table(
+        "average precision", "", "average recall", "", title="COCO and Pascal VOC", title_justify="left"
+    )
+    coco = metrics.coco
+    rows = [
+        ("IoU .50:.95", "map", "1 detection an image", "ar_1"),
+        ("IoU .50", "map50", "10 detections", "ar_10"),
+        ("IoU .75", "map75", "100 detections", "ar_100"),
+        ("small, up to 32x32", "map_small", "small", "ar_small"),
+        ("medium, up to 96x96", "map_medium", "medium", "ar_medium"),
+        ("large", "map_large", "large", "ar_large"),
+    ]
+    for precision, name, recall, recall_name in rows:
+        table.add_row(precision, _figure(coco[name]), recall, _figure(coco[recall_name]))
+    table.add_section()
+    table.add_row("VOC, all points", _figure(metrics.voc_ap_all), "", "")
+    table.add_row("VOC 2007, 11 points", _figure(metrics.voc_ap_11point), "", "")
+    return table
+
+
+def _by_class(metrics):
+    """A row a class: its average precisions, and what holds at the score of its best F1."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="by class; precision and recall at the score of the best F1", title_justify="left")
+    table.add_column("class")
+    for column in ("objects", "AP", "AP50", "VOC", "precision", "recall", "F1", "score"):
+        table.add_column(column, justify="right")
+    for row in metrics.per_class:
+        figures = (row.ap, row.ap50, row.voc_ap_all, row.precision, row.recall, row.f1, row.score)
+        table.add_row(escape(row.name), str(row.objects), *map(_figure, figures))
+    return table
+
+
+def _figure(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

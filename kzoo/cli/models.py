@@ -1,0 +1,75 @@
+"""`kzoo list` and `kzoo info`: what there is, and what it costs."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+
+def list_models(
+    task: Annotated[str | None, typer.Option(help="detect, segment, instance or classify")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Lists the registered models."""
+    from kzoo.registry import entry
+    from kzoo.registry import list_models as names
+
+    entries = [entry(name) for name in names(task)]
+    if not entries:
+        raise ValueError(f"task {task!r}: no model is registered for it; use detect or classify")
+    if json:
+        print(json_module.dumps([_row(found) for found in entries], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "task", "input", "parameters", "paper", box=None)
+    for found in entries:
+        size = "x".join(str(side) for side in found.image_size)
+        table.add_row(found.name, found.task, size, f"{found.parameters:,}", found.paper)
+    Console().print(table)
+
+
+def info(
+    name: Annotated[str, typer.Argument(help="a registered name")],
+    num_classes: Annotated[int | None, typer.Option(help="as published where not given")] = None,
+    image_size: Annotated[int | None, typer.Option(help="side in pixels; as published where not given")] = None,
+    width: Annotated[float, typer.Option(help="scales the channels")] = 1.0,
+    depth: Annotated[float, typer.Option(help="scales the repeated blocks")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Builds a model and counts its parameters and operations."""
+    from kzoo.registry import build, entry
+
+    found = entry(name)
+    from kzoo.model import flops
+
+    size = (image_size, image_size) if image_size else found.image_size
+    classes = num_classes or found.num_classes
+    model = build(found.name, num_classes=classes, image_size=size, width=width, depth=depth)
+    row = {
+        **_row(found),
+        "num_classes": classes,
+        "image_size": list(size),
+        "parameters": model.count_params(),
+        "gflops": round(flops(model) / 1e9, 2),
+    }
+    if json:
+        print(json_module.dumps(row, indent=1))
+        return
+    for key, value in row.items():
+        shown = f"{value:,}" if isinstance(value, int) else value
+        print(f"{key:12} {'x'.join(map(str, value)) if isinstance(value, list) else shown}")
+
+
+def _row(found) -> dict:
+    return {
+        "name": found.name,
+        "task": found.task,
+        "image_size": list(found.image_size),
+        "num_classes": found.num_classes,
+        "parameters": found.parameters,
+        "paper": found.paper,
+    }

@@ -1,0 +1,249 @@
+"""Evaluating a detector on a dataset: read, letterbox, predict, carry back, measure."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.augment.letterbox import Placement, letterbox
+from kzoo.detect import to_detections
+from kzoo.metrics.detection import DetectionEvaluator, DetectionMetrics
+from kzoo.progress import track
+from kzoo.structures import Detections
+
+READERS = 4
+CACHE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """What is known of an image, without its pixels."""
+
+    id: str | int
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image as the network takes it, how it lies there, and what is to be found on it."""
+
+    image: np.ndarray
+    placement: Placement
+    truth: _Truth
+
+
+class Evaluator:
+    """Evaluates detectors on one dataset, again and again: the images it has once read stay in memory if they fit.
+
+    Args:
+        dataset: a `kzoo.data.Dataset`, or whatever has `__len__`, `__getitem__ -> Sample` and `classes`.
+        image_size: height and width in pixels the images are letterboxed to.
+        batch_size: how many a detector gets at once; one with a `batch_size` of its own gets that many.
+        score_threshold: detections below it are left out.
+        limit: evaluate the first so many images only.
+        cache_bytes: keep the letterboxed images if all of them take no more than this; 0 keeps none.
+
+    Raises:
+        ValueError: the dataset has no images.
+
+    Example:
+        >>> evaluator = Evaluator(kzoo.data.load("street", split="val"), image_size=(416, 416))
+        >>> evaluator(model).map50
+    """
+
+    def __init__(
+        self,
+        dataset,
+        image_size: tuple[int, int],
+        batch_size: int = 16,
+        score_threshold: float = 0.001,
+        limit: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ):
+        self.dataset = dataset
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.batch_size = batch_size
+        self.score_threshold = score_threshold
+        self.count = len(dataset) if limit is None else min(limit, len(dataset))
+        if self.count < 1:
+            raise ValueError(f"{_where(dataset)}: no images to evaluate on")
+        self._keeps = self.count * self.image_size[0] * self.image_size[1] * 3 <= cache_bytes
+        self._kept: list[_Item] = []
+
+    def __call__(self, detector) -> DetectionMetrics:
+        """Evaluates a `kzoo.detect.Detector`: a model or an exported file.
+
+        Raises:
+            ValueError: the detector knows other classes, finds no boxes at all, or an image cannot be read.
+        """
+        if getattr(detector, "task", "detect") != "detect":
+            raise ValueError(f"a model for the task {detector.task!r} finds no boxes; evaluate a detector")
+        to_label = _label_map(detector, self.dataset)
+        size = getattr(detector, "batch_size", None) or self.batch_size
+        evaluator = DetectionEvaluator(self.dataset.classes)
+        items = self._items()
+        batches = iter(lambda: list(itertools.islice(items, size)), [])
+        for batch in track(batches, "evaluating", total=-(-self.count // size)):
+            for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
+                found.labels = to_label[found.labels]
+                evaluator.update(item.truth, found)
+        return evaluator.result()
+
+    def _predict(self, detector, batch: Sequence[_Item], size: int) -> list[Detections]:
+        """What is found on each image, in its own pixels; the detector gets `size` images, some of them empty."""
+        images = np.zeros((size, *self.image_size, 3), np.uint8)
+        for position, item in enumerate(batch):
+            images[position] = item.image
+        outputs = {name: np.asarray(value) for name, value in detector.predict_on_batch(images).items()}
+        return [
+            to_detections(
+                {name: value[position] for name, value in outputs.items()},
+                item.placement,
+                self.score_threshold,
+            )
+            for position, item in enumerate(batch)
+        ]
+
+    def _items(self) -> Iterator[_Item]:
+        """Images in the dataset's order, read some way ahead."""
+        if len(self._kept) == self.count:
+            yield from self._kept
+            return
+        kept = []
+        with ThreadPoolExecutor(READERS, thread_name_prefix="evaluate") as pool:
+            waiting = deque()
+            try:
+                for index in range(self.count):
+                    waiting.append(pool.submit(self._read, index))
+                    if len(waiting) > 2 * self.batch_size:
+                        yield self._keep(waiting.popleft().result(), kept)
+                while waiting:
+                    yield self._keep(waiting.popleft().result(), kept)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        self._kept = kept
+
+    def _keep(self, item: _Item, kept: list[_Item]) -> _Item:
+        if self._keeps:
+            kept.append(item)
+        return item
+
+    def _read(self, index: int) -> _Item:
+        sample = self.dataset[index]
+        image, placement = letterbox(sample.image, self.image_size)
+        areas = self.dataset.record(index).areas if hasattr(self.dataset, "record") else None
+        truth = _Truth(sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
+        return _Item(image, placement, truth)
+
+
+def evaluate(
+    model,
+    data,
+    split: str | None = None,
+    batch_size: int = 16,
+    image_size: tuple[int, int] | None = None,
+    score_threshold: float = 0.001,
+    limit: int | None = None,
+    skip_faulty: bool = False,
+) -> DetectionMetrics:
+    """Measures a detector's average precision on a dataset, boxes compared in the photographs' own pixels.
+
+    Args:
+        model: a `kzoo.ZooModel`, what `kzoo.load` gives, or the path of a model, an export or a run folder.
+        data: a dataset, or its path.
+        split: the part of the dataset at that path, such as "test"; where None "val", or all if there is none.
+        batch_size: how many images a detector gets at once; an export of a fixed batch gets that many.
+        image_size: height and width in pixels to evaluate at; the model's own where None.
+        score_threshold: detections below it are left out; average precision needs the low ones too.
+        limit: evaluate the first so many images only.
+        skip_faulty: leave out images and boxes that `kzoo data check` finds errors in. Else a box without area
+            is an object nobody can find, and one that is not a box at all is an error.
+
+    Returns:
+        `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`.
+
+    Raises:
+        ValueError: the model knows other classes than the dataset has, or an image cannot be read.
+        FileNotFoundError: there is no such model or dataset.
+
+    Example:
+        >>> kzoo.evaluate("runs/detect/street", "data/street", split="test").map50
+    """
+    if isinstance(data, (str, Path)):
+        data = open_split(data, split)
+    elif split is not None:
+        raise ValueError(
+            f"evaluate: split {split!r} of a dataset that is open already; open that split of it"
+        )
+    if skip_faulty:
+        from kzoo.data.check import require_sound
+
+        data = require_sound(data, skip_faulty=True)
+    if isinstance(model, (str, Path)):
+        from kzoo.predict import load as load_model
+
+        model = load_model(model)
+    image_size = model.image_size if image_size is None else image_size
+    return Evaluator(data, image_size, batch_size, score_threshold, limit, cache_bytes=0)(model)
+
+
+def open_split(path: str | Path, split: str | None = None):
+    """Opens a dataset to evaluate on.
+
+    Args:
+        path: as `kzoo.data.load` takes it.
+        split: the part of it; where None the validation split, or all images if there is none.
+
+    Raises:
+        FileNotFoundError, ValueError: as `kzoo.data.load`.
+    """
+    from kzoo import data
+    from kzoo.data.dataset import choose_split
+
+    if split is None:
+        # A dataset without a validation split is evaluated whole.
+        with contextlib.suppress(ValueError):
+            split = choose_split("val", data.splits(path), path)
+    return data.load(path, split)
+
+
+def _where(dataset) -> str:
+    """What to call the dataset in an error."""
+    split = getattr(dataset, "split", None)
+    return str(getattr(dataset, "root", "the dataset")) + (f" ({split})" if split else "")
+
+
+def _label_map(detector, dataset) -> np.ndarray:
+    """(C,) the dataset's label of each of the model's; they may be in another order, but not be others.
+
+    A model that was built without names takes the dataset's, if it has as many classes.
+
+    Raises:
+        ValueError: they are others.
+    """
+    names, classes = [str(name) for name in detector.names], [str(name) for name in dataset.classes]
+    count = len(names) or getattr(getattr(detector, "head", None), "num_classes", len(classes))
+    if names == classes or (not names and count == len(classes)):
+        return np.arange(len(classes))
+    if len(set(names)) == len(names) == len(classes) and set(names) == set(classes):
+        return np.array([classes.index(name) for name in names])
+    raise ValueError(
+        f"the model's classes are not the dataset's: the model knows {_listed(names) if names else count}, "
+        f"{_where(dataset)} has {_listed(classes)}; evaluate a model that was trained on these classes"
+    )
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} ({', '.join(names[:most])}{rest})"

@@ -1,0 +1,260 @@
+"""Average precision of a detector: images go in one by one, COCO's and Pascal VOC's figures come out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from kzoo.metrics.coco import coco_figures
+from kzoo.metrics.confusion import confusion_matrix
+from kzoo.metrics.curves import Curve
+from kzoo.metrics.matching import EvaluatedImage, area, match
+from kzoo.metrics.voc import average_precision_11point, average_precision_all
+
+IOU_THRESHOLD = 0.5
+CONFUSION_SCORE = 0.25
+CURVE_POINTS = 101
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class's figures; NaN where the class has no objects.
+
+    Attributes:
+        name: the class.
+        objects: how many there are to be found, difficult ones and crowds left out.
+        ap: COCO's average precision over IoU .50:.95.
+        ap50: COCO's at IoU .50.
+        voc_ap_11point: Pascal VOC 2007's at IoU .5.
+        voc_ap_all: Pascal VOC 2010's at IoU .5.
+        precision: at the threshold of the best F1, IoU .5.
+        recall: likewise.
+        f1: likewise.
+        score: that threshold.
+    """
+
+    name: str
+    objects: int
+    ap: float
+    ap50: float
+    voc_ap_11point: float
+    voc_ap_all: float
+    precision: float
+    recall: float
+    f1: float
+    score: float
+
+
+@dataclass(frozen=True)
+class DetectionMetrics:
+    """What a detector is worth on a dataset; NaN where there is nothing to measure.
+
+    Attributes:
+        names: the classes.
+        images: how many were evaluated.
+        objects: how many there are to be found, difficult ones and crowds left out.
+        detections: how many were made.
+        discarded: detections left out since their box or score was not a finite number.
+        coco: the twelve figures: map, map50, map75, map_small, map_medium, map_large (up to 32x32, 96x96 pixels
+            and above), ar_1, ar_10, ar_100 (that many detections an image), ar_small, ar_medium, ar_large.
+        voc_ap_11point: Pascal VOC 2007's mean average precision at IoU .5.
+        voc_ap_all: Pascal VOC 2010's.
+        per_class: one row a class.
+        curves: one a class, at IoU .5.
+        confusion: (C + 1, C + 1) int64, true class by row, predicted by column, background last; at score .25.
+    """
+
+    names: tuple[str, ...]
+    images: int
+    objects: int
+    detections: int
+    discarded: int
+    coco: dict[str, float]
+    voc_ap_11point: float
+    voc_ap_all: float
+    per_class: tuple[ClassMetrics, ...]
+    curves: tuple[Curve, ...] = field(repr=False)
+    confusion: np.ndarray = field(repr=False)
+
+    @property
+    def map(self) -> float:
+        """COCO's mean average precision over IoU .50:.95."""
+        return self.coco["map"]
+
+    @property
+    def map50(self) -> float:
+        """COCO's mean average precision at IoU .50."""
+        return self.coco["map50"]
+
+    def __str__(self) -> str:
+        return (
+            f"mAP {self.map:.3f}, mAP50 {self.map50:.3f}, VOC AP {self.voc_ap_all:.3f} "
+            f"on {self.images} images with {self.objects} objects"
+        )
+
+    def to_dict(self, curves: bool = False) -> dict:
+        """Plain data for JSON, None in the place of NaN.
+
+        Args:
+            curves: also the precision of each class at 101 recalls, and their mean.
+        """
+        table = {
+            "images": self.images,
+            "objects": self.objects,
+            "detections": self.detections,
+            "discarded": self.discarded,
+            "coco": self.coco,
+            "voc": {"ap_11point": self.voc_ap_11point, "ap_all": self.voc_ap_all},
+            "classes": [asdict(row) for row in self.per_class],
+            "confusion": {
+                "labels": [*self.names, "background"],
+                "true_by_predicted": self.confusion.tolist(),
+            },
+        }
+        if curves:
+            table["curves"] = {
+                "recall": np.linspace(0, 1, CURVE_POINTS).tolist(),
+                "precision": {curve.name: curve.sampled(CURVE_POINTS).tolist() for curve in self.curves},
+            }
+        return _without_nan(table)
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of the classes that have objects; NaN if none has."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+class DetectionEvaluator:
+    """Gathers truth and detections image by image.
+
+    Args:
+        names: the classes, in the order of the labels.
+
+    Example:
+        >>> evaluator = DetectionEvaluator(["cat"])
+        >>> truth = Sample(image, boxes=[[10, 20, 50, 60]], labels=[0])
+        >>> evaluator.update(truth, Detections(boxes=[[10, 20, 50, 60]], scores=[.9], labels=[0]))
+        >>> evaluator.result().map
+        1.0
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names = tuple(str(name) for name in names)
+        self._images: list[EvaluatedImage] = []
+        self._discarded = 0
+
+    def update(self, truth, detections, areas: np.ndarray | None = None) -> None:
+        """Adds an image.
+
+        Args:
+            truth: a `Sample`, a `Record` or whatever has their `boxes`, `labels`, `difficult`, `crowd` and `id`.
+            detections: `Detections` of the same image, or whatever has `boxes`, `scores` and `labels`.
+            areas: (N,) square pixels by which COCO calls the objects small, medium or large. Where None, those
+                of a `Record` that has them (COCO's files give the mask's), else the boxes'.
+
+        Raises:
+            ValueError: a label has no class, or a box of the truth is not finite or is inverted.
+        """
+        boxes, labels = np.asarray(truth.boxes, float).reshape(-1, 4), np.asarray(truth.labels, np.int64)
+        self._check_truth(boxes, labels, truth.id)
+        found = np.asarray(detections.boxes, float).reshape(-1, 4)
+        scores, found_labels = np.asarray(detections.scores, float), np.asarray(detections.labels, np.int64)
+        self._check_labels(found_labels, f"detections of image {truth.id!r}")
+        areas = getattr(truth, "areas", None) if areas is None else areas
+        areas = area(boxes) if areas is None else np.asarray(areas, float)
+        finite = np.isfinite(found).all(1) & np.isfinite(scores)
+        self._discarded += int(np.count_nonzero(~finite))
+        order = np.flatnonzero(finite)
+        order = order[np.argsort(-scores[order], kind="stable")]
+        self._images.append(
+            EvaluatedImage(
+                boxes=boxes,
+                labels=labels,
+                difficult=np.asarray(truth.difficult, bool),
+                crowd=np.asarray(truth.crowd, bool),
+                areas=np.where(np.isfinite(areas), areas, area(boxes)),
+                found=found[order],
+                scores=scores[order],
+                found_labels=found_labels[order],
+            )
+        )
+
+    def _check_truth(self, boxes: np.ndarray, labels: np.ndarray, image_id) -> None:
+        self._check_labels(labels, f"image {image_id!r}")
+        faulty = ~np.isfinite(boxes).all(1) | (boxes[:, 2:] < boxes[:, :2]).any(1)
+        if faulty.any():
+            number = int(faulty.argmax())
+            raise ValueError(
+                f"image {image_id!r}: box {number} is {boxes[number].tolist()}, not finite xyxy with "
+                "left <= right and top <= bottom; see 'kzoo data check'"
+            )
+
+    def _check_labels(self, labels: np.ndarray, where: str) -> None:
+        outside = (labels < 0) | (labels >= len(self.names))
+        if outside.any():
+            raise ValueError(
+                f"{where}: label {int(labels[outside][0])} is not one of the {len(self.names)} classes "
+                f"0 .. {len(self.names) - 1}"
+            )
+
+    def result(self) -> DetectionMetrics:
+        """The figures of all images so far."""
+        coco = coco_figures(self._images, len(self.names))
+        curves = self._curves()
+        rows = []
+        for label, curve in enumerate(curves):
+            best, known = curve.best_f1(), curve.objects > 0
+            rows.append(
+                ClassMetrics(
+                    name=curve.name,
+                    objects=curve.objects,
+                    ap=float(coco.ap[label]),
+                    ap50=float(coco.ap50[label]),
+                    voc_ap_11point=average_precision_11point(curve.recall, curve.precision)
+                    if known
+                    else math.nan,
+                    voc_ap_all=average_precision_all(curve.recall, curve.precision) if known else math.nan,
+                    precision=best.precision,
+                    recall=best.recall,
+                    f1=best.f1,
+                    score=best.score,
+                )
+            )
+        return DetectionMetrics(
+            names=self.names,
+            images=len(self._images),
+            objects=sum(row.objects for row in rows),
+            detections=sum(len(image.scores) for image in self._images),
+            discarded=self._discarded,
+            coco=coco.figures,
+            voc_ap_11point=_mean([row.voc_ap_11point for row in rows]),
+            voc_ap_all=_mean([row.voc_ap_all for row in rows]),
+            per_class=tuple(rows),
+            curves=curves,
+            confusion=confusion_matrix(self._images, len(self.names), IOU_THRESHOLD, CONFUSION_SCORE),
+        )
+
+    def _curves(self) -> tuple[Curve, ...]:
+        """One a class, from the detections of all images."""
+        images = self._images
+        labels = np.concatenate([np.zeros(0, np.int64), *(image.found_labels for image in images)])
+        scores = np.concatenate([np.zeros(0), *(image.scores for image in images)])
+        outcomes = np.concatenate([np.zeros(0, np.int8), *(match(image, IOU_THRESHOLD) for image in images)])
+        counted = np.concatenate([np.zeros(0, np.int64), *(image.labels[image.counted] for image in images)])
+        objects = np.bincount(counted, minlength=len(self.names))
+        return tuple(
+            Curve.of(name, int(objects[label]), scores[labels == label], outcomes[labels == label])
+            for label, name in enumerate(self.names)
+        )

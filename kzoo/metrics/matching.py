@@ -1,0 +1,100 @@
+"""Which detections of an image find which objects: overlap, and Pascal VOC's rule of assignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+HIT, MISS, IGNORED = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """One image's truth and detections, in the same pixels.
+
+    Attributes:
+        boxes: (G, 4) float64 xyxy of the objects.
+        labels: (G,) int64 class of each object.
+        difficult: (G,) bool, neither hit nor miss.
+        crowd: (G,) bool, a group under one box: neither hit nor miss, and it absorbs any number of detections.
+        areas: (G,) float64 square pixels by which COCO tells small, medium and large.
+        found: (D, 4) float64 xyxy of the detections, best score first.
+        scores: (D,) float64.
+        found_labels: (D,) int64 class of each detection.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+    found: np.ndarray
+    scores: np.ndarray
+    found_labels: np.ndarray
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(G,) bool: the objects a detector is asked to find."""
+        return ~(self.difficult | self.crowd)
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """(N,) square pixels of (N, 4) xyxy boxes; an inverted box has none."""
+    return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) square pixels that each box of `a` shares with each of `b`."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.clip(high - low, 0, None).prod(-1)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) intersection over union of (A, 4) and (B, 4) xyxy boxes; 0 where neither has an area."""
+    shared = _shared(a, b)
+    return _ratio(shared, area(a)[:, None] + area(b)[None, :] - shared)
+
+
+def covered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(A, B) the share of each box of `a` that lies in each of `b`: COCO's overlap with a crowd."""
+    shared = _shared(a, b)
+    return _ratio(shared, np.broadcast_to(area(a)[:, None], shared.shape))
+
+
+def match(image: EvaluatedImage, threshold: float = 0.5) -> np.ndarray:
+    """Judges an image's detections class by class as the Pascal VOC devkit does.
+
+    A detection belongs to the object of its class that it overlaps most. From `threshold` on it is a hit if it is
+    the first one there (by score), ignored if the object is difficult, a miss otherwise. VOC knows no crowds; here
+    a detection that would be a miss is ignored where a crowd of its class covers `threshold` of it.
+
+    Args:
+        image: truth and detections.
+        threshold: the least intersection over union.
+
+    Returns:
+        (D,) int8: `HIT`, `MISS` or `IGNORED` for each detection.
+
+    Source: VOCevaldet.m of the development kit, Everingham et al. 2010.
+    """
+    outcome = np.full(len(image.scores), MISS, np.int8)
+    if not len(outcome) or not len(image.boxes):
+        return outcome
+    same = image.found_labels[:, None] == image.labels[None, :]
+    overlap = np.where(same & ~image.crowd, iou(image.found, image.boxes), -1.0)
+    nearest = overlap.argmax(1)
+    near = overlap[np.arange(len(nearest)), nearest] >= threshold
+    difficult = near & image.difficult[nearest]
+    outcome[difficult] = IGNORED
+    candidates = np.flatnonzero(near & ~difficult)
+    _, first = np.unique(nearest[candidates], return_index=True)
+    outcome[candidates[first]] = HIT
+    absorbed = (np.where(same & image.crowd, covered(image.found, image.boxes), -1.0) >= threshold).any(1)
+    outcome[absorbed & (outcome == MISS)] = IGNORED
+    return outcome

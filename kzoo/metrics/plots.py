@@ -1,0 +1,114 @@
+"""Pictures of a detector's metrics, with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.metrics.detection import CONFUSION_SCORE, IOU_THRESHOLD, DetectionMetrics
+
+SMOOTH = 1001
+MOST_NAMED_CURVES = 10
+MOST_PRINTED_CELLS = 20
+GREY, INK = "0.75", "0.15"
+
+
+def _figure(width: float, height: float):
+    # Not pyplot: that keeps every figure alive and may look for a screen.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure, path: str | Path) -> Path:
+    from kzoo.files import replacing
+
+    with replacing(path) as fresh:
+        figure.savefig(fresh)
+    return Path(path)
+
+
+def plot_precision_recall(metrics: DetectionMetrics, path: str | Path) -> Path:
+    """Draws precision over recall at IoU .5: a line a class and their mean, the best F1 of each marked.
+
+    Args:
+        metrics: what to draw; classes without objects have no line.
+        path: the picture to write, .png or .svg.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    figure, axes = _figure(8.5, 5.2)
+    recall = np.linspace(0, 1, SMOOTH)
+    shown = [
+        (row, curve) for row, curve in zip(metrics.per_class, metrics.curves, strict=True) if curve.objects
+    ]
+    named = len(shown) <= MOST_NAMED_CURVES
+    for number, (row, curve) in enumerate(shown):
+        color = f"C{number}" if named else GREY
+        label = f"{row.name}  {row.voc_ap_all:.3f}" if named else None
+        axes.plot(recall, curve.sampled(SMOOTH), color=color, linewidth=1.4 if named else 0.8, label=label)
+        if named and row.f1 > 0:
+            axes.plot(row.recall, row.precision, "o", color=color, markersize=5)
+    if shown:
+        mean = np.mean([curve.sampled(SMOOTH) for _, curve in shown], axis=0)
+        label = f"mean of {len(shown)}  {metrics.voc_ap_all:.3f}"
+        axes.plot(recall, mean, color=INK, linewidth=2.6, alpha=0.85, label=label)
+        figure.legend(title="average precision (VOC)", loc="outside right upper", fontsize=9)
+    else:
+        axes.text(0.5, 0.5, "no objects to be found", ha="center", va="center", color=INK)
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    note = "dots: best F1" if named else "a grey line a class"
+    axes.set_title(
+        f"Precision and recall at IoU {IOU_THRESHOLD}, {metrics.images} images ({note})", fontsize=11
+    )
+    axes.grid(alpha=0.25)
+    return _save(figure, path)
+
+
+def plot_confusion(metrics: DetectionMetrics, path: str | Path) -> Path:
+    """Draws the confusion matrix: true class by row, predicted by column, shade by the share of the row.
+
+    Args:
+        metrics: what to draw.
+        path: the picture to write, .png or .svg.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    counts = metrics.confusion
+    labels = [*metrics.names, "background"]
+    side = float(np.clip(3.0 + 0.55 * len(labels), 5.0, 14.0))
+    figure, axes = _figure(side + 0.8, side)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(picture, ax=axes, fraction=0.045, label="share of the row")
+    if len(labels) <= MOST_PRINTED_CELLS:
+        _print_cells(axes, counts, share)
+    _tick(axes, labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    title = f"Objects at IoU {IOU_THRESHOLD}, score {CONFUSION_SCORE}, {metrics.images} images"
+    axes.set_title(title, fontsize=11)
+    return _save(figure, path)
+
+
+def _print_cells(axes, counts: np.ndarray, share: np.ndarray) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        # Background found as background is not a thing that can be counted.
+        corner = row == column == len(counts) - 1
+        color = "white" if share[row, column] > 0.55 else INK if count else GREY
+        axes.text(
+            column, row, "" if corner else f"{count}", ha="center", va="center", color=color, fontsize=9
+        )
+
+
+def _tick(axes, labels: Sequence[str]) -> None:
+    size = float(np.clip(400 / len(labels), 5, 10))
+    positions = range(len(labels))
+    axes.set_xticks(positions, labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(positions, labels, fontsize=size)

@@ -1,0 +1,321 @@
+"""Batches: the same whoever makes them, complete, and of fixed shapes."""
+
+import itertools
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import kzoo.data
+from kzoo.augment import letterbox
+from kzoo.data.loader import Batches, batches, most_boxes, steps_per_epoch
+from kzoo.structures import Sample
+
+
+class Drawn:
+    """Pictures of noise with boxes: what a user's own dataset may be."""
+
+    classes = ("a", "b", "c")
+
+    def __init__(self, count: int = 22, objects: int = 4, broken: int | None = None):
+        self.count = count
+        self.objects = objects
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        if index == self.broken:
+            raise ValueError(f"img{index}.jpg: not an image; replace or remove the file")
+        rng = np.random.default_rng(index)
+        points = rng.uniform(0, (60, 40), (self.objects, 2, 2))
+        boxes = np.concatenate([points.min(1), points.max(1) + 3], 1)
+        image = cv2.resize(rng.integers(0, 256, (6, 9, 3), dtype=np.uint8), (64, 48))
+        return Sample(image, boxes, rng.integers(0, 3, self.objects), id=f"img{index}")
+
+
+class Recorded(Drawn):
+    def record(self, index: int) -> Sample:
+        return self[index]
+
+
+def equal(one, other) -> bool:
+    return (
+        one[0].tobytes() == other[0].tobytes()
+        and one[1]["boxes"].tobytes() == other[1]["boxes"].tobytes()
+        and one[1]["labels"].tobytes() == other[1]["labels"].tobytes()
+    )
+
+
+def first(count: int, *arguments, **options) -> list:
+    stream = iter(batches(*arguments, repeat=True, **options))
+    taken = list(itertools.islice(stream, count))
+    stream.close()
+    return taken
+
+
+def test_shapes_and_types():
+    made = batches(Drawn(), (64, 96), 4, "light", max_boxes=16)
+    assert isinstance(made, Batches) and len(made) == 5 and made.max_boxes == 16
+    taken = list(made)
+    assert len(taken) == 5
+    for images, targets in taken:
+        assert images.shape == (4, 64, 96, 3) and images.dtype == np.uint8
+        assert targets["boxes"].shape == (4, 16, 4) and targets["boxes"].dtype == np.float32
+        assert targets["labels"].shape == (4, 16) and targets["labels"].dtype == np.int32
+        padding = targets["labels"] == -1
+        assert not targets["boxes"][padding].any() and padding[:, 4:].all()
+        sides = targets["boxes"][~padding][:, 2:] - targets["boxes"][~padding][:, :2]
+        assert (sides > 0).all()
+
+
+def test_plain_batches_hold_every_image_once_in_order():
+    data = Drawn(10)
+    taken = list(batches(data, 96, 4, shuffle=False))
+    assert [len(images) for images, _ in taken] == [4, 4, 2]
+    images = np.concatenate([images for images, _ in taken])
+    boxes = np.concatenate([targets["boxes"] for _, targets in taken])
+    for i in range(10):
+        sample = data[i]
+        canvas, placement = letterbox(sample.image, (96, 96))
+        np.testing.assert_array_equal(images[i], canvas)
+        inside = np.clip(sample.boxes, 0, (64, 48, 64, 48))
+        np.testing.assert_allclose(boxes[i, :4], placement.to_input(inside), atol=1e-4)
+
+
+def test_every_epoch_shows_every_image_in_an_order_of_its_own():
+    made = batches(Drawn(12), 32, 4)
+    epochs = [np.concatenate([images for images, _ in made]) for _ in range(3)]
+    assert made.epoch == 3
+    rows = [sorted(image.tobytes() for image in epoch) for epoch in epochs]
+    assert rows[0] == rows[1] == rows[2] and len(set(rows[0])) == 12
+    assert len({epoch.tobytes() for epoch in epochs}) == 3
+
+
+def test_every_epoch_augments_anew():
+    made = batches(Drawn(8), 32, 8, "light", shuffle=False)
+    one, two = next(iter(made)), made.maker.batch(1, 0)
+    assert not any((a == b).all() for a, b in zip(one[0], two[0], strict=True))
+
+
+@pytest.mark.parametrize("augment", ["none", "light", "mosaic"])
+def test_threads_make_the_same_batches(augment):
+    alone = first(12, Drawn(), 64, 4, augment, seed=3)
+    assert not equal(alone[0], alone[5])
+    for workers in (1, 3):
+        together = first(12, Drawn(), 64, 4, augment, seed=3, workers=workers)
+        assert all(equal(a, b) for a, b in zip(alone, together, strict=True))
+    other = first(12, Drawn(), 64, 4, augment, seed=4)
+    assert not any(equal(a, b) for a, b in zip(alone, other, strict=True))
+
+
+def test_processes_make_the_same_batches():
+    alone = first(7, Recorded(), 64, 4, "mosaic", seed=3)
+    together = first(7, Recorded(), 64, 4, "mosaic", seed=3, workers=2, worker_kind="process")
+    assert all(equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert type(together[0][0]) is np.ndarray
+
+
+@pytest.mark.parametrize("size", [64, [(32, 32), (48, 48), (64, 64)]])
+def test_a_later_epoch_is_made_directly(size):
+    through = first(20, Drawn(), size, 4, "mosaic", seed=1, mosaic_epochs=3)
+    resumed = first(10, Drawn(), size, 4, "mosaic", seed=1, mosaic_epochs=3, start_epoch=2, workers=2)
+    assert all(equal(a, b) for a, b in zip(through[10:], resumed, strict=True))
+
+
+def test_mosaics_end():
+    made = batches(Recorded(), 64, 4, "mosaic", mosaic_epochs=2)
+    assert made.max_boxes == 32
+    most = [max((made.maker.batch(e, s)[1]["labels"] >= 0).sum(1).max() for s in range(5)) for e in range(4)]
+    assert min(most[:2]) > 4 >= max(most[2:])
+
+
+def test_sizes_change_every_ten_batches():
+    sizes = [(32 * k, 32 * k) for k in range(1, 5)]
+    made = batches(Drawn(120), sizes, 2, seed=5)
+    epochs = [[made.maker.size(e, s) for s in range(60)] for e in range(40)]
+    for epoch in epochs:
+        changes = [s for s in range(1, 60) if epoch[s] != epoch[s - 1]]
+        assert changes == [1, 11, 21, 31, 41, 51]
+    counts = {size: sum(epoch.count(size) for epoch in epochs) for size in sizes}
+    assert min(counts.values()) > 0.15 * 2400
+    assert next(iter(made))[0].shape[1:3] == epochs[0][0]
+
+
+@pytest.mark.parametrize("sizes", [[(32, 32), (32, 64), (64, 64)], [], (32,), (0, 32)])
+def test_wrong_sizes(sizes):
+    with pytest.raises(ValueError, match="sizes? "):
+        batches(Drawn(), sizes, 4)
+
+
+def test_no_box_is_lost_by_default():
+    data = Recorded(6, objects=37)
+    assert most_boxes(data) == 40
+    _, targets = next(iter(batches(data, 416, 6, shuffle=False)))
+    assert (targets["labels"] >= 0).sum() == 6 * 37
+    assert most_boxes(Drawn()) == 100
+
+
+def test_five_hundred_boxes():
+    made = batches(Recorded(4, objects=500), 416, 2, "mosaic")
+    assert made.max_boxes == 2016
+    assert all((targets["labels"] >= 0).any() for _, targets in made)
+
+
+def test_too_many_boxes_for_the_user_s_limit():
+    with pytest.raises(ValueError, match=r"'img\d+'.*9 boxes.*max_boxes is 8"):
+        list(batches(Drawn(objects=9), 64, 4, max_boxes=8))
+
+
+def test_batches_without_any_box():
+    for augment in ("none", "light", "mosaic"):
+        images, targets = next(iter(batches(Drawn(objects=0), 64, 4, augment)))
+        assert images.shape == (4, 64, 64, 3) and (targets["labels"] == -1).all()
+
+
+def test_difficult_and_crowd_become_regions_to_ignore():
+    class Flagged(Drawn):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            sample.difficult[1] = sample.crowd[2] = True
+            return sample
+
+    _, targets = next(iter(batches(Flagged(), 64, 4, shuffle=False)))
+    labels, boxes = targets["labels"], targets["boxes"]
+    assert (labels[:, [0, 3]] >= 0).all() and (labels[:, [1, 2]] == -1).all()
+    sides = boxes[..., 2:] - boxes[..., :2]
+    assert (sides[:, :4] > 0).all() and (sides[:, 4:] == 0).all()
+
+
+def test_fewer_images_than_a_batch():
+    made = batches(Drawn(3), 64, 8, "light")
+    assert len(made) == 1 and next(iter(made))[0].shape[0] == 3
+    assert [steps_per_epoch(*a) for a in ((3, 8), (16, 8), (17, 8), (17, 8, False))] == [1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "options, hint",
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"workers": -1}, "workers is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"worker_kind": "fork"}, "'thread' or 'process'"),
+        ({"augment": "heavy"}, "unknown preset 'heavy'"),
+    ],
+)
+def test_wrong_arguments(options, hint):
+    with pytest.raises(ValueError, match=hint):
+        batches(Drawn(), 64, **{"batch_size": 4, **options})
+
+
+def test_an_empty_dataset():
+    with pytest.raises(ValueError, match="no images"):
+        batches(Drawn(0), 64, 4)
+
+
+@pytest.mark.parametrize(
+    "box, label",
+    [
+        ((5, 5, 5, 20), 0),
+        ((9, 5, 5, 20), 0),
+        ((np.nan, 5, 9, 20), 0),
+        ((5, 5, np.inf, 20), 0),
+        ((70, 5, 90, 20), 0),
+        ((5, 5, 9, 20), 3),
+        ((5, 5, 9, 20), -1),
+    ],
+)
+def test_faulty_boxes_stop_with_the_image_s_name(box, label):
+    class Faulty(Drawn):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return Sample(sample.image, [box], [label], id=sample.id)
+
+    with pytest.raises(ValueError, match=r"image 'img\d+': box 0 .*kzoo data check"):
+        next(iter(batches(Faulty(), 64, 4)))
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2}, {"workers": 2, "worker_kind": "process"}])
+def test_an_unreadable_image_stops_with_its_name(options):
+    made = batches(Drawn(8, broken=5), 64, 4, shuffle=False, **options)
+    stream = iter(made)
+    next(stream)
+    with pytest.raises(ValueError, match=r"^img5.jpg: not an image") as caught:
+        next(stream)
+    assert "\n" not in str(caught.value) and made.error is caught.value
+    with pytest.raises(ValueError, match="closed"):
+        next(stream)
+
+
+def test_real_photographs(bccd):
+    data = kzoo.data.load(bccd, split="val")
+    made = batches(data, 320, 8, "mosaic", workers=2)
+    images, targets = next(iter(made))
+    assert images.shape == (8, 320, 320, 3) and made.max_boxes % 32 == 0
+    assert (targets["labels"] >= 0).sum() > 40 and targets["labels"].max() <= 2
+
+
+def test_state_goes_into_another_iterator():
+    made = batches(Drawn(), 64, 4, "light", repeat=True, workers=2)
+    one = iter(made)
+    for _ in range(3):
+        next(one)
+    other = iter(made)
+    other.set_state(one.get_state())
+    assert equal(next(one), next(other))
+
+
+FIT = """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, sys
+sys.path.insert(0, {folder!r})
+from test_loader import Drawn
+from kzoo.data import batch
+from kzoo.data.loader import batches
+
+class Model(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+    def call(self, images):
+        return self.dense(keras.ops.mean(keras.ops.cast(images, "float32") / 255, (1, 2)))
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(y_pred ** 2) + 0 * keras.ops.sum(y["boxes"])
+
+asked = []
+make = batch.BatchMaker.batch
+batch.BatchMaker.batch = lambda self, e, s: asked.append((e, s)) or make(self, e, s)
+model = Model()
+model.compile("sgd")
+for options in (dict(image_size=64), dict(image_size=[(32, 32), (48, 48), (64, 64)]), dict(image_size=64, workers=2)):
+    asked.clear()
+    size = options.pop("image_size")
+    history = model.fit(batches(Drawn(), size, 4, "light", **options), epochs=3, verbose=0)
+    assert len(history.history["loss"]) == 3, history.history
+    assert {{(e, s) for e in range(3) for s in range(5)}} == set(asked), asked
+    endless = batches(Drawn(), size, 4, "light", repeat=True, start_epoch=7, **options)
+    asked.clear()
+    model.fit(endless, epochs=3, steps_per_epoch=len(endless), verbose=0)
+    assert {{(e, s) for e in range(7, 10) for s in range(5)}} <= set(asked), asked
+broken = batches(Drawn(broken=20), 64, 4, workers=2)
+try:
+    model.fit(broken, epochs=1, verbose=0)
+except Exception as error:
+    assert "img20.jpg: not an image" in str(error)
+    assert str(broken.error) == "img20.jpg: not an image; replace or remove the file", broken.error
+else:
+    raise AssertionError("no error")
+print("fitted")
+"""
+
+
+@pytest.mark.slow
+def test_fit_takes_them(request):
+    """In a process of its own, as this module's other tests need no Keras."""
+    script = FIT.format(folder=str(request.path.parent))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "fitted", done.stderr[-3000:]

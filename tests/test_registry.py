@@ -1,0 +1,26 @@
+"""Names and where they lead."""
+
+import pytest
+
+import kzoo
+from kzoo.registry import entry
+
+
+@pytest.mark.parametrize("name", ["yolov3-tiny", "yolov3_tiny", "YOLOv3-Tiny"])
+def test_dashes_underscores_and_case_are_the_same(name):
+    assert entry(name).name == "yolov3-tiny"
+
+
+def test_an_unknown_name_brings_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown model 'yolo3'; did you mean .*yolov3"):
+        kzoo.build("yolo3")
+
+
+def test_a_name_like_nothing_brings_all():
+    with pytest.raises(ValueError, match="known names: darknet53, yolov3"):
+        kzoo.build("qqqqqqqq")
+
+
+def test_models_of_a_task():
+    assert kzoo.list_models("classify") == ["darknet53"]
+    assert set(kzoo.list_models()) > set(kzoo.list_models("detect"))
