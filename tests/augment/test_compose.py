@@ -97,7 +97,8 @@ def test_chain_of_matrices_equals_one_after_the_other():
     for transform in chain:
         sample = transform(rng, sample)
     np.testing.assert_allclose(once.boxes, sample.boxes, atol=1e-3)
-    assert np.abs(once.image.astype(int) - sample.image)[5:-5, 5:-5].max() <= 3
+    # OpenCV 4 places its samples on a grid of 1/32 pixel.
+    assert np.abs(once.image.astype(int) - sample.image)[5:-5, 5:-5].max() <= 10
 
 
 @pytest.mark.parametrize("geometric", [[], [Flip(p=1.0)], [Affine(rotate=0, shear=0)], [Rotate90()]])

@@ -120,7 +120,7 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     model.compile(keras.optimizers.AdamW(1e-3), jit_compile=False)
     model.fit(images(), targets(model.task), verbose=0)
     model.save(tmp_path / "model.keras")
-    again = kzoo.load(tmp_path / "model.keras")
+    again = kzoo.load(tmp_path / "model.keras", compile=True)
     assert again.names == ["a", "b", "c"] and again.image_size == (SIZE, SIZE)
     before, after = (m.predict(images(), verbose=0) for m in (model, again))
     for key in before:

@@ -147,7 +147,7 @@ def test_sizes_change_every_ten_batches():
 
 @pytest.mark.parametrize("sizes", [[(32, 32), (32, 64), (64, 64)], [], (32,), (0, 32)])
 def test_wrong_sizes(sizes):
-    with pytest.raises(ValueError, match="sizes? "):
+    with pytest.raises(ValueError, match=r"sizes? "):
         batches(Drawn(), sizes, 4)
 
 

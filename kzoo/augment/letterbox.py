@@ -1,0 +1,109 @@
+"""Fitting a photograph into the network's input, and carrying boxes there and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+FILL = 114  # The grey beside the picture; what the field's YOLO implementations train with.
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How an image lies in the network's input: input = original * scale + offset.
+
+    Attributes:
+        scale: along x and y; the two differ by the rounding to whole pixels, or freely after `stretch`.
+        offset: x and y in input pixels of the image's top left corner.
+        original: (height, width) of the image in pixels.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+    original: tuple[int, int]
+
+    def to_input(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (..., 4) xyxy from the image's pixels to the input's, float32."""
+        boxes = np.asarray(boxes, np.float64)
+        return (boxes * np.tile(self.scale, 2) + np.tile(self.offset, 2)).astype(np.float32)
+
+    def to_original(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (..., 4) xyxy from the input's pixels to the image's, clipped to the image, float32."""
+        boxes = (np.asarray(boxes, np.float64) - np.tile(self.offset, 2)) / np.tile(self.scale, 2)
+        height, width = self.original
+        return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The same as a (3, 3) matrix on column vectors (x, y, 1), in edge coordinates."""
+        (sx, sy), (tx, ty) = self.scale, self.offset
+        return np.array([[sx, 0.0, tx], [0.0, sy, ty], [0.0, 0.0, 1.0]])
+
+
+def letterbox_placement(original: tuple[int, int], size: tuple[int, int]) -> Placement:
+    """Where `letterbox` puts an image: as large as fits, its aspect kept, centred on whole pixels.
+
+    Args:
+        original: (height, width) of the image.
+        size: (height, width) of the network's input.
+    """
+    (height, width), (rows, columns) = original, size
+    if min(height, width, rows, columns) < 1:
+        raise ValueError(f"letterbox: cannot fit an image of {height}x{width} into {rows}x{columns} pixels")
+    ratio = min(rows / height, columns / width)
+    inner_height = min(rows, max(1, round(height * ratio)))
+    inner_width = min(columns, max(1, round(width * ratio)))
+    offset = ((columns - inner_width) // 2, (rows - inner_height) // 2)
+    return Placement((inner_width / width, inner_height / height), offset, (height, width))
+
+
+def letterbox(image: np.ndarray, size: tuple[int, int], fill: int = FILL) -> tuple[np.ndarray, Placement]:
+    """The image in a canvas of `size`, its aspect kept, centred, with grey beside it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: (height, width) of the canvas in pixels.
+        fill: the grey level beside the picture.
+
+    Returns:
+        The canvas (height, width, 3) uint8, and the placement that carries boxes to it and back.
+    """
+    placement = letterbox_placement(image.shape[:2], size)
+    height, width = image.shape[:2]
+    inner = (round(width * placement.scale[0]), round(height * placement.scale[1]))
+    resized = _resize(image, inner)
+    if resized.shape[:2] == tuple(size):
+        return resized, placement
+    left, top = placement.offset
+    canvas = np.full((*size, 3), fill, np.uint8)
+    canvas[top : top + inner[1], left : left + inner[0]] = resized
+    return canvas, placement
+
+
+def stretch(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
+    """The image resized to `size`, its aspect lost: as Darknet's detector feeds its networks.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: (height, width) in pixels.
+
+    Returns:
+        (height, width, 3) uint8, and the placement that carries boxes to it and back.
+    """
+    height, width = image.shape[:2]
+    placement = Placement((size[1] / width, size[0] / height), (0, 0), (height, width))
+    return _resize(image, (size[1], size[0])), placement
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`cv2.resize` to (width, height), without aliasing.
+
+    Bilinear interpolation looks at two pixels a side: beyond a halving it skips some, and thin things
+    vanish. Area averaging sees all of them, at about twice the time, and equals nearest when enlarging.
+    """
+    if (image.shape[1], image.shape[0]) == tuple(size):
+        return image
+    halved = image.shape[1] > 2 * size[0] or image.shape[0] > 2 * size[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)

@@ -1,0 +1,55 @@
+"""`kzoo predict`: objects in images, folders and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A .keras file, a run folder, or an export: .tflite, .onnx, SavedModel."
+    ),
+]
+Source = Annotated[
+    list[str], typer.Argument(metavar="SOURCE...", help="Images, folders, globs or video files.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="The folder for results; runs/predict/NAME of the source where left out.")
+]
+
+
+def predict(
+    model: Model,
+    source: Source,
+    out: Out = None,
+    json: Annotated[bool, typer.Option("--json", help="Write predictions.json.")] = False,
+    txt: Annotated[
+        bool, typer.Option("--txt", help="Write YOLO label files with scores to labels/.")
+    ] = False,
+    pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
+    score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out what scores lower.")] = 0.25,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+):
+    """Find objects in images, folders, globs and videos, and write annotated pictures."""
+    from kzoo.predict import load
+    from kzoo.predict import predict as run
+    from kzoo.sources import expand
+
+    paths = expand(source)
+    out = out or Path("runs") / "predict" / _name(source, paths)
+    outcome = run(load(model), paths, out, score, batch_size, pictures, json, txt, typer.echo)
+    if pictures or json or txt:
+        typer.echo(f"results in {out}")
+    if outcome.faults:
+        raise typer.Exit(1)
+
+
+def _name(source: list[str], paths: list[Path]) -> str:
+    """What to call the results of a source: the file or folder it is or starts from."""
+    first = Path(source[0])
+    if len(source) > 1 or not first.exists():
+        first = paths[0].parent
+    return first.resolve().stem if first.is_file() else first.resolve().name

@@ -1,0 +1,319 @@
+"""What every reader gives: `Record`s, annotations as they stand in the file, and `Sample`s, decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.data.image import image_size, probe_image, read_image
+from kzoo.structures import Sample
+
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".bmp",
+        ".dib",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".jp2",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+_VALIDATION = {"val", "valid", "validation", "dev"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong, or odd, in a dataset.
+
+    Attributes:
+        file: the file it is in.
+        line: its line there, from 1; or, where `element` says so, the position in that list, from 0.
+        kind: a short name of the fault, such as "zero-area".
+        message: what is wrong, with the value.
+        severity: "error" stops a training, "warning" does not.
+        element: the list of a JSON file that `line` counts in, such as "annotations".
+        box: which of the record's boxes it is about, from 0; None where it is about the file.
+    """
+
+    file: Path
+    line: int | None
+    kind: str
+    message: str
+    severity: str = "error"
+    element: str = ""
+    box: int | None = None
+
+    @property
+    def place(self) -> str:
+        """File and line as editors and `jq` take them: "a.xml:12", "b.json:annotations[3]"."""
+        if self.line is None:
+            return str(self.file)
+        return f"{self.file}:{self.element}[{self.line}]" if self.element else f"{self.file}:{self.line}"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
+
+
+@dataclass
+class Record:
+    """The annotation of one image as its file has it: nothing decoded, clipped or left out.
+
+    Attributes:
+        path: the image file.
+        boxes: (N, 4) float32 xyxy pixels of the upright image, 0-based, right and bottom edges exclusive.
+        labels: (N,) int64 indices into the dataset's classes; one outside of them is an unknown class.
+        difficult: (N,) bool, Pascal VOC's flag.
+        crowd: (N,) bool, COCO's `iscrowd`.
+        id: file stem or COCO image id.
+        source: the annotation file; None where there is none.
+        lines: line of every box in `source`, or its position in `element`.
+        size: (height, width) the annotation file claims; None where it does not say.
+        polygons: for every box a list of (K, 2) float64 arrays in pixels, a COCO RLE dict, or None.
+        areas: (N,) float64 square pixels the annotation file claims; None where it does not say.
+        element: the list of a JSON file that `lines` counts in.
+        problems: what could not be read as a box at all.
+    """
+
+    path: Path
+    boxes: np.ndarray = None
+    labels: np.ndarray = None
+    difficult: np.ndarray = None
+    crowd: np.ndarray = None
+    id: str | int = ""
+    source: Path | None = None
+    lines: list[int] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    polygons: list | None = None
+    areas: np.ndarray | None = None
+    element: str = ""
+    problems: list[Fault] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.boxes = np.asarray(() if self.boxes is None else self.boxes, np.float32).reshape(-1, 4)
+        count = len(self.boxes)
+        self.labels = np.asarray(() if self.labels is None else self.labels, np.int64).reshape(count)
+        for name in ("difficult", "crowd"):
+            value = getattr(self, name)
+            setattr(
+                self, name, np.zeros(count, bool) if value is None else np.asarray(value, bool).reshape(count)
+            )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def fault(self, kind: str, message: str, severity: str = "error", box: int | None = None) -> Fault:
+        """A fault of this record's annotation file, at the line of `box` where one is given."""
+        line = self.lines[box] if box is not None and box < len(self.lines) else None
+        return Fault(self.source or self.path, line, kind, message, severity, self.element, box)
+
+    def select(self, keep: np.ndarray) -> Record:
+        """The record with the boxes of `keep` (N bool) alone, and without problems."""
+        picked = np.flatnonzero(keep)
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[picked],
+            labels=self.labels[picked],
+            difficult=self.difficult[picked],
+            crowd=self.crowd[picked],
+            lines=[self.lines[i] for i in picked] if self.lines else [],
+            polygons=None if self.polygons is None else [self.polygons[i] for i in picked],
+            areas=None if self.areas is None else self.areas[picked],
+            problems=[],
+        )
+
+
+class Dataset:
+    """Annotated images, read when they are asked for. Readers give `__len__` and `record`.
+
+    Attributes:
+        classes: class names; a label is an index into them.
+        category_ids: the id of every class in the files; the label itself where they have none.
+        root: the folder or file it was opened from.
+        split: the part of it, or None for all.
+        format: "voc", "yolo", "coco" or "shapes".
+        masks: whether samples carry instance masks, drawn from the records' polygons.
+    """
+
+    format = ""
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None,
+        classes: Sequence[str],
+        category_ids: Sequence[int] | None = None,
+        masks: bool = False,
+    ):
+        self.root = Path(root)
+        self.split = split
+        self.classes = list(classes)
+        self.category_ids = list(range(len(self.classes)) if category_ids is None else category_ids)
+        self.masks = masks
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def record(self, index: int) -> Record:
+        """The annotation of image `index`, faults and all."""
+        raise NotImplementedError
+
+    def image(self, index: int) -> np.ndarray:
+        """Image `index`: (H, W, 3) uint8 RGB, upright."""
+        return read_image(self.record(index).path)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of image `index`, upright, without decoding it where its format allows."""
+        return image_size(self.record(index).path)
+
+    def probe(self, index: int) -> tuple[int, int]:
+        """As `size`, and sees whether the file is there, is an image and ends where it should.
+
+        Raises:
+            FileNotFoundError, ValueError: it is not.
+        """
+        return probe_image(self.record(index).path)
+
+    def problems(self) -> list[Fault]:
+        """Faults that belong to no image of the dataset, such as a label file without an image."""
+        return []
+
+    def __getitem__(self, index: int) -> Sample:
+        """Image and annotation, decoded; faulty boxes are still in it.
+
+        Raises:
+            ValueError: the image or its annotation file cannot be read.
+        """
+        index = self._position(index)
+        record = self.record(index)
+        fatal = next((fault for fault in record.problems if fault.severity == "error"), None)
+        if fatal is not None:
+            raise ValueError(f"{fatal.place}: {fatal.message}; mend it, or leave it out with --skip-faulty")
+        image = self.image(index)
+        masks = None
+        if self.masks and record.polygons is not None:
+            from kzoo.data.rle import draw_masks
+
+            masks = draw_masks(record.polygons, image.shape[:2])
+        return Sample(
+            image,
+            record.boxes.copy(),
+            record.labels.copy(),
+            masks=masks,
+            difficult=record.difficult.copy(),
+            crowd=record.crowd.copy(),
+            id=record.id,
+        )
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        part = f", split {self.split!r}" if self.split else ""
+        counts = f"{len(self)} images, {len(self.classes)} classes"
+        return f"{type(self).__name__}({str(self.root)!r}{part}: {counts})"
+
+    def _position(self, index: int) -> int:
+        index, count = operator.index(index), len(self)
+        if not -count <= index < count:
+            raise IndexError(f"image {index} of {count} in {self.root}")
+        return index % count
+
+
+class Selection(Dataset):
+    """Some images of a dataset, with some of their boxes.
+
+    Args:
+        base: the dataset.
+        indices: which of its images, in this order.
+        keep: by position in `base`, (N,) bool: the boxes that stay. Images it does not name keep all.
+    """
+
+    def __init__(self, base: Dataset, indices: Iterable[int], keep: dict[int, np.ndarray] | None = None):
+        super().__init__(base.root, base.split, base.classes, base.category_ids, base.masks)
+        self.format = base.format
+        self.base = base
+        self.indices = [int(index) for index in indices]
+        self.keep = dict(keep or {})
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def record(self, index: int) -> Record:
+        position = self.indices[self._position(index)]
+        record = self.base.record(position)
+        return record.select(self.keep[position]) if position in self.keep else record
+
+    def image(self, index: int) -> np.ndarray:
+        return self.base.image(self.indices[self._position(index)])
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self.base.size(self.indices[self._position(index)])
+
+    def probe(self, index: int) -> tuple[int, int]:
+        return self.base.probe(self.indices[self._position(index)])
+
+
+def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:
+    """The split of `available` that `asked` means: itself, "train2017" for "train", "valid" for "val".
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if asked in available:
+        return asked
+    for candidate in available:
+        plain = _without_number(candidate)
+        if plain == asked or {plain, asked} <= _VALIDATION:
+            return candidate
+    have = f"choose one of {', '.join(available)}" if available else "it has no splits: leave the split out"
+    raise ValueError(f"{root}: no split {asked!r}; {have}")
+
+
+def order_splits(names: Iterable[str]) -> list[str]:
+    """Names of splits, train, val and test first, whatever number they end in; the others by name."""
+
+    def rank(name: str) -> tuple[int, str]:
+        plain = _without_number(name)
+        usual = ("train", "val", "test")
+        return usual.index(plain) if plain in usual else (1 if plain in _VALIDATION else 3), name
+
+    return sorted(names, key=rank)
+
+
+def _without_number(split: str) -> str:
+    return re.sub(r"[\W_]*\d+$", "", split)
+
+
+def read_names(path: Path) -> list[str]:
+    """Class names from a text file, one a line; blank lines at the end are left out."""
+    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise ValueError(f"{path}: no class names in it; write one a line")
+    return names
+
+
+def image_fault(path: Path, error: Exception) -> Fault:
+    """The fault of an image file that `read_image` or `image_size` refused with `error`."""
+    if isinstance(error, FileNotFoundError):
+        return Fault(path, None, "missing-image", "no such image file")
+    return Fault(path, None, "unreadable-image", str(error).removeprefix(f"{path}: ").partition(";")[0])
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files in `folder` and below it, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -1,0 +1,162 @@
+"""What can be looked at: an image, a folder, a glob, a video file, or several of these."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kzoo.data.dataset import IMAGE_SUFFIXES
+from kzoo.files import replacing
+
+VIDEO_SUFFIXES = frozenset(
+    {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
+)
+_WILDCARDS = frozenset("*?[")
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file's suffix is that of a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The image and video files that a source means, sorted within each folder or pattern.
+
+    Args:
+        source: a file; a folder, whose images and videos are taken, but not those of folders in it; a glob
+            such as "street/**/*.jpg"; or a list of these.
+
+    Raises:
+        FileNotFoundError: there is nothing at a path, or nothing matches a pattern.
+        ValueError: a folder holds neither image nor video.
+    """
+    if not isinstance(source, (str, Path)):
+        paths = [path for one in source for path in expand(one)]
+        if not paths:
+            raise ValueError("no sources; give an image, a folder, a glob or a video file")
+        return list(dict.fromkeys(paths))
+    path = Path(source)
+    if path.is_dir():
+        paths = [one for one in sorted(path.iterdir()) if _is_picture(one)]
+        if not paths:
+            raise ValueError(
+                f"{path}: no images or videos in this folder; for folders below it give {path}/**/*"
+            )
+        return paths
+    if path.exists():
+        return [path]
+    if not _WILDCARDS & set(str(source)):
+        raise FileNotFoundError(f"{path}: no such image, folder or video")
+    # What lies before the first wildcard is where to start from.
+    fixed = next(i for i, part in enumerate(path.parts) if _WILDCARDS & set(part))
+    matches = sorted(Path(*path.parts[:fixed]).glob(str(Path(*path.parts[fixed:]))))
+    paths = [one for one in matches if _is_picture(one)]
+    if not paths:
+        raise FileNotFoundError(f"{path}: no image or video matches this pattern")
+    return paths
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and (is_video(path) or path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+class Video:
+    """The frames of a video file, one after the other.
+
+    Args:
+        path: a video that OpenCV can read.
+
+    Attributes:
+        frames: how many there are, as the file says; it may not know, and say 0.
+        rate: frames a second.
+
+    Raises:
+        ValueError: it cannot be read, or has no frames.
+
+    Example:
+        >>> for frame in Video("street.mp4"):
+        ...     model.detect(frame)
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        capture = self._open()
+        self.frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if 0 < rate < 1000 else 25.0
+        capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(str(self.path))
+        if not capture.isOpened():
+            raise ValueError(f"{self.path}: not a video that OpenCV can read; convert it, or remove it")
+        return capture
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Frames (H, W, 3) uint8 RGB."""
+        capture = self._open()
+        try:
+            read, frame = capture.read()
+            if not read:
+                raise ValueError(
+                    f"{self.path}: no frame of this video can be decoded; convert it, or remove it"
+                )
+            while read:
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                read, frame = capture.read()
+        finally:
+            capture.release()
+
+
+class VideoWriter:
+    """Takes the frames of a video that is being written; the first one decides its size."""
+
+    def __init__(self, path: Path, target: Path, rate: float):
+        self._path = path
+        self._target = target
+        self._rate = rate
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, frame: np.ndarray) -> None:
+        """Adds a frame: (H, W, 3) uint8 RGB.
+
+        Raises:
+            OSError: OpenCV cannot write the file.
+        """
+        if self._writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter_fourcc(*"mp4v"), self._rate, size)
+            if not self._writer.isOpened():
+                raise OSError(f"{self._target}: OpenCV cannot write this video; give another folder")
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finishes the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+@contextlib.contextmanager
+def writing_video(target: str | Path, rate: float) -> Iterator[VideoWriter]:
+    """Writes an MP4 file, whole or not at all.
+
+    Args:
+        target: the file.
+        rate: frames a second.
+
+    Yields:
+        What takes the frames; at least one must come.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(target) as fresh:
+        writer = VideoWriter(fresh, Path(target), rate)
+        try:
+            yield writer
+        finally:
+            writer.close()
