@@ -77,6 +77,7 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
         ValueError: `to` is none of these, `out` exists, an annotation cannot be read or an image is missing.
         OSError: `out` cannot be written.
     """
+    out = _new_folder(out, to)
     whole = load(path)
     names = split_names(path)
     parts = {name: load(path, name) for name in names}
@@ -96,11 +97,7 @@ def write(parts: dict[str, Dataset], out: str | Path, to: str, whole: Dataset | 
         out, to: as for `convert`.
         whole: the dataset whose classes are the common ones; the first part where None.
     """
-    out = Path(out)
-    if to not in _WRITERS:
-        raise ValueError(f"format {to!r}; choose one of {', '.join(_WRITERS)}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out}: exists already; remove it or choose another folder")
+    out = _new_folder(out, to)
     whole = next(iter(parts.values())) if whole is None else whole
     written = Written(out, to)
     with replacing(out) as fresh:
@@ -113,6 +110,16 @@ def write(parts: dict[str, Dataset], out: str | Path, to: str, whole: Dataset | 
     if to != "coco" and sum(shapes.values()):
         written.notes.append(f"{sum(shapes.values())} masks are left behind: kzoo writes them to coco alone")
     return written
+
+
+def _new_folder(out: str | Path, to: str) -> Path:
+    """`out`, if a dataset in the format `to` can be put there."""
+    out = Path(out)
+    if to not in _WRITERS:
+        raise ValueError(f"format {to!r}; choose one of {', '.join(_WRITERS)}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: exists already; remove it or choose another folder")
+    return out
 
 
 def _place_images(parts: dict[str, Dataset], whole: Dataset, folder: Path) -> dict[str, list[_Item]]:
