@@ -12,7 +12,7 @@ from kzoo.heads.base import Head
 from kzoo.heads.yolo_grid import YoloGrid, sound_boxes
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels
 from kzoo.losses.iou import BOX_LOSSES
-from kzoo.ops.boxes import pairwise_iou
+from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.nms import collect, greedy_nms, multiclass_candidates
 
@@ -38,6 +38,8 @@ class YoloHead(Head):
         ignore_threshold: predictions that overlap any object by more are not trained as background.
         iou_threshold: besides the best anchor, every anchor whose shape overlaps an object's by more takes it
             (AlexeyAB's `iou_thresh`); 1 leaves the best alone, as in the paper.
+        objectness_target: "one" for every object, as in the paper, or "iou", the overlap that its prediction has
+            reached, so that scores rank by how well boxes lie (YOLOv5).
         scale_xy: widens the reach of a cell's centre: s * sigmoid(t) - (s - 1) / 2 (YOLOv4's `scale_x_y`).
         label_smoothing: on the class targets.
         objectness_smoothing: on the objectness targets.
@@ -66,6 +68,7 @@ class YoloHead(Head):
         box_loss: str = "ciou",
         ignore_threshold: float = 0.7,
         iou_threshold: float = 1.0,
+        objectness_target: str = "one",
         scale_xy: float = 1.0,
         label_smoothing: float = 0.0,
         objectness_smoothing: float = 0.0,
@@ -84,10 +87,12 @@ class YoloHead(Head):
         super().__init__(**kwargs)
         if box_loss != "paper" and box_loss not in BOX_LOSSES:
             raise ValueError(f"box_loss={box_loss!r} is unknown; use paper, {', '.join(BOX_LOSSES)}")
+        if objectness_target not in ("one", "iou"):
+            raise ValueError(f"objectness_target={objectness_target!r} is unknown; use one or iou")
         self.num_classes, self.strides = num_classes, tuple(strides)
         self.anchors = _check_anchors(anchors, len(self.strides))
         self.box_loss, self.ignore_threshold, self.iou_threshold = box_loss, ignore_threshold, iou_threshold
-        self.scale_xy = scale_xy
+        self.objectness_target, self.scale_xy = objectness_target, scale_xy
         self.label_smoothing, self.objectness_smoothing = label_smoothing, objectness_smoothing
         self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
         self.box_weight, self.objectness_weight = box_weight, objectness_weight
@@ -180,7 +185,10 @@ class YoloHead(Head):
         overlap = ops.max(pairwise_iou(predicted, boxes), axis=-1)
         background = ops.cast(overlap <= self.ignore_threshold, "float32")
         weight = ops.maximum(match.taken, background)
-        true = smooth_labels(match.taken, self.objectness_smoothing)
+        true = match.taken
+        if self.objectness_target == "iou":
+            true = true * iou(predicted, take_rows(match.boxes, match.owner))
+        true = smooth_labels(true, self.objectness_smoothing)
         return ops.sum(self._cross_entropy(true, rows[..., 4]) * weight)
 
     def _cross_entropy(self, true, logits):

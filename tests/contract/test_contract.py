@@ -39,6 +39,12 @@ def targets(task, count=2, objects=3, padding=8, seed=0, classes=CLASSES, size=S
     return {"boxes": boxes, "labels": labels}
 
 
+def compiled(model, rate=1e-3):
+    """Ready to train, a step at a time: for a step or two, tracing a graph would take longer than the steps."""
+    model.compile(keras.optimizers.AdamW(rate), run_eagerly=True)
+    return model
+
+
 every_name = pytest.mark.parametrize("name", kzoo.list_models())
 every_detector = pytest.mark.parametrize("name", kzoo.list_models("detect"))
 
@@ -116,8 +122,7 @@ def test_overfits_one_batch(name):
 
 @every_name
 def test_saves_and_loads_with_equal_predictions(name, tmp_path):
-    model = build(name, names=["a", "b", "c"])
-    model.compile(keras.optimizers.AdamW(1e-3), jit_compile=False)
+    model = compiled(build(name, names=["a", "b", "c"]))
     model.fit(images(), targets(model.task), verbose=0)
     model.save(tmp_path / "model.keras")
     again = kzoo.load(tmp_path / "model.keras", compile=True)
@@ -133,8 +138,7 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
 def test_trains_under_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
     try:
-        model = build(name)
-        model.compile(keras.optimizers.AdamW(1e-3), jit_compile=False)
+        model = compiled(build(name))
         loss = model.fit(images(), targets(model.task), verbose=0).history["loss"]
         result = model.predict(images(), verbose=0)
     finally:
@@ -145,8 +149,7 @@ def test_trains_under_mixed_precision(name, policy):
 
 @every_name
 def test_another_number_of_classes_trains(name):
-    model = build(name, num_classes=1)
-    model.compile("adam", jit_compile=False)
+    model = compiled(build(name, num_classes=1))
     loss = model.fit(images(), targets(model.task, classes=1), verbose=0).history["loss"]
     assert np.isfinite(loss).all()
 
