@@ -28,14 +28,16 @@ def list_models(
     table = Table("name", "task", "input", "parameters", "paper", box=None)
     for found in entries:
         size = "x".join(str(side) for side in found.image_size)
-        table.add_row(found.name, found.task, size, f"{found.parameters:,}", found.paper)
+        table.add_row(found.name, found.task, size, f"{found.parameters:,}", found.paper.split(", ")[-1])
     Console().print(table)
 
 
 def info(
     name: Annotated[str, typer.Argument(help="a registered name")],
     num_classes: Annotated[int | None, typer.Option(help="as published where not given")] = None,
-    image_size: Annotated[int | None, typer.Option(help="side in pixels; as published where not given")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="side in pixels; as published where not given")
+    ] = None,
     width: Annotated[float, typer.Option(help="scales the channels")] = 1.0,
     depth: Annotated[float, typer.Option(help="scales the repeated blocks")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

@@ -61,7 +61,9 @@ def _parameters() -> list[inspect.Parameter]:
         kind = kind if default is not None else kind | None if kind is not Any else Any
         annotation = Annotated[kind, typer.Option(*names, help=text, **more)]
         parameters.append(
-            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+            )
         )
     return parameters
 
@@ -72,8 +74,12 @@ def train(
     ] = None,
     *,
     data: Annotated[str | None, typer.Option(help="A Pascal VOC, YOLO or COCO dataset, or shapes.")] = None,
-    val: Annotated[str | None, typer.Option(help="A dataset to validate on, if not that one's val split.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")] = None,
+    val: Annotated[
+        str | None, typer.Option(help="A dataset to validate on, if not that one's val split.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+    ] = None,
     **options,
 ):
     """Train a detector; a run folder keeps its models, figures and pictures."""

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from kzoo.heads.base import Head
+from kzoo.ops.gather import stable_top_k
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -41,7 +42,6 @@ class ClassifyHead(Head):
         return {"class": loss(ops.one_hot(targets["label"], self.num_classes), logits)}
 
     def decode(self, outputs):
-        return {
-            "scores": ops.softmax(outputs["logits"]),
-            "label": ops.argmax(outputs["logits"], axis=-1),
-        }
+        # Keras's argmax tells -0 from 0 by bits, which LiteRT has no operator for.
+        best = stable_top_k(outputs["logits"], 1)[1]
+        return {"scores": ops.softmax(outputs["logits"]), "label": best[..., 0]}

@@ -1,0 +1,23 @@
+"""Training around `model.fit`: schedules, callbacks, run folders. Importing it imports no Keras."""
+
+from __future__ import annotations
+
+import importlib
+
+_EXPORTS = {
+    "AveragePrecision": "callbacks",
+    "RunFolder": "run",
+    "TrainConfig": "config",
+    "TrainResult": "fitting",
+    "resume": "fitting",
+    "train": "fitting",
+}
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str):
+    if name in _EXPORTS:
+        value = getattr(importlib.import_module(f"kzoo.training.{_EXPORTS[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'kzoo.training' has no attribute {name!r}")

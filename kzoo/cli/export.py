@@ -1,0 +1,74 @@
+"""`kzoo export`: a trained model as SavedModel, TFLite or ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file or a run folder.")],
+    format: Annotated[
+        str | None, typer.Option(help="saved_model, tflite or onnx; by the suffix of --out where left out.")
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="Of TFLite: float16 (half the size) or int8 (a quarter, and faster).")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The dataset that int8 is calibrated with.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="The part of that dataset; all where left out.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the input in pixels; the model's own where left out.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once; any number where left out, 1 for TFLite.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file or folder to write; saved_models/NAME/VERSION or saved_models/NAME.tflite, .onnx "
+            "where left out."
+        ),
+    ] = None,
+):
+    """Write a model with normalisation, decoding and suppression inside, and check what was written."""
+    from kzoo.data import load as load_data
+    from kzoo.deploy import checking, writing
+    from kzoo.predict import load
+
+    images = load_data(data, split) if data is not None else None
+    found = load(model)
+    size = (image_size, image_size) if image_size else tuple(found.image_size)
+    name = _name(Path(model), found.name)
+    with _spinner("exporting"):
+        path = writing.export(found, out, format, quantize, images, size, batch_size, name)
+        agreement = checking.compare(found, path, checking.picture(images, size))
+    bytes_written = sum(file.stat().st_size for file in _files(path))
+    typer.echo(f"{path}  {bytes_written / 1e6:.1f} MB")
+    typer.echo(f"check: {agreement}")
+
+
+@contextlib.contextmanager
+def _spinner(text: str):
+    """Says on a terminal that something goes on; also while the converters' own output is hidden."""
+    from rich.console import Console
+
+    with os.fdopen(os.dup(2), "w") as terminal, Console(file=terminal).status(text):
+        yield
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _name(path: Path, default: str) -> str:
+    """What a model is called: its run folder, or its file unless that is only called best or last."""
+    path = path.resolve()
+    if path.is_file():
+        path = path.parent if path.stem in ("best", "last") else path.with_suffix("")
+    return path.name or default

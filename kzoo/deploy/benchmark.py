@@ -1,0 +1,270 @@
+"""How long a model takes in each form it can be run in, measured side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.augment.letterbox import letterbox
+from kzoo.deploy.metadata import Metadata
+from kzoo.deploy.runtime import Exported, cores
+from kzoo.deploy.writing import write
+
+# Format and quantisation of each form.
+FORMS = {
+    "keras": ("keras", None),
+    "saved_model": ("saved_model", None),
+    "tflite": ("tflite", None),
+    "tflite-float16": ("tflite", "float16"),
+    "tflite-int8": ("tflite", "int8"),
+    "onnx": ("onnx", None),
+}
+# What a format needs beyond kzoo's own requirements, by extra.
+_EXTRAS = {"onnx": ("onnx", "tf2onnx", "onnxruntime")}
+DEFAULT_FORMS = ("keras", "saved_model", "tflite", "tflite-int8", "onnx")
+PARTS = ("network", "decoding", "whole")
+PHOTOGRAPH = (480, 640)
+_WARM_UP = 2
+# Threads of the runtime that just finished spin for a while before they sleep, and would slow the next one.
+_PAUSE = 0.03
+
+
+@dataclass
+class FormResult:
+    """One form's measurements.
+
+    Attributes:
+        form: one of `FORMS`.
+        missing: what to install, where the form cannot be run; nothing else is set then.
+        runtime: what ran it.
+        seconds: of each run, by part: "network", "decoding" (with suppression), "whole" (both).
+        memory: the most bytes its process held, with the whole model loaded and run.
+        size: bytes on disk.
+    """
+
+    form: str
+    missing: str = ""
+    runtime: str = ""
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    memory: int = 0
+    size: int = 0
+
+
+@dataclass
+class Benchmark:
+    """Measurements of all forms; latencies are of one image.
+
+    Attributes:
+        name: of the model.
+        image_size: height and width in pixels.
+        threads: cores each form may use.
+        runs: of every part of every form, taken in turn.
+        preprocessing: seconds to letterbox a 640x480 photograph, of each run.
+        forms: a result a form.
+    """
+
+    name: str
+    image_size: tuple[int, int]
+    threads: int
+    runs: int
+    preprocessing: list[float]
+    forms: list[FormResult]
+
+    def to_dict(self) -> dict:
+        """All figures in milliseconds and megabytes (10^6 bytes), ready for JSON."""
+        return {
+            "model": self.name,
+            "image_size": list(self.image_size),
+            "threads": self.threads,
+            "runs": self.runs,
+            "preprocessing_ms": _summary(self.preprocessing),
+            "forms": [self._row(result) for result in self.forms],
+            **self._comparison(),
+        }
+
+    def _row(self, result: FormResult) -> dict:
+        if result.missing:
+            return {"form": result.form, "missing": result.missing}
+        per_image = np.median(result.seconds["whole"]) + np.median(self.preprocessing)
+        return {
+            "form": result.form,
+            "runtime": result.runtime,
+            **{f"{part}_ms": _summary(result.seconds[part]) for part in PARTS if part in result.seconds},
+            "images_per_second": round(float(1 / per_image), 2),
+            "peak_memory_mb": round(result.memory / 1e6, 1),
+            "size_mb": round(result.size / 1e6, 1),
+        }
+
+    def _comparison(self) -> dict:
+        """The fastest exported form, decoding included, against onnxruntime's time for the network alone."""
+        exports = [result for result in self.forms if result.seconds and result.form != "keras"]
+        onnx = next((r for r in exports if r.form == "onnx" and "network" in r.seconds), None)
+        if onnx is None:
+            return {}
+        fastest = min(exports, key=lambda result: np.median(result.seconds["whole"]))
+        ratio = np.median(fastest.seconds["whole"]) / np.median(onnx.seconds["network"])
+        return {"fastest_export": fastest.form, "fastest_to_onnxruntime_network": round(float(ratio), 3)}
+
+
+def _summary(seconds: Sequence[float]) -> dict:
+    median, p90 = np.percentile(seconds, [50, 90]) * 1000
+    return {"median": round(float(median), 3), "p90": round(float(p90), 3)}
+
+
+def benchmark(
+    model,
+    forms: Sequence[str] = DEFAULT_FORMS,
+    runs: int = 20,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Benchmark:
+    """Writes a model in every form and times them in turn, run by run, each in a process of its own.
+
+    Whatever else the machine does then slows all forms alike, so that their ratios hold.
+
+    Args:
+        model: a `ZooModel`, or an export that was opened, which is its only form.
+        forms: of `FORMS`.
+        runs: of every part of every form.
+        threads: cores each form may use; all where None.
+        say: takes a line at the beginning of every step.
+
+    Raises:
+        ValueError: an unknown form.
+    """
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown:
+        raise ValueError(f"forms: {unknown[0]!r} is unknown; use {', '.join(FORMS)}")
+    threads = threads or cores()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        prepared = list(_prepare(model, forms, Path(folder), say))
+        workers = [
+            stack.enter_context(_Worker(result, paths, model.image_size, threads))
+            for result, paths in prepared
+            if not result.missing
+        ]
+        say(f"timing {len(workers)} forms, {runs} runs each")
+        preprocessing = _take_turns(workers, runs, model.image_size)
+    return Benchmark(
+        model.name, tuple(model.image_size), threads, runs, preprocessing, [r for r, _ in prepared]
+    )
+
+
+def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict[str, Path]]]:
+    """Writes the parts of every form that can be run."""
+    if isinstance(model, Exported):
+        kind = {"TFLiteFile": "tflite", "OnnxFile": "onnx"}.get(type(model).__name__, "saved_model")
+        form = f"{kind}-{model.metadata.quantize}" if model.metadata.quantize else kind
+        yield FormResult(form, size=_size(model.path)), {"whole": model.path}
+        return
+    from kzoo.deploy.inference import inference_model
+
+    ready = inference_model(model) if set(forms) - {"keras"} else None
+    for form in forms:
+        format = FORMS[form][0]
+        if any(importlib.util.find_spec(module) is None for module in _EXTRAS.get(format, ())):
+            yield FormResult(form, missing=f"pip install 'kzoo[{format}]'"), {}
+            continue
+        say(f"writing {form}")
+        paths = _write_keras(model, folder) if form == "keras" else _write_parts(ready, form, folder)
+        yield FormResult(form, size=_size(paths["whole"])), paths
+
+
+def _write_keras(model, folder: Path) -> dict[str, Path]:
+    model.save(folder / "model.keras")
+    return {"whole": folder / "model.keras"}
+
+
+def _write_parts(ready, form: str, folder: Path) -> dict[str, Path]:
+    format, quantize = FORMS[form]
+    paths = {}
+    for part in PARTS:
+        # The head computes in float32 whatever the network does.
+        kept = None if part == "decoding" else quantize
+        meta = Metadata.of(ready, ready.image_size, 1, kept)
+        suffix = "" if format == "saved_model" else f".{format}"
+        paths[part] = folder / f"{form}-{part}{suffix}"
+        noise = np.random.default_rng(0).integers(0, 256, (2, 1, *ready.image_size, 3), np.uint8)
+        write(paths[part], ready, format, meta, noise, part)
+    return paths
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+class _Worker:
+    """The process that runs one form, as a context that ends it."""
+
+    def __init__(self, result: FormResult, paths: dict[str, Path], image_size, threads: int):
+        self.result = result
+        self.request = {
+            "form": result.form,
+            "paths": {part: str(path) for part, path in paths.items()},
+            "image_size": list(image_size),
+            "threads": threads,
+        }
+
+    def __enter__(self) -> _Worker:
+        self._log = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kzoo.deploy.benchmark_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        about = json.loads(self._ask(json.dumps(self.request)))
+        self.result.memory, self.result.runtime = about["memory"], about["runtime"]
+        self.result.seconds = {part: [] for part in about["parts"]}
+        return self
+
+    def __exit__(self, *_):
+        self._process.communicate()
+        self._log.close()
+
+    def _ask(self, line: str) -> str:
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            self._process.communicate()
+            self._log.seek(0)
+            lines = self._log.read().strip().splitlines() or ["its process ended"]
+            raise ValueError(f"{self.result.form}: cannot be run: {lines[-1]}")
+        return answer
+
+    def run(self, part: str) -> float:
+        return float(self._ask(part))
+
+
+def _take_turns(workers: list[_Worker], runs: int, image_size) -> list[float]:
+    """Fills in the workers' seconds; gives those of the pre-processing."""
+    photograph = np.random.default_rng(0).integers(0, 256, (*PHOTOGRAPH, 3), np.uint8)
+    preprocessing = []
+    for turn in range(_WARM_UP + runs):
+        began = time.perf_counter()
+        letterbox(photograph, image_size)
+        taken = time.perf_counter() - began
+        if turn >= _WARM_UP:
+            preprocessing.append(taken)
+        for worker in workers:
+            for part, seconds in worker.result.seconds.items():
+                time.sleep(_PAUSE)
+                taken = worker.run(part)
+                if turn >= _WARM_UP:
+                    seconds.append(taken)
+    return preprocessing

@@ -1,0 +1,107 @@
+"""Whether an export finds what its model finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.augment.letterbox import letterbox
+from kzoo.deploy.runtime import open_export
+from kzoo.metrics.matching import iou
+
+SAME_BOX = 0.99
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the results of an export compare with its model's, on some images.
+
+    Attributes:
+        same: detections that both found, with the same label and an IoU above 0.99; for a classifier, images of
+            the same best class.
+        total: detections that either found; for a classifier, images.
+        scores: largest difference of the scores of those.
+        boxes: largest difference of the coordinates of those, in pixels; 0 for a classifier.
+    """
+
+    same: int
+    total: int
+    scores: float
+    boxes: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.same} of {self.total} results are Keras's; largest difference "
+            f"{self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes"
+        )
+
+
+def compare(model, path: str | Path, images: np.ndarray, score_threshold: float = 0.01) -> Agreement:
+    """Runs an export and the model it was made of on the same images.
+
+    Args:
+        model: the `ZooModel`.
+        path: the export.
+        images: (B, H, W, 3) uint8 of the export's size.
+        score_threshold: detections that score lower are not looked at.
+    """
+    expected, given = model.predict_on_batch(images), open_export(path).predict_on_batch(images)
+    if "boxes" not in expected:
+        same = expected["label"] == given["label"]
+        return Agreement(
+            int(same.sum()), len(same), float(np.abs(expected["scores"] - given["scores"]).max())
+        )
+    parts = [
+        _agreement(
+            {key: value[i] for key, value in expected.items()},
+            {key: value[i] for key, value in given.items()},
+            score_threshold,
+        )
+        for i in range(len(images))
+    ]
+    return Agreement(
+        sum(part.same for part in parts),
+        sum(part.total for part in parts),
+        max(part.scores for part in parts),
+        max(part.boxes for part in parts),
+    )
+
+
+def _agreement(expected: dict, given: dict, score_threshold: float) -> Agreement:
+    """Of one image: every detection of the model takes the most alike of the export, once."""
+    expected, given = (
+        {key: value[result["scores"] >= score_threshold] for key, value in result.items()}
+        for result in (expected, given)
+    )
+    total = max(len(expected["scores"]), len(given["scores"]))
+    if not min(len(expected["scores"]), len(given["scores"])):
+        return Agreement(0, total, 0.0)
+    alike = iou(expected["boxes"], given["boxes"]) * (expected["labels"][:, None] == given["labels"])
+    pairs = []
+    for row in range(len(alike)):
+        column = int(alike[row].argmax())
+        if alike[row, column] > SAME_BOX:
+            pairs.append((row, column))
+            alike[:, column] = 0
+    if not pairs:
+        return Agreement(0, total, 0.0)
+    rows, columns = map(list, zip(*pairs, strict=True))
+    scores = np.abs(expected["scores"][rows] - given["scores"][columns]).max()
+    boxes = np.abs(expected["boxes"][rows] - given["boxes"][columns]).max()
+    return Agreement(len(pairs), total, float(scores), float(boxes))
+
+
+def picture(data, image_size) -> np.ndarray:
+    """An image to compare on: a dataset's first, or a drawn one; (1, H, W, 3) uint8.
+
+    Args:
+        data: a dataset of `Sample`, or None.
+        image_size: height and width in pixels.
+    """
+    if data is None:
+        from kzoo.data.shapes import Shapes
+
+        data = Shapes(1, image_size=tuple(image_size))
+    return letterbox(data[0].image, image_size)[0][None]

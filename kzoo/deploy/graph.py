@@ -1,0 +1,87 @@
+"""The TensorFlow functions that exports hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from kzoo.deploy.metadata import Metadata
+from kzoo.model import ZooModel
+
+INPUT = "images"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A function of a model's variables, as writers take it.
+
+    Attributes:
+        owner: the Keras model or layer whose variables the function reads.
+        function: tensors -> a dictionary of tensors.
+        signature: shapes, types and names of the inputs.
+    """
+
+    owner: keras.Model | keras.layers.Layer
+    function: Callable
+    signature: list[tf.TensorSpec]
+
+    def outputs(self) -> list[tf.TensorSpec]:
+        """Shapes, types and names of what the function gives."""
+        traced = tf.function(self.function, input_signature=self.signature, autograph=False)
+        results = traced.get_concrete_function().structured_outputs
+        return [tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in results.items()]
+
+
+def whole(model: ZooModel, meta: Metadata) -> Graph:
+    """Images -> results: normalisation, network, head, decoding and suppression.
+
+    The images are uint8, so that clients copy no more than the picture.
+    """
+    raw = raw_outputs(model, meta)
+    return Graph(model, lambda images: model.head.decode(raw.function(images)), raw.signature)
+
+
+def raw_outputs(model: ZooModel, meta: Metadata) -> Graph:
+    """Images -> the head's raw outputs: the network alone."""
+    signature = [tf.TensorSpec((meta.batch_size, *meta.image_size, 3), tf.uint8, name=INPUT)]
+    return Graph(model, lambda images: model(tf.cast(images, "float32"), training=False), signature)
+
+
+def decoding(model: ZooModel, meta: Metadata) -> Graph:
+    """Raw outputs -> results."""
+    specs = raw_outputs(model, meta).outputs()
+    return Graph(model.head, lambda *raw: model.head.decode(_named(specs, raw)), specs)
+
+
+def split_at_head(model: ZooModel, meta: Metadata, decode: bool = True) -> tuple[Graph, Graph]:
+    """Images -> feature maps, and feature maps -> results, or raw outputs without `decode`."""
+
+    def features(images):
+        outputs = model.network(tf.cast(images, "float32"), training=False)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return {f"feature{i}": output for i, output in enumerate(outputs)}
+
+    def rest(*inputs):
+        outputs = model.head(list(inputs))
+        return model.head.decode(outputs) if decode else outputs
+
+    front = Graph(model.network, features, raw_outputs(model, meta).signature)
+    return front, Graph(model.head, rest, front.outputs())
+
+
+PARTS = {"whole": whole, "network": raw_outputs, "decoding": decoding}
+
+
+def write_saved_model(path, graph: Graph) -> None:
+    """A SavedModel folder whose signature `serving_default` is the graph; `path` must not exist."""
+    archive = keras.export.ExportArchive()
+    # It finds the variables in the function; those of a tracked model it would write a second time.
+    archive.add_endpoint("serve", graph.function, input_signature=graph.signature)
+    archive.write_out(str(path), verbose=False)
+
+
+def _named(specs: list[tf.TensorSpec], values) -> dict:
+    return {spec.name: value for spec, value in zip(specs, values, strict=True)}

@@ -1,0 +1,78 @@
+"""What an exported file says of itself: stored in the file, read back without Keras or TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import kzoo
+from kzoo.detect import DEFAULT_SCORE
+
+FILE_NAME = "kzoo.json"
+_DECODING = ("score_threshold", "nms_threshold", "max_detections", "class_agnostic")
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """The description that travels with an export.
+
+    Attributes:
+        name: of the model.
+        task: "detect", "segment", "instance" or "classify".
+        image_size: height and width in pixels of the input.
+        names: class names.
+        batch_size: images the graph takes at once; any number where None.
+        quantize: "float16", "int8", or None for float32.
+        score_threshold: what detections are shown from, unless asked otherwise.
+        decoding: thresholds that are fixed in the graph.
+        version: of the kzoo that wrote it.
+    """
+
+    name: str
+    task: str
+    image_size: tuple[int, int]
+    names: tuple[str, ...]
+    batch_size: int | None = None
+    quantize: str | None = None
+    score_threshold: float = DEFAULT_SCORE
+    decoding: dict = dataclasses.field(default_factory=dict)
+    version: str = kzoo.__version__
+
+    @classmethod
+    def of(cls, model, image_size, batch_size=None, quantize=None, name: str | None = None) -> Metadata:
+        """The description of a `ZooModel` that is about to be exported."""
+        decoding = {key: getattr(model.head, key) for key in _DECODING if hasattr(model.head, key)}
+        return cls(
+            name=name or model.name,
+            task=model.task,
+            image_size=tuple(image_size),
+            names=tuple(model.names),
+            batch_size=batch_size,
+            quantize=quantize,
+            decoding=decoding,
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, path: str | Path) -> Metadata:
+        """Reads what `to_json` wrote; fields of later versions are passed over.
+
+        Args:
+            text: the JSON.
+            path: the file it was found in, for the error's sake.
+
+        Raises:
+            ValueError: it is no such JSON.
+        """
+        try:
+            values = json.loads(text)
+            known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
+            known["image_size"], known["names"] = tuple(known["image_size"]), tuple(known["names"])
+            return cls(**known)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: its description ({FILE_NAME}) cannot be read: {error!r}; export it again"
+            ) from error

@@ -1,0 +1,78 @@
+"""ONNX files of standard operators alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kzoo.deploy.graph import PARTS
+from kzoo.deploy.metadata import FILE_NAME, Metadata
+from kzoo.deploy.quiet import native_output_hidden
+from kzoo.model import ZooModel
+
+OPSET = 17
+# Below this a tensor may be a shape or a threshold, which the converter wants to see.
+_LARGE = 4096
+
+
+def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole") -> None:
+    """Writes a model that was made ready by `inference_model`.
+
+    Args:
+        path: the file.
+        model: what is written.
+        meta: its description, stored as a property of the model.
+        part: of the model: "whole", "network" or "decoding".
+
+    Raises:
+        ImportError: the extra `onnx` is not installed.
+    """
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise ImportError(f"writing ONNX needs more packages ({error}): pip install 'kzoo[onnx]'") from error
+
+    graph = PARTS[part](model, meta)
+    large = [variable for variable in graph.owner.variables if np.prod(variable.shape) > _LARGE]
+    weights = {f"weight{i}": variable for i, variable in enumerate(large)}
+    count = len(graph.signature)
+
+    def with_weights(*values):
+        with keras.StatelessScope(list(zip(large, values[count:], strict=True))):
+            return graph.function(*values[:count])
+
+    # The converter copies its graph, constants and all, at every one of its many steps. So the weights enter
+    # as inputs and are put in at the end: a seventh of the time.
+    signature = [*graph.signature]
+    signature += [tf.TensorSpec(v.shape, tf.float32, name=name) for name, v in weights.items()]
+    with native_output_hidden():
+        traced = tf.function(with_weights, input_signature=signature, autograph=False)
+        proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET)
+    _insert(proto.graph, {name: np.asarray(variable) for name, variable in weights.items()})
+    if meta.batch_size is None:
+        for value in (*proto.graph.input, *proto.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.helper.set_model_props(proto, {FILE_NAME: meta.to_json()})
+    proto.producer_name, proto.producer_version = "kzoo", meta.version
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def _insert(graph, weights: dict[str, np.ndarray]) -> None:
+    """Turns inputs into constants, in the order of axes that their reader wants."""
+    from onnx import numpy_helper
+
+    for node in [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in weights]:
+        order = list(node.attribute[0].ints)
+        value = np.ascontiguousarray(weights[node.input[0]].transpose(order))
+        graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input}
+    for name in weights.keys() & read:
+        graph.initializer.append(numpy_helper.from_array(weights[name], name))
+    for value in [value for value in graph.input if value.name in weights]:
+        graph.input.remove(value)

@@ -1,0 +1,80 @@
+"""TFLite (LiteRT) files of built-in operators alone; quantised where asked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kzoo.deploy.graph import INPUT, PARTS, Graph, split_at_head, write_saved_model
+from kzoo.deploy.metadata import Metadata
+from kzoo.deploy.quiet import native_output_hidden
+from kzoo.deploy.tflite_join import join
+from kzoo.deploy.tflite_metadata import attach
+from kzoo.model import ZooModel
+
+
+def write_tflite(
+    path: Path, model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray] = (), part: str = "whole"
+) -> None:
+    """Writes a model that was made ready by `inference_model`.
+
+    Args:
+        path: the file.
+        model: what is written.
+        meta: says how; its batch size must be a number.
+        calibration: for int8, batches of one image (1, H, W, 3) uint8 as the network will see them.
+        part: of the model: "whole", "network" or "decoding".
+    """
+    if meta.quantize == "int8":
+        content = _convert_int8(model, meta, calibration, decode=part == "whole")
+    else:
+        content = convert(PARTS[part](model, meta), half=meta.quantize == "float16")
+    path.write_bytes(content)
+    attach(path, meta)
+
+
+def convert(graph: Graph, half: bool = False, calibration: Iterable[dict] | None = None) -> bytes:
+    """The content of a TFLite file.
+
+    Args:
+        graph: what it computes.
+        half: stores the weights as float16.
+        calibration: stores weights and computes in int8, with the ranges seen on these inputs, by name.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(Path(folder) / "model", graph)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(folder) / "model"))
+        # No Flex, no custom operators: a stock interpreter runs it, or the conversion fails.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if half or calibration is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if half:
+            converter.target_spec.supported_types = [tf.float16]
+        if calibration is not None:
+            converter.representative_dataset = lambda: iter(calibration)
+        try:
+            with native_output_hidden():
+                return converter.convert()
+        except Exception as error:  # ConverterError has no public name
+            raise ValueError(f"{graph.owner.name}: TFLite cannot express it: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The line that names the operators, out of pages."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line.startswith(("TF Select ops", "Custom ops"))), lines[0])
+
+
+def _convert_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray], decode: bool) -> bytes:
+    """Integers in the network, where the time goes; floats in the head, whose few operations need the precision.
+
+    A box that is rounded to 255 levels across the picture misses it by pixels, so the head's last convolutions,
+    decoding and suppression stay float32: two conversions, joined into one file.
+    """
+    network, head = split_at_head(model, meta, decode)
+    inputs = ({INPUT: np.repeat(image, meta.batch_size, axis=0)} for image in calibration)
+    return join(convert(network, calibration=inputs), convert(head))

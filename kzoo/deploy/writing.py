@@ -1,0 +1,190 @@
+"""From a model to a SavedModel, TFLite or ONNX file that needs nothing of kzoo to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.augment.letterbox import letterbox
+from kzoo.deploy.metadata import Metadata
+from kzoo.files import replacing
+
+FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
+QUANTIZED = ("float16", "int8")
+DEFAULT_FOLDER = Path("saved_models")
+CALIBRATION_IMAGES = 100
+
+
+def export(
+    model,
+    path: str | Path | None = None,
+    format: str | None = None,
+    quantize: str | None = None,
+    data=None,
+    image_size: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    name: str | None = None,
+) -> Path:
+    """Writes a model with normalisation, decoding and suppression inside.
+
+    The input is `images` (B, H, W, 3) uint8 RGB, letterboxed; the outputs are what `predict` gives: for a
+    detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none. Class
+    names, input size and thresholds are stored with it. Weights and arithmetic are float32, unless quantised.
+
+    Args:
+        model: a `ZooModel`.
+        path: the file, or the folder of a SavedModel; where None `saved_models/NAME/VERSION`, with the next free
+            version, or `saved_models/NAME.tflite`, `saved_models/NAME.onnx`. What is there already is replaced
+            once the new one is whole.
+        format: "saved_model", "tflite" or "onnx"; where None, by the path's suffix: SavedModel for none.
+        quantize: of TFLite: "float16" halves the file; "int8" computes the network in integers, and the head in
+            float32.
+        data: for int8: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8;
+            about a hundred that look like those to come.
+        image_size: height and width in pixels; the model's own where None.
+        batch_size: images the graph takes at once; where None any number, but for TFLite, which takes 1.
+        name: what the export calls itself; the model's own name where None.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: arguments that do not go together.
+        ImportError: an extra is not installed.
+        OSError: the place cannot be written; what was there stays.
+
+    Example:
+        >>> kzoo.export(model, "cells.tflite", quantize="int8", data=kzoo.data.load("bccd", split="train"))
+    """
+    _check_model(model)
+    image_size = _check_size(model, image_size or model.image_size)
+    format = _check_format(path, format, quantize, data)
+    if batch_size is None and format == "tflite":
+        batch_size = 1
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: must be at least 1, or None for any number")
+    meta = Metadata.of(model, image_size, batch_size, quantize, name)
+    target = Path(path) if path is not None else _default_path(meta.name, format)
+    _check_target(target, format)
+    images = calibration_images(data, image_size) if quantize == "int8" else ()
+    from kzoo.deploy.inference import inference_model
+
+    with replacing(target) as fresh:
+        write(fresh, inference_model(model), format, meta, images)
+    return target
+
+
+def write(
+    path: Path, model, format: str, meta: Metadata, images: Iterable[np.ndarray] = (), part: str = "whole"
+) -> None:
+    """Writes a model, or a part of it, that was made ready by `inference_model`.
+
+    Args:
+        path: must not exist.
+        model: what is written.
+        format: "saved_model", "tflite" or "onnx".
+        meta: its description.
+        images: for int8, batches of one image (1, H, W, 3) uint8 as the network will see them.
+        part: "whole", "network" (to the raw outputs) or "decoding" (from them).
+    """
+    if format == "saved_model":
+        from kzoo.deploy.graph import PARTS, write_saved_model
+        from kzoo.deploy.saved_model import describe
+
+        write_saved_model(path, PARTS[part](model, meta))
+        describe(path, meta)
+    elif format == "tflite":
+        from kzoo.deploy.tflite import write_tflite
+
+        write_tflite(path, model, meta, images, part)
+    else:
+        from kzoo.deploy.onnx import write_onnx
+
+        write_onnx(path, model, meta, part)
+
+
+def calibration_images(data, image_size, count: int = CALIBRATION_IMAGES) -> Iterator[np.ndarray]:
+    """Images as the network will see them, evenly spread over a dataset.
+
+    Args:
+        data: a dataset of `Sample`, or images (N, H, W, 3) uint8.
+        image_size: height and width in pixels.
+        count: how many at most.
+
+    Yields:
+        (1, H, W, 3) uint8.
+    """
+    chosen = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
+    for i in chosen.tolist():
+        image = data[i] if isinstance(data, np.ndarray) else data[i].image
+        yield letterbox(np.asarray(image, np.uint8), image_size)[0][None]
+
+
+def _check_model(model) -> None:
+    import keras
+
+    from kzoo.model import ZooModel
+
+    if not isinstance(model, ZooModel):
+        raise ValueError(f"export: {type(model).__name__} is no kzoo model; build or load one with kzoo")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"export: needs Keras's TensorFlow backend, not {keras.backend.backend()}; save the model as "
+            ".keras and export that file with KERAS_BACKEND=tensorflow"
+        )
+
+
+def _check_size(model, image_size) -> tuple[int, int]:
+    height, width = (int(v) for v in image_size)
+    stride = max(getattr(model.head, "strides", (1,)))
+    if min(height, width) < stride or height % stride or width % stride:
+        raise ValueError(
+            f"image_size={height}x{width}: height and width must be multiples of {stride} for {model.name}"
+        )
+    return height, width
+
+
+def _check_format(path, format: str | None, quantize: str | None, data) -> str:
+    suffix = Path(path).suffix.lower() if path is not None else ""
+    by_suffix = next((name for name, ending in FORMATS.items() if ending and ending == suffix), None)
+    format = format or by_suffix or "saved_model"
+    if format not in FORMATS:
+        raise ValueError(f"format={format!r} is unknown; use {', '.join(FORMATS)}")
+    if path is not None and FORMATS[format] and suffix != FORMATS[format]:
+        raise ValueError(f"{path}: a file of format {format} must end in {FORMATS[format]}")
+    if format == "saved_model" and by_suffix:
+        raise ValueError(
+            f"{path}: a SavedModel is a folder; leave out the suffix, or use format={by_suffix!r}"
+        )
+    if quantize is not None and (quantize not in QUANTIZED or format != "tflite"):
+        raise ValueError(
+            f"quantize={quantize!r} with format={format!r}: TFLite takes {' or '.join(QUANTIZED)}"
+        )
+    if quantize == "int8" and (data is None or len(data) == 0):
+        raise ValueError(
+            "quantize='int8': needs images to calibrate with; give data=, or --data on the command line"
+        )
+    return format
+
+
+def _check_target(target: Path, format: str) -> None:
+    """Only an export gives way to an export."""
+    from kzoo.deploy.saved_model import is_saved_model
+
+    if format == "saved_model":
+        if target.is_file():
+            raise ValueError(f"{target}: is a file; a SavedModel needs a folder of its own")
+        if target.is_dir() and any(target.iterdir()) and not is_saved_model(target):
+            raise ValueError(f"{target}: is a folder with other things in it; give a new or empty one")
+    elif target.is_dir():
+        raise ValueError(f"{target}: is a folder; give a file name that ends in {FORMATS[format]}")
+
+
+def _default_path(name: str, format: str) -> Path:
+    from kzoo.deploy.saved_model import next_version
+
+    if format == "saved_model":
+        return next_version(DEFAULT_FOLDER / name)
+    return DEFAULT_FOLDER / f"{name}{FORMATS[format]}"

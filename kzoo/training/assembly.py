@@ -1,0 +1,99 @@
+"""The model a training asks for: built for the dataset, compiled for the machine."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import keras
+import numpy as np
+
+from kzoo.data.anchors import kmeans_anchors
+from kzoo.model import ZooModel, backbone_layers
+from kzoo.registry import build, entry
+from kzoo.training import devices
+from kzoo.training.config import TrainConfig
+from kzoo.training.optimizers import exclude_from_decay, make_optimizer
+
+
+def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
+    """A new model for a dataset's classes, with anchors for its boxes.
+
+    Raises:
+        ValueError: an argument is wrong; TypeError's "unexpected keyword" becomes one too.
+    """
+    size = tuple(config.image_size or entry(name).image_size)
+    arguments = {"num_classes": len(dataset.classes), "names": dataset.classes, "image_size": size}
+    anchors = _anchors(name, dataset, config, size)
+    if anchors is not None:
+        arguments["anchors"] = anchors
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(devices.resolve_precision(config.precision))
+    try:
+        return build(name, **arguments, **config.model_arguments())
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}; see `kzoo info {name}` and the head's arguments") from error
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def precision_of(model: ZooModel) -> str:
+    """The dtype policy that the network was built in."""
+    return model.network.layers[-1].dtype_policy.name
+
+
+def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
+    """Shapes to pass on, or None for the model's own."""
+    if not isinstance(config.anchors, str):
+        return np.asarray(config.anchors, float).reshape(-1, 2).tolist()
+    if config.anchors not in ("auto", "default"):
+        raise ValueError(f"anchors={config.anchors!r}: give auto, default, or widths and heights")
+    module, function = entry(name).target.split(":")
+    own = inspect.signature(getattr(importlib.import_module(module), function)).parameters.get("anchors")
+    if config.anchors == "default" or own is None or not hasattr(dataset, "record"):
+        return None
+    try:
+        shapes, _ = kmeans_anchors(dataset, len(own.default), size, config.seed)
+    except ValueError:  # too few different boxes to tell shapes from
+        return None
+    return shapes.round(1).tolist()
+
+
+def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
+    """A model that is there already, if it fits the dataset and the options.
+
+    Raises:
+        ValueError: it has other classes or another precision, or options are given that only a new model takes.
+    """
+    if model.head.num_classes != len(dataset.classes):
+        raise ValueError(
+            f"{model.name} has {model.head.num_classes} classes, the dataset has {len(dataset.classes)}; "
+            f"build it with num_classes={len(dataset.classes)}"
+        )
+    given = {**config.model_arguments(), **({} if isinstance(config.anchors, str) else {"anchors": 0})}
+    if given:
+        raise ValueError(f"{', '.join(given)}: for a model by name only; this one is built already")
+    policy = precision_of(model)
+    if config.precision not in ("auto", policy):
+        raise ValueError(
+            f"precision={config.precision!r}: the model was built in {policy}; build it in the other"
+        )
+    model.names = list(dataset.classes)
+    if config.image_size is not None:
+        model.image_size = tuple(config.image_size)
+    return model
+
+
+def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) -> ZooModel:
+    """The model with optimizer, frozen layers and compilation as the options have them."""
+    if config.freeze_backbone:
+        frozen = backbone_layers(model)
+        if not frozen:
+            raise ValueError(f"{model.name}: has no backbone to freeze")
+        for layer in frozen:
+            layer.trainable = False
+    optimizer = make_optimizer(config, steps_per_epoch)
+    model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale))
+    exclude_from_decay(model)
+    model.optimizer.build(model.trainable_variables)
+    return model

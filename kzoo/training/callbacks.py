@@ -1,0 +1,207 @@
+"""What happens beside the steps of `fit`: average precision, averaged weights, a stop on NaN, the run's records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from kzoo.evaluation import Evaluator
+from kzoo.metrics import DetectionMetrics
+from kzoo.training.assembly import precision_of
+from kzoo.training.checkpoint import save_checkpoint, save_model
+from kzoo.training.optimizers import averaged_weights, averages_weights, swap_averages
+from kzoo.training.run import RunFolder
+
+
+class AveragePrecision(keras.callbacks.Callback):
+    """Puts `val_map` and `val_map50` into the logs of every epoch.
+
+    Put it before callbacks that look at them, such as `EarlyStopping("val_map", mode="max")`; `fit`'s own history
+    and progress bar come last and show them in any case. Where the optimizer keeps an average of the weights
+    (`use_ema`), that is what is evaluated.
+
+    Args:
+        dataset: anything with `len`, `[i] -> Sample` and `classes`.
+        image_size: height and width in pixels; the model's own where None.
+        batch_size: images a step.
+        every: evaluates each so-manieth epoch, and the last.
+
+    Attributes:
+        metrics: the latest `DetectionMetrics`.
+
+    Example:
+        >>> model.fit(batches, epochs=10, callbacks=[AveragePrecision(kzoo.data.load("street", split="val"))])
+    """
+
+    def __init__(
+        self, dataset, image_size: tuple[int, int] | None = None, batch_size: int = 16, every: int = 1
+    ):
+        super().__init__()
+        self.dataset, self.image_size, self.batch_size, self.every = dataset, image_size, batch_size, every
+        self.metrics: DetectionMetrics | None = None
+        self._evaluator: Evaluator | None = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every and epoch + 1 != self.params.get("epochs"):
+            return
+        if self._evaluator is None:
+            size = self.image_size or self.model.image_size
+            self._evaluator = Evaluator(self.dataset, size, batch_size=self.batch_size)
+        with averaged_weights(self.model):
+            self.metrics = self._evaluator(self.model)
+        if logs is not None:
+            logs["val_map"], logs["val_map50"] = float(self.metrics.map), float(self.metrics.map50)
+
+
+class AveragedValidation(keras.callbacks.Callback):
+    """Computes `fit`'s own validation losses with the averaged weights, as `use_ema` alone does not."""
+
+    def on_test_begin(self, logs=None):
+        swap_averages(self.model)
+
+    def on_test_end(self, logs=None):
+        swap_averages(self.model)
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends a training whose loss is no longer a finite number, and says why that may be."""
+
+    def __init__(self):
+        super().__init__()
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float((logs or {}).get("loss", 0.0))
+        if math.isfinite(loss):
+            return
+        half = precision_of(self.model) == "mixed_float16"
+        causes = ["a learning rate that is too high", "faulty boxes (see kzoo data check)"]
+        causes += (
+            ["the small range of float16 (try mixed_bfloat16)"] if half else ["a burn_in that is too short"]
+        )
+        raise ValueError(
+            f"the loss became {loss} in epoch {self.epoch + 1}, batch {batch + 1}; likely causes: "
+            f"{', '.join(causes)}"
+        )
+
+
+class LearningRate(keras.callbacks.Callback):
+    """Puts the learning rate that the epoch ended with into its logs."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+class EpochBar(keras.callbacks.ProgbarLogger):
+    """Keras's progress bar without the parts of the loss, so that it stays on one line of a terminal."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, _main_figures(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, _main_figures(logs))
+
+
+def _main_figures(logs: dict | None) -> dict:
+    return {
+        name: value
+        for name, value in (logs or {}).items()
+        if name != "learning_rate" and not name.removeprefix("val_").endswith("_loss")
+    }
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps the run folder: results, the best model, the checkpoint; stops a training that no longer improves.
+
+    Each file is replaced whole, the checkpoint after the best model: a run that is killed between them repeats the
+    epoch from the checkpoint before, to the same results.
+
+    Args:
+        folder: of the run.
+        patience: epochs without improvement to stop after; 0 is never.
+        state: what an earlier part of the run left in its checkpoint.
+    """
+
+    def __init__(self, folder: RunFolder, patience: int = 0, state: dict | None = None):
+        super().__init__()
+        self.folder, self.patience = folder, patience
+        self.state = state or {"epoch": 0, "rows": [], "best": None, "best_epoch": 0, "stopped": False}
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        self.state["rows"].append(row)
+        self.state["epoch"] = epoch + 1
+        score = score_of(row)
+        best = self.state["best"]
+        improved = best is None or score > best
+        if improved:
+            self.state.update(best=score, best_epoch=epoch + 1)
+        elif self.patience and epoch + 1 - self.state["best_epoch"] >= self.patience:
+            self.state["stopped"] = self.model.stop_training = True
+        # The files hold the averages: they are the better model, and resuming swaps them back.
+        with averaged_weights(self.model):
+            if improved:
+                save_model(self.folder.best, self.model)
+            save_checkpoint(
+                self.folder.last, self.model, {**self.state, "averaged": averages_weights(self.model)}
+            )
+        self.folder.write_results(self.state["rows"])
+
+
+def score_of(row: dict) -> float:
+    """What makes an epoch the best: average precision, or a low loss where that is not measured."""
+    for name, sign in (("val_map", 1.0), ("val_loss", -1.0), ("loss", -1.0)):
+        if not math.isnan(row.get(name, math.nan)):
+            return sign * row[name]
+    return -math.inf
+
+
+class EventLog(keras.callbacks.Callback):
+    """Writes every epoch's figures for TensorBoard; unlike Keras's own it does without that package installed.
+
+    Args:
+        folder: to write event files in; `train/` and `validation/` beneath it.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+        self._writers: dict[str, Callable] = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        import tensorflow as tf
+
+        for name, value in (logs or {}).items():
+            part = "validation" if name.startswith("val_") else "train"
+            if part not in self._writers:
+                self._writers[part] = tf.summary.create_file_writer(str(self.folder / part))
+            with self._writers[part].as_default():
+                tf.summary.write(
+                    f"epoch_{name.removeprefix('val_')}",
+                    np.float32(value),
+                    step=epoch + 1,
+                    metadata=_scalar_metadata(),
+                )
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs=None):
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+
+def _scalar_metadata():
+    from tensorflow.core.framework import summary_pb2
+
+    return summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars"),
+        data_class=summary_pb2.DATA_CLASS_SCALAR,
+    )

@@ -1,0 +1,230 @@
+"""`kzoo.train`: from a dataset to a run folder, around `model.fit`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from kzoo.evaluation import Evaluator
+from kzoo.metrics import DetectionMetrics, plot_confusion, plot_precision_recall
+from kzoo.model import ZooModel
+from kzoo.predict import load
+from kzoo.registry import entry
+from kzoo.training import callbacks as hooks
+from kzoo.training import devices, plots
+from kzoo.training.assembly import adopt_model, build_model, compile_model, precision_of
+from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
+from kzoo.training.config import TrainConfig
+from kzoo.training.inputs import describe, open_datasets, training_batches, validation_batches
+from kzoo.training.optimizers import swap_averages
+from kzoo.training.run import RunFolder
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training leaves.
+
+    Attributes:
+        folder: of the run.
+        model: of the best epoch, in float32.
+        best_epoch: its number, from 1.
+        metrics: its average precision on the validation images; None without such.
+        rows: the figures of every epoch, as `results.csv` holds them.
+    """
+
+    folder: Path
+    model: ZooModel
+    best_epoch: int
+    metrics: DetectionMetrics | None
+    rows: list[dict]
+
+
+def train(
+    model: str | ZooModel,
+    data,
+    val=None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+    **options,
+) -> TrainResult:
+    """Trains a detector and keeps all that comes of it in a run folder.
+
+    Args:
+        model: a registered name; or a model, which is compiled anew and ends up with the weights of the best
+            epoch.
+        data: a dataset, or the path of one, whose splits "train" and "val" are taken.
+        val: a dataset to validate on, or the path of one.
+        callbacks: further Keras callbacks; their logs have `val_map` and `val_map50`.
+        verbose: as in `fit`: 0 silent, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
+        **options: the fields of `kzoo.training.TrainConfig`, such as `epochs`, `image_size` and `batch_size`.
+
+    Raises:
+        ValueError: an option is wrong, the dataset has faults, or the loss is no longer finite.
+        OSError: data cannot be read, or the run folder not be written.
+
+    Example:
+        >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
+    """
+    config = TrainConfig.of(options)
+    if isinstance(model, str):
+        entry(model)  # a wrong name is told before the data are read
+    parts = open_datasets(data, val, config.skip_faulty)
+    keras.utils.set_random_seed(config.seed)
+    named = isinstance(model, str)
+    with devices.strategy(config.batch_size) if named else devices.strategy_of(model):
+        built = (build_model if named else adopt_model)(model, parts[0], config)
+        batches = training_batches(parts[0], config, built.image_size)
+        compile_model(built, config, len(batches))
+    if config.run is None:
+        folder = RunFolder.create(config.runs, config.name)
+    else:
+        folder = RunFolder.at(config.run, config.exist_ok)
+    folder.write_args({"model": built.name, "data": _source(data), "val": _source(val), **config.to_dict()})
+    recorder = hooks.Recorder(folder, config.patience)
+    save_checkpoint(folder.last, built, recorder.state)
+    plots.picture_batch(batches.maker.batch(0, 0), built.names, folder.train_batch)
+    result = _fit(built, config, batches, parts, recorder, callbacks, verbose)
+    if not named:
+        model.set_weights(result.model.get_weights())
+    return result
+
+
+def resume(
+    run: str | Path,
+    data=None,
+    val=None,
+    augment=None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> TrainResult:
+    """Goes on with a training that was stopped or killed, at the epoch after its last checkpoint.
+
+    Args:
+        run: the run folder.
+        data: the dataset, where the training was not given the path of one.
+        val: the validation dataset, likewise.
+        augment: the transforms, where there were some of your own among them.
+        callbacks: as for `train`.
+        verbose: as for `train`.
+
+    Raises:
+        FileNotFoundError: there is no run, or it has no checkpoint yet.
+        ValueError: the dataset is not at hand, or the checkpoint is damaged.
+    """
+    folder = RunFolder(run)
+    args = folder.read_args()
+    if not folder.last.is_file():
+        raise FileNotFoundError(f"{folder.last}: the run was stopped before its first checkpoint; train anew")
+    _, named, named_val = (args.pop(key) for key in ("model", "data", "val"))
+    config = TrainConfig.of(args)
+    if augment is not None:
+        config = dataclasses.replace(config, augment=augment)
+    data, val = _again(data, named, "data", folder), _again(val, named_val, "val", folder)
+    parts = open_datasets(data, val, config.skip_faulty)
+    with devices.strategy(config.batch_size):
+        model, state = load_checkpoint(folder.last)
+        if state.pop("averaged", False):
+            swap_averages(model)
+    batches = training_batches(parts[0], config, model.image_size, state["epoch"])
+    recorder = hooks.Recorder(folder, config.patience, state)
+    folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
+    return _fit(model, config, batches, parts, recorder, callbacks, verbose)
+
+
+def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainResult:
+    """Runs the epochs that are left, then writes the report."""
+    verbose = (1 if sys.stdout.isatty() else 2) if verbose == "auto" else verbose
+    folder, state, (train_set, val_set) = recorder.folder, recorder.state, parts
+    if verbose:
+        _print_header(model, train_set, val_set, folder, state["epoch"])
+    if state["epoch"] < config.epochs and not state["stopped"]:
+        checks = None if val_set is None else validation_batches(val_set, config, model.image_size)
+        hooks_in_order = _callbacks(config, val_set, recorder, callbacks)
+        try:
+            _run_epochs(model, config, batches, checks, state["epoch"], hooks_in_order, verbose)
+        except BaseException as error:
+            if state["rows"]:
+                with contextlib.suppress(OSError):  # what stopped the training is what is to be told
+                    plots.plot_results(state["rows"], folder.results_plot)
+            if isinstance(error, KeyboardInterrupt):
+                print(f"\nstopped; go on with: kzoo train --resume {folder.path}", file=sys.stderr)
+            raise
+    return _report(folder, config, val_set, state, verbose)
+
+
+def _run_epochs(model, config, batches, checks, epoch: int, callbacks, verbose) -> None:
+    try:
+        model.fit(
+            batches,
+            steps_per_epoch=len(batches),
+            validation_data=checks,
+            validation_steps=None if checks is None else len(checks),
+            shuffle=False,  # the batches are shuffled already
+            epochs=config.epochs,
+            initial_epoch=epoch,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    except Exception:
+        # What went wrong in the input comes out of TensorFlow wrapped in a page of its own.
+        for stream in (batches, checks):
+            if stream is not None and stream.error is not None:
+                raise stream.error from None
+        raise
+
+
+def _callbacks(config: TrainConfig, val_set, recorder, others) -> list:
+    """Figures first, then the user's callbacks, then what keeps the figures."""
+    first = [hooks.StopOnNaN(), hooks.LearningRate()]
+    if val_set is not None:
+        first += [hooks.AveragedValidation(), hooks.AveragePrecision(val_set, batch_size=config.batch_size)]
+    logs = [hooks.EventLog(recorder.folder.logs)] if keras.backend.backend() == "tensorflow" else []
+    return [*first, *others, *logs, recorder, hooks.EpochBar()]
+
+
+def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbose) -> TrainResult:
+    """Measures the best model and draws what it does."""
+    plots.plot_results(state["rows"], folder.results_plot)
+    model = load(folder.best)
+    metrics = None
+    if val_set is not None:
+        metrics = Evaluator(val_set, model.image_size, batch_size=config.batch_size)(model)
+        plot_precision_recall(metrics, folder.precision_recall)
+        plot_confusion(metrics, folder.confusion)
+        plots.picture_predictions(model, val_set, folder.predictions)
+    if verbose:
+        print(f"best epoch {state['best_epoch']} of {state['epoch']}" + (f": {metrics}" if metrics else ""))
+        print(f"{folder.path}: best.keras, last.keras, results.csv, pictures and logs")
+    return TrainResult(folder.path, model, state["best_epoch"], metrics, state["rows"])
+
+
+def _print_header(model, train_set, val_set, folder: RunFolder, epoch: int) -> None:
+    height, width = model.image_size
+    validation = "none to validate on" if val_set is None else f"{len(val_set)} to validate on"
+    print(
+        f"{model.name}: {model.count_params():,} parameters, {width} x {height} pixels, {precision_of(model)}"
+    )
+    print(
+        f"{describe(train_set)}: {len(train_set)} images to train on, {validation}; {', '.join(model.names)}"
+    )
+    print(f"{folder.path}: " + (f"goes on after epoch {epoch}" if epoch else "a new run"))
+
+
+def _source(data) -> str | None:
+    """What `args.yaml` says of a dataset: its path, or in angle brackets that it had none."""
+    if data is None or isinstance(data, (str, Path)):
+        return None if data is None else str(data)
+    return f"<{type(data).__name__}>"
+
+
+def _again(given, source: str | None, name: str, folder: RunFolder):
+    """The dataset to resume with: the one given, or that of `args.yaml`."""
+    if given is None and source is not None and source.startswith("<"):
+        raise ValueError(f"{folder.args}: {name} was {source}, which has no path; pass it as `{name}`")
+    return source if given is None else given

@@ -1,0 +1,106 @@
+"""What a training reads: its datasets, and the batches made of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kzoo import data as datasets
+from kzoo.data.check import require_sound
+from kzoo.data.dataset import choose_split
+from kzoo.data.loader import Batches, batches
+from kzoo.training.config import TrainConfig
+
+_MOST_WORKERS = 4
+_STRIDE = 32
+
+
+def open_datasets(data, val, skip_faulty: bool = False) -> tuple:
+    """The datasets to train and to validate on, both sound.
+
+    Args:
+        data: a dataset, or the path of one, whose splits "train" and, without `val`, "val" are taken. One without
+            splits is trained on whole.
+        val: a dataset, the path of one, or None.
+        skip_faulty: leave faulty images and boxes out instead of refusing them.
+
+    Returns:
+        Two datasets; the second is None where there is nothing to validate on.
+
+    Raises:
+        ValueError: there is no such split, there are faults, or the classes of the two differ.
+    """
+    train = data
+    if isinstance(data, (str, Path)):
+        parts = datasets.splits(data)
+        train = datasets.load(data, choose_split("train", parts, data) if parts else None)
+        if val is None:
+            val = _split(data, "val")
+    if isinstance(val, (str, Path)):
+        val = _split(val, "val") or datasets.load(val)
+    if val is not None and list(val.classes) != list(train.classes):
+        raise ValueError(
+            f"{describe(val)}: its classes {list(val.classes)} are not {list(train.classes)}, those trained on; "
+            "give both the same names in the same order"
+        )
+    return _sound(train, skip_faulty), None if val is None else _sound(val, skip_faulty)
+
+
+def _sound(dataset, skip_faulty: bool):
+    # Only readers can tell of faults; whoever skips wants every unreadable image found, hence decoded.
+    return require_sound(dataset, skip_faulty, decode=skip_faulty) if hasattr(dataset, "record") else dataset
+
+
+def describe(dataset) -> str:
+    """What to call a dataset in a message."""
+    return str(getattr(dataset, "root", type(dataset).__name__))
+
+
+def _split(path, name: str):
+    try:
+        return datasets.load(path, choose_split(name, datasets.splits(path), path))
+    except ValueError:
+        return None
+
+
+def training_batches(
+    dataset, config: TrainConfig, image_size: tuple[int, int], start_epoch: int = 0
+) -> Batches:
+    """Endless, shuffled, augmented batches from an epoch on."""
+    closing = max(1, config.epochs // 10) if config.close_mosaic is None else config.close_mosaic
+    return batches(
+        dataset,
+        sizes(image_size) if config.multi_scale else image_size,
+        config.batch_size,
+        config.augment,
+        seed=config.seed,
+        workers=_workers(config),
+        repeat=True,
+        start_epoch=start_epoch,
+        mosaic_epochs=config.epochs - closing,
+    )
+
+
+def validation_batches(dataset, config: TrainConfig, image_size: tuple[int, int]) -> Batches:
+    """The dataset in its order, letterboxed, over and over.
+
+    Endless, because Keras lets a stream's end count as one more batch in the means of the losses.
+    """
+    return batches(
+        dataset, image_size, config.batch_size, "none", shuffle=False, workers=_workers(config), repeat=True
+    )
+
+
+def sizes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Input sizes to train at: two thirds to four thirds of (height, width), in steps of the stride.
+
+    Source: Redmon & Farhadi 2016, YOLO9000: Better, Faster, Stronger, arXiv:1612.08242, "Multi-Scale Training".
+    """
+    height, width = image_size
+    reach = max(1, round(min(height, width) / 3 / _STRIDE))
+    steps = [step * _STRIDE for step in range(-reach, reach + 1)]
+    return [(height + step, width + step) for step in steps if min(height, width) + step >= _STRIDE]
+
+
+def _workers(config: TrainConfig) -> int:
+    return min(_MOST_WORKERS, os.cpu_count() or 1) if config.workers is None else config.workers

@@ -1,0 +1,93 @@
+"""The optimizer a configuration asks for, and the averaged weights it keeps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+from keras import ops
+
+from kzoo.training.config import TrainConfig
+from kzoo.training.schedules import make_schedule
+
+_LONGEST_BURN_IN = 1000  # Darknet's own
+_BURN_IN_EPOCHS = 3
+_EMA_SHARE = 0.03  # of the training that the average looks back on
+_EMA_RANGE = (0.9, 0.9998)
+
+
+def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """AdamW or SGD with its schedule, clipping, accumulation and average.
+
+    Args:
+        config: the training's options.
+        steps_per_epoch: batches in an epoch.
+    """
+    steps = config.epochs * steps_per_epoch
+    burn_in = config.burn_in
+    if burn_in is None:
+        burn_in = min(_BURN_IN_EPOCHS * steps_per_epoch, _LONGEST_BURN_IN, steps // 2)
+    common = {
+        "learning_rate": make_schedule(config.schedule, config.learning_rate, steps, burn_in),
+        "weight_decay": float(config.weight_decay) or None,
+        "global_clipnorm": float(config.clip_norm) or None,
+        "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
+        "use_ema": config.ema,
+        "ema_momentum": ema_momentum(steps) if config.ema_momentum is None else config.ema_momentum,
+    }
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=float(config.momentum), nesterov=True, **common)
+    # AdamW takes no None for "no decay".
+    return keras.optimizers.AdamW(**{**common, "weight_decay": float(config.weight_decay)})
+
+
+def ema_momentum(steps: int) -> float:
+    """The average's momentum: it looks back on a small share of the training, however short that is."""
+    low, high = _EMA_RANGE
+    return min(high, max(low, 1.0 - 1.0 / max(1.0, _EMA_SHARE * steps)))
+
+
+def exclude_from_decay(model: keras.Model) -> None:
+    """Keeps weight decay on kernels alone: off biases, and batch normalisation's scales and offsets."""
+    optimizer = _inner(model.optimizer)
+    optimizer.exclude_from_weight_decay(
+        var_list=[weight for weight in model.trainable_variables if weight.name != "kernel"]
+    )
+
+
+def averages_weights(model: keras.Model) -> bool:
+    """Whether the model's optimizer keeps an average that `averaged_weights` can show."""
+    optimizer = _inner(model.optimizer)
+    return bool(getattr(optimizer, "use_ema", False) and optimizer.built)
+
+
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """For the time of the block the model has its optimizer's averaged weights, and the optimizer the raw ones.
+
+    Batch normalisation's statistics are averages of their own and stay. Without an average nothing happens.
+    """
+    swap_averages(model)
+    try:
+        yield
+    finally:
+        swap_averages(model)
+
+
+def swap_averages(model: keras.Model) -> None:
+    """Exchanges weights and averages, to the last bit: doing it twice changes nothing."""
+    if not averages_weights(model):
+        return
+    optimizer = _inner(model.optimizer)
+    for weight, average in zip(
+        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+    ):
+        raw = ops.convert_to_numpy(weight).copy()
+        weight.assign(ops.convert_to_numpy(average).copy())
+        average.assign(raw)
+
+
+def _inner(optimizer):
+    """The optimizer itself, where float16's loss scaling wraps it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -1,0 +1,62 @@
+"""Suppression on the JAX and torch backends, each in a process of its own, against the plain loop."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+REFERENCE = Path(__file__).parents[1] / "ops"
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys
+    import keras
+    import numpy as np
+    from keras import ops
+    from nms_reference import check
+    from kzoo.ops.gather import stable_top_k
+    from kzoo.ops.nms import greedy_nms, multiclass_candidates
+
+    assert keras.backend.backend() == sys.argv[1]
+    assert "tensorflow" not in sys.modules
+
+    suppress = greedy_nms
+    if sys.argv[1] == "jax":
+        import jax
+
+        suppress = jax.jit(greedy_nms, static_argnums=(3, 4, 5))
+
+    def run(boxes, scores, labels, *limits):
+        tensors = [None if v is None else ops.convert_to_tensor(v) for v in (boxes, scores, labels)]
+        indices, valid = suppress(*tensors, *limits)
+        return ops.convert_to_numpy(indices), ops.convert_to_numpy(valid)
+
+    assert check(run) > 20
+    ties = ops.convert_to_numpy(stable_top_k(ops.convert_to_tensor(np.float32([[1, 3, 3, 2, 3, 1]])), 5)[1])
+    assert ties.tolist() == [[1, 2, 4, 3, 0]]
+    scores = np.random.default_rng(0).random((2, 9, 4)).astype("float32")
+    best = ops.convert_to_numpy(multiclass_candidates(ops.convert_to_tensor(scores), 5)[0])
+    assert np.array_equal(best, -np.sort(-scores.reshape(2, -1))[:, :5])
+    print("ok")
+    """
+)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_equals_the_loop(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed; pip install -e '.[parity]'")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, backend],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(REFERENCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == "ok"

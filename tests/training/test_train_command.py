@@ -1,0 +1,81 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from kzoo.cli import train as module
+from kzoo.training.config import TrainConfig
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(module.train)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the command asks of the package, in the place of a training."""
+    import kzoo.training
+
+    seen = []
+    monkeypatch.setattr(kzoo.training, "train", lambda *a, **k: seen.append((a, k)), raising=False)
+    monkeypatch.setattr(kzoo.training, "resume", lambda *a, **k: seen.append(("resume", *a)), raising=False)
+    return seen
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_defaults_are_those_of_the_configuration(calls):
+    result = run("yolov3-tiny", "--data", "shapes")
+    assert result.exit_code == 0, result.output
+    ((arguments, options),) = calls
+    assert arguments == ("yolov3-tiny", "shapes", None)
+    assert TrainConfig.of(options) == TrainConfig()
+
+
+def test_options_arrive_with_their_types(calls):
+    words = (
+        "--epochs 3 --image-size 320x416 --augment flip,color --anchors 10,13,16,30 --no-ema --multi-scale"
+    )
+    words += " --learning-rate 2e-3 --head focal_gamma=2 --head class-agnostic=true --skip-faulty --burn-in 0"
+    result = run("yolov3-tiny", "--data", "shapes", *words.split())
+    assert result.exit_code == 0, result.output
+    config = TrainConfig.of(calls[0][1])
+    assert config == dataclasses.replace(
+        TrainConfig(),
+        epochs=3,
+        image_size=(320, 416),
+        augment=["flip", "color"],
+        anchors=[10.0, 13.0, 16.0, 30.0],
+        ema=False,
+        multi_scale=True,
+        learning_rate=2e-3,
+        head={"focal_gamma": 2, "class_agnostic": True},
+        skip_faulty=True,
+        burn_in=0,
+    )
+
+
+def test_resumes_a_run_and_lets_no_option_change_it(calls):
+    assert run("--resume", "runs/x").exit_code == 0
+    assert calls == [("resume", "runs/x", None, None)]
+    assert run("--resume", "runs/x", "--epochs", "9").exit_code == 2
+    assert run("yolov3-tiny", "--resume", "runs/x").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words", ["", "yolov3-tiny", "--data shapes", "yolov3-tiny --data shapes --image-size big"]
+)
+def test_wrong_usage_has_status_2(words, calls):
+    assert run(*words.split()).exit_code == 2
+    assert not calls
+
+
+def test_help_imports_neither_keras_nor_tensorflow():
+    program = (
+        "import sys, kzoo.cli.train; assert not {'keras', 'tensorflow', 'numpy', 'cv2'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
