@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 IMAGE_SIZE = (128, 128)
-TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 640, 64, 160
-EPOCHS = 14
+TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 1000, 64, 160
+EPOCHS = 16
+# Shapes stay themselves under mirrors and quarter turns, and no pixel is resampled.
+AUGMENT = ("flip", "flip_vertical", "rotate90")
 
 
 def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
@@ -44,7 +46,8 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
         image_size=IMAGE_SIZE,
         epochs=EPOCHS,
         seed=seed,
-        learning_rate=2e-3,
+        learning_rate=1e-2,
+        augment=AUGMENT,
         run=out,
         exist_ok=True,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -41,8 +40,8 @@ def replacing(target: str | Path) -> Iterator[Path]:
         yield fresh
         if fresh.is_dir() and target.is_dir():
             # A folder cannot be renamed onto a filled one: the old one steps aside for the time of one rename.
-            os.replace(target, holder / "replaced")
-        os.replace(fresh, target)
+            target.replace(holder / "replaced")
+        fresh.replace(target)
     except OSError as error:
         # Whatever temporary name it failed on, the user knows the target only.
         raise OSError(error.errno, error.strerror or str(error), str(target)) from error

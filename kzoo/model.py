@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-from kzoo.heads.base import Head
+from kzoo.heads import Head
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -61,9 +61,12 @@ class ZooModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = self.head.loss(y, y_pred)
+        count = ops.shape(keras.tree.flatten(y)[0])[0]
         for name, value in losses.items():
-            self.loss_means[name].update_state(value)
-        return sum(losses.values()) + sum(self.losses)
+            self.loss_means[name].update_state(value, sample_weight=count)
+        # TensorFlow adds up the gradients of its replicas.
+        replicas = getattr(getattr(self, "distribute_strategy", None), "num_replicas_in_sync", 1)
+        return (sum(losses.values()) + sum(self.losses)) / replicas
 
     def decoder(self) -> DecodedModel:
         """A model from images to decoded results, which `predict` runs and exports hold."""
@@ -106,15 +109,22 @@ class ZooModel(keras.Model):
             "image_size": list(self.image_size),
             "names": list(self.names),
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
-            for key in ("network", "head")
-        }
-        return cls(**{**config, **parts})
+        outside = keras.config.dtype_policy()
+        # A functional model does not keep its own policy; it takes the one that is set.
+        keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config["dtype"]))
+        try:
+            parts = {
+                key: keras.saving.deserialize_keras_object(config[key], custom_objects)
+                for key in ("network", "head")
+            }
+            return cls(**{**config, **parts, "dtype": None})
+        finally:
+            keras.config.set_dtype_policy(outside)
 
 
 class DecodedModel(keras.Model):

@@ -83,8 +83,9 @@ def _load_keras(path: Path, compile: bool):
     from kzoo.registry import entry, list_models
 
     # Keras reads classes by name, and knows those of imported modules alone.
-    for name in list_models():
-        importlib.import_module(entry(name).target.split(":")[0])
+    modules = {entry(name).target.split(":")[0] for name in list_models()}
+    for module in modules | ({"kzoo.training.schedules"} if compile else set()):
+        importlib.import_module(module)
     try:
         model = keras.saving.load_model(path, compile=compile)
     except Exception as error:

@@ -73,5 +73,5 @@ def test_a_missing_file(tmp_path):
 def test_a_classifier_finds_no_boxes():
     classifier = Fixed()
     classifier.task, classifier.name = "classify", "darknet53"
-    with pytest.raises(ValueError, match="darknet53.*classify"):
+    with pytest.raises(ValueError, match=r"darknet53.*classify"):
         detect(classifier, np.zeros((8, 8, 3), np.uint8))

@@ -89,11 +89,9 @@ def _print(report: dict) -> None:
         )
     # Off a terminal there is no width to fit into.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    if "fastest_export" in report:
-        ratio = report["fastest_to_onnxruntime_network"]
-        print(
-            f"{report['fastest_export']} with decoding takes {ratio:.2f} of onnxruntime's time for the network alone"
-        )
+    for form in dict.fromkeys(report[key] for key in ("fastest", "fastest_float32") if key in report):
+        share = report["to_onnxruntime_network"][form]
+        print(f"{form} with decoding takes {share:.2f} of onnxruntime's time for the network alone")
 
 
 def _pair(summary: dict | None) -> str:

@@ -11,7 +11,7 @@ from kzoo.augment.letterbox import letterbox
 from kzoo.deploy.runtime import open_export
 from kzoo.metrics.matching import iou
 
-SAME_BOX = 0.99
+FOUND, SAME = 0.5, 0.99  # IoU
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,24 @@ class Agreement:
     """How the results of an export compare with its model's, on some images.
 
     Attributes:
-        same: detections that both found, with the same label and an IoU above 0.99; for a classifier, images of
-            the same best class.
         total: detections that either found; for a classifier, images.
-        scores: largest difference of the scores of those.
-        boxes: largest difference of the coordinates of those, in pixels; 0 for a classifier.
+        found: detections that both found, with the same label and an IoU above 0.5; for a classifier, images of
+            the same best class.
+        same: those of them with an IoU above 0.99.
+        scores: largest difference of the scores of those found.
+        boxes: largest difference of the coordinates of those found, in pixels; 0 for a classifier.
     """
 
-    same: int
     total: int
+    found: int
+    same: int
     scores: float
     boxes: float = 0.0
 
     def __str__(self) -> str:
         return (
-            f"{self.same} of {self.total} results are Keras's; largest difference "
-            f"{self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes"
+            f"{self.found} of Keras's {self.total} results, {self.same} at IoU > {SAME}; "
+            f"largest difference {self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes"
         )
 
 
@@ -50,9 +52,8 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
     expected, given = model.predict_on_batch(images), open_export(path).predict_on_batch(images)
     if "boxes" not in expected:
         same = expected["label"] == given["label"]
-        return Agreement(
-            int(same.sum()), len(same), float(np.abs(expected["scores"] - given["scores"]).max())
-        )
+        difference = np.abs(expected["scores"] - given["scores"]).max()
+        return Agreement(len(same), int(same.sum()), int(same.sum()), float(difference))
     parts = [
         _agreement(
             {key: value[i] for key, value in expected.items()},
@@ -62,8 +63,9 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
         for i in range(len(images))
     ]
     return Agreement(
-        sum(part.same for part in parts),
         sum(part.total for part in parts),
+        sum(part.found for part in parts),
+        sum(part.same for part in parts),
         max(part.scores for part in parts),
         max(part.boxes for part in parts),
     )
@@ -77,20 +79,21 @@ def _agreement(expected: dict, given: dict, score_threshold: float) -> Agreement
     )
     total = max(len(expected["scores"]), len(given["scores"]))
     if not min(len(expected["scores"]), len(given["scores"])):
-        return Agreement(0, total, 0.0)
+        return Agreement(total, 0, 0, 0.0)
     alike = iou(expected["boxes"], given["boxes"]) * (expected["labels"][:, None] == given["labels"])
-    pairs = []
+    rows, columns, overlaps = [], [], []
     for row in range(len(alike)):
         column = int(alike[row].argmax())
-        if alike[row, column] > SAME_BOX:
-            pairs.append((row, column))
+        if alike[row, column] > FOUND:
+            rows.append(row)
+            columns.append(column)
+            overlaps.append(alike[row, column])
             alike[:, column] = 0
-    if not pairs:
-        return Agreement(0, total, 0.0)
-    rows, columns = map(list, zip(*pairs, strict=True))
+    if not rows:
+        return Agreement(total, 0, 0, 0.0)
     scores = np.abs(expected["scores"][rows] - given["scores"][columns]).max()
     boxes = np.abs(expected["boxes"][rows] - given["boxes"][columns]).max()
-    return Agreement(len(pairs), total, float(scores), float(boxes))
+    return Agreement(total, len(rows), int((np.array(overlaps) > SAME).sum()), float(scores), float(boxes))
 
 
 def picture(data, image_size) -> np.ndarray:

@@ -39,8 +39,7 @@ def export(
             version, or `saved_models/NAME.tflite`, `saved_models/NAME.onnx`. What is there already is replaced
             once the new one is whole.
         format: "saved_model", "tflite" or "onnx"; where None, by the path's suffix: SavedModel for none.
-        quantize: of TFLite: "float16" halves the file; "int8" computes the network in integers, and the head in
-            float32.
+        quantize: of TFLite: "float16" halves the file; "int8" computes the network, not the head, in integers.
         data: for int8: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8;
             about a hundred that look like those to come.
         image_size: height and width in pixels; the model's own where None.
@@ -58,6 +57,8 @@ def export(
     Example:
         >>> kzoo.export(model, "cells.tflite", quantize="int8", data=kzoo.data.load("bccd", split="train"))
     """
+    from kzoo.deploy.inference import inference_model
+
     _check_model(model)
     image_size = _check_size(model, image_size or model.image_size)
     format = _check_format(path, format, quantize, data)
@@ -69,8 +70,6 @@ def export(
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
     images = calibration_images(data, image_size) if quantize == "int8" else ()
-    from kzoo.deploy.inference import inference_model
-
     with replacing(target) as fresh:
         write(fresh, inference_model(model), format, meta, images)
     return target
@@ -128,7 +127,9 @@ def _check_model(model) -> None:
     from kzoo.model import ZooModel
 
     if not isinstance(model, ZooModel):
-        raise ValueError(f"export: {type(model).__name__} is no kzoo model; build or load one with kzoo")
+        raise ValueError(
+            f"export: a {type(model).__name__} cannot be exported; build a kzoo model, or load one from .keras"
+        )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"export: needs Keras's TensorFlow backend, not {keras.backend.backend()}; save the model as "

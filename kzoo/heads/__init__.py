@@ -1,0 +1,7 @@
+"""Heads: what raw outputs mean, how they are trained, how they are read. Importing them makes them loadable."""
+
+from kzoo.heads.base import Head
+from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.yolo import YoloHead
+
+__all__ = ["ClassifyHead", "Head", "YoloHead"]

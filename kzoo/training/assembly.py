@@ -13,7 +13,7 @@ from kzoo.model import ZooModel, backbone_layers
 from kzoo.registry import build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
-from kzoo.training.optimizers import exclude_from_decay, make_optimizer
+from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
 
 
 def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
@@ -35,11 +35,6 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
         raise ValueError(f"{name}: {error}; see `kzoo info {name}` and the head's arguments") from error
     finally:
         keras.config.set_dtype_policy(policy)
-
-
-def precision_of(model: ZooModel) -> str:
-    """The dtype policy that the network was built in."""
-    return model.network.layers[-1].dtype_policy.name
 
 
 def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
@@ -73,7 +68,7 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
     given = {**config.model_arguments(), **({} if isinstance(config.anchors, str) else {"anchors": 0})}
     if given:
         raise ValueError(f"{', '.join(given)}: for a model by name only; this one is built already")
-    policy = precision_of(model)
+    policy = model.dtype_policy.name
     if config.precision not in ("auto", policy):
         raise ValueError(
             f"precision={config.precision!r}: the model was built in {policy}; build it in the other"
@@ -92,6 +87,7 @@ def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) ->
             raise ValueError(f"{model.name}: has no backbone to freeze")
         for layer in frozen:
             layer.trainable = False
+    hasten_statistics(model, config.epochs * steps_per_epoch)
     optimizer = make_optimizer(config, steps_per_epoch)
     model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale))
     exclude_from_decay(model)

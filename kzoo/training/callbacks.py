@@ -10,7 +10,6 @@ import numpy as np
 
 from kzoo.evaluation import Evaluator
 from kzoo.metrics import DetectionMetrics
-from kzoo.training.assembly import precision_of
 from kzoo.training.checkpoint import save_checkpoint, save_model
 from kzoo.training.optimizers import averaged_weights, averages_weights, swap_averages
 from kzoo.training.run import RunFolder
@@ -80,7 +79,7 @@ class StopOnNaN(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if math.isfinite(loss):
             return
-        half = precision_of(self.model) == "mixed_float16"
+        half = self.model.dtype_policy.name == "mixed_float16"
         causes = ["a learning rate that is too high", "faulty boxes (see kzoo data check)"]
         causes += (
             ["the small range of float16 (try mixed_bfloat16)"] if half else ["a burn_in that is too short"]

@@ -12,7 +12,6 @@ import numpy as np
 from kzoo.files import replacing
 from kzoo.model import ZooModel
 from kzoo.predict import load
-from kzoo.training.assembly import precision_of
 from kzoo.training.optimizers import exclude_from_decay
 
 _STATE = "training.json"
@@ -24,7 +23,7 @@ def save_checkpoint(path: Path, model: ZooModel, state: dict) -> None:
     Raises:
         OSError: it cannot be written; the checkpoint before it is untouched, and the message says so.
     """
-    _save(path, model, {_STATE: json.dumps({**state, "precision": precision_of(model)})})
+    _save(path, model, {_STATE: json.dumps(state)})
 
 
 def load_checkpoint(path: Path) -> tuple[ZooModel, dict]:
@@ -34,13 +33,7 @@ def load_checkpoint(path: Path) -> tuple[ZooModel, dict]:
         ValueError: the file is damaged, or no checkpoint of a training.
     """
     state = read_state(path)
-    policy = keras.config.dtype_policy()
-    # Layers know their precision, the model around them takes the one that is set; float16's loss scaling hangs on it.
-    keras.config.set_dtype_policy(state.pop("precision"))
-    try:
-        model = load(path, compile=True)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    model = load(path, compile=True)
     exclude_from_decay(model)  # a file does not keep what is excluded
     return model, state
 

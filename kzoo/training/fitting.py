@@ -18,9 +18,9 @@ from kzoo.predict import load
 from kzoo.registry import entry
 from kzoo.training import callbacks as hooks
 from kzoo.training import devices, plots
-from kzoo.training.assembly import adopt_model, build_model, compile_model, precision_of
+from kzoo.training.assembly import adopt_model, build_model, compile_model
 from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
-from kzoo.training.config import TrainConfig
+from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.inputs import describe, open_datasets, training_batches, validation_batches
 from kzoo.training.optimizers import swap_averages
 from kzoo.training.run import RunFolder
@@ -71,7 +71,9 @@ def train(
     Example:
         >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
     """
-    config = TrainConfig.of(options)
+    config = TrainConfig.of(
+        options if isinstance(model, str) else {"learning_rate": FINE_TUNING_RATE, **options}
+    )
     if isinstance(model, str):
         entry(model)  # a wrong name is told before the data are read
     parts = open_datasets(data, val, config.skip_faulty)
@@ -208,7 +210,7 @@ def _print_header(model, train_set, val_set, folder: RunFolder, epoch: int) -> N
     height, width = model.image_size
     validation = "none to validate on" if val_set is None else f"{len(val_set)} to validate on"
     print(
-        f"{model.name}: {model.count_params():,} parameters, {width} x {height} pixels, {precision_of(model)}"
+        f"{model.name}: {model.count_params():,} parameters, {width} x {height} pixels, {model.dtype_policy.name}"
     )
     print(
         f"{describe(train_set)}: {len(train_set)} images to train on, {validation}; {', '.join(model.names)}"

@@ -13,8 +13,8 @@ from kzoo.training.schedules import make_schedule
 
 _LONGEST_BURN_IN = 1000  # Darknet's own
 _BURN_IN_EPOCHS = 3
-_EMA_SHARE = 0.03  # of the training that the average looks back on
-_EMA_RANGE = (0.9, 0.9998)
+_MEMORY_SHARE = 0.03  # of the training that averages look back on
+_MEMORY_RANGE = (0.9, 0.9998)
 
 
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -34,7 +34,7 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
         "global_clipnorm": float(config.clip_norm) or None,
         "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
         "use_ema": config.ema,
-        "ema_momentum": ema_momentum(steps) if config.ema_momentum is None else config.ema_momentum,
+        "ema_momentum": average_momentum(steps) if config.ema_momentum is None else config.ema_momentum,
     }
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=float(config.momentum), nesterov=True, **common)
@@ -42,10 +42,21 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
     return keras.optimizers.AdamW(**{**common, "weight_decay": float(config.weight_decay)})
 
 
-def ema_momentum(steps: int) -> float:
-    """The average's momentum: it looks back on a small share of the training, however short that is."""
-    low, high = _EMA_RANGE
-    return min(high, max(low, 1.0 - 1.0 / max(1.0, _EMA_SHARE * steps)))
+def average_momentum(steps: int) -> float:
+    """Momentum of a moving average that looks back on a small share of the training, however short that is."""
+    low, high = _MEMORY_RANGE
+    return min(high, max(low, 1.0 - 1.0 / max(1.0, _MEMORY_SHARE * steps)))
+
+
+def hasten_statistics(model: keras.Model, steps: int) -> None:
+    """Lets batch normalisation's statistics follow the weights in a short training as they would in a long one.
+
+    With Darknet's momentum of 0.99 they still hold a fifth of their initial values after 160 steps, and a model that
+    fits its batches finds nothing in validation.
+    """
+    for layer in model.network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, average_momentum(steps))
 
 
 def exclude_from_decay(model: keras.Model) -> None:

@@ -24,6 +24,7 @@ def plot_results(rows: list[dict], path: Path) -> Path:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(name.removeprefix("val_") for row in rows for name in row if name != "epoch"))
+    names.sort(key=lambda name: name not in ("loss", "map", "map50"))
     columns = min(4, len(names))
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.8 * lines), dpi=110, layout="constrained")

@@ -36,7 +36,7 @@ def test_outputs_are_keras_s(form, detector, exported, images):
 
 def test_float16_weights_change_little(detector, exported, images):
     agreement = compare(detector, exported("tflite-float16"), images, score_threshold=0.2)
-    assert agreement.total > 50 and agreement.same >= 0.9 * agreement.total and agreement.scores < 5e-3
+    assert agreement.total > 50 and agreement.found >= 0.95 * agreement.total and agreement.scores < 5e-3
     assert exported("tflite-float16").stat().st_size < 0.6 * exported("tflite").stat().st_size
 
 
@@ -174,16 +174,18 @@ def test_opening_tflite_loads_neither_keras_nor_tensorflow(exported):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_classifier_exports_too(images, tmp_path):
-    model = kzoo.build("darknet53", num_classes=3, image_size=SIZE, width=0.125, depth=0.1)
-    randomised(model)
+@pytest.mark.parametrize("name", kzoo.list_models())
+def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = randomised(kzoo.build(name, num_classes=3, image_size=SIZE, width=0.125, depth=0.1))
     expected = model.predict_on_batch(images)
-    for name in ("1", "c.tflite", "c.onnx"):
-        path = kzoo.export(model, tmp_path / name)
+    for file in ("1", "m.tflite", "m.onnx"):
+        path = kzoo.export(model, tmp_path / file)
         given = open_export(path).predict_on_batch(images)
+        assert given.keys() == expected.keys()
         assert relative_difference(expected["scores"], given["scores"]) < 1e-4
-        assert np.array_equal(given["label"], expected["label"])
-        assert compare(model, path, images).same == 3
+        agreement = compare(model, path, images)
+        assert agreement.same == agreement.total >= 3
 
 
 def test_inference_model_folds_every_normalisation(detector, images):

@@ -48,7 +48,7 @@ def test_what_does_not_go_together_is_one_line(detector, arguments, words, tmp_p
 
 
 def test_only_models_of_kzoo_are_exported(detector):
-    with pytest.raises(ValueError, match="no kzoo model"):
+    with pytest.raises(ValueError, match="cannot be exported"):
         kzoo.export(detector.network)
 
 

@@ -16,7 +16,6 @@ import kzoo
 from kzoo.data.shapes import Shapes
 from kzoo.model import backbone_layers
 from kzoo.training import inputs, resume
-from kzoo.training.assembly import precision_of
 from kzoo.training.checkpoint import read_state
 
 FILES = {
@@ -131,7 +130,7 @@ def test_resumes_what_failed_within_an_epoch(drawn, options, tmp_path):
     (run / "results.csv").write_text("epoch,loss\n1,2\n2,3\n")
     result = resume(run, train, val, verbose=0)
     assert [row["epoch"] for row in table(run)] == ["1", "2"]
-    assert np.isfinite(result.rows[-1]["loss"]) and precision_of(result.model) == "float32"
+    assert np.isfinite(result.rows[-1]["loss"]) and result.model.dtype_policy.name == "float32"
     initial = {layer.name: layer for layer in backbone_layers(tiny_detector())}
     for layer in backbone_layers(result.model):
         assert all(map(np.array_equal, layer.get_weights(), initial[layer.name].get_weights())), layer.name
