@@ -62,7 +62,7 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
 
     print("4. exporting, with normalisation, decoding and suppression inside")
     exports = {
-        "saved_model": kzoo.export(model, Path("saved_models") / "demo", format="saved_model"),
+        "saved_model": kzoo.export(model, Path("saved_models") / "demo" / "1", format="saved_model"),
         "tflite": kzoo.export(model, out / "demo.tflite", format="tflite"),
     }
     for form, path in exports.items():

@@ -60,7 +60,7 @@ def entry(name: str) -> Entry:
     raise ValueError(f"unknown model {str(name)!r}; {hint}")
 
 
-def build(name: str, **arguments):
+def build(name: str, /, **arguments):
     """Builds a model by its name.
 
     Args:

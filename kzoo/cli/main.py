@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -15,21 +18,44 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A detection and segmentation model zoo for Keras 3.",
 )
-app.command("demo")(demo.demo)
+
+
+def _quietly(command: Callable) -> Callable:
+    """The command, with Keras started before it and the start-up notes of its backend hidden.
+
+    They are about its own builds, not about the user's work. Nothing is started for an exported file that runs
+    without Keras.
+    """
+
+    @functools.wraps(command)
+    def run(*args, **kwargs):
+        given = inspect.signature(command).bind(*args, **kwargs).arguments
+        if not str(given.get("model")).endswith((".tflite", ".onnx")):
+            from kzoo.quiet import native_output_hidden
+
+            with native_output_hidden():
+                from kzoo.training.devices import gpus
+
+                gpus()
+        return command(*args, **kwargs)
+
+    return run
+
+
+app.command("demo")(_quietly(demo.demo))
 app.command("list")(models.list_models)
-app.command("info")(models.info)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
-app.command("benchmark")(benchmark.benchmark)
+app.command("info")(_quietly(models.info))
+app.command("train")(_quietly(train.train))
+app.command("evaluate")(_quietly(evaluate.evaluate))
+app.command("predict")(_quietly(predict.predict))
+app.command("export")(_quietly(export.export))
+app.command("benchmark")(_quietly(benchmark.benchmark))
 app.command("anchors")(anchors.anchors)
 app.add_typer(data.app, name="data")
 
 
 def main() -> None:
     """Runs a command; what a user can mend is said in one line, with exit status 1 (2 for wrong usage)."""
-    # TensorFlow's start-up notes are about its own builds, not about the user's work.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:

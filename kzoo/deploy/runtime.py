@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.deploy.metadata import FILE_NAME, Metadata
-from kzoo.deploy.quiet import native_output_hidden
+from kzoo.quiet import native_output_hidden
 
 
 def cores() -> int:

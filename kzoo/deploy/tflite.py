@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from kzoo.deploy.graph import INPUT, PARTS, Graph, split_at_head, write_saved_model
 from kzoo.deploy.metadata import Metadata
-from kzoo.deploy.quiet import native_output_hidden
 from kzoo.deploy.tflite_join import join
 from kzoo.deploy.tflite_metadata import attach
 from kzoo.model import ZooModel
+from kzoo.quiet import native_output_hidden
 
 
 def write_tflite(
