@@ -13,10 +13,12 @@ import kzoo
 from kzoo.data.anchors import kmeans_anchors
 from kzoo.data.check import require_sound
 from kzoo.data.loader import batches
-from kzoo.training.callbacks import AveragePrecision
+from kzoo.training import AveragePrecision
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--data", default="../shared/data/bccd", help="a folder in Pascal VOC, YOLO or COCO layout")
+parser.add_argument(
+    "--data", default="../shared/data/bccd", help="a folder in Pascal VOC, YOLO or COCO layout"
+)
 parser.add_argument("--out", default="runs/bccd.keras", help="the trained model")
 parser.add_argument("--epochs", type=int, default=50)
 parser.add_argument("--batch-size", type=int, default=16)
@@ -33,19 +35,23 @@ steps = len(train_batches)
 # Model: anchors of the cells' own shapes.
 keras.utils.set_random_seed(args.seed)
 anchors, _ = kmeans_anchors(train, 6, size, seed=args.seed)
-model = kzoo.build("yolov3-tiny", num_classes=len(train.classes), image_size=size, anchors=anchors, names=train.classes)
-
-# Training: AdamW, warmed up for three epochs, then down a cosine; the kept weights are an average.
-schedule = keras.optimizers.schedules.CosineDecay(
-    0.0, args.epochs * steps, warmup_target=1e-3, warmup_steps=3 * steps, alpha=0.01
+model = kzoo.build(
+    "yolov3-tiny", num_classes=len(train.classes), image_size=size, anchors=anchors, names=train.classes
 )
-optimizer = keras.optimizers.AdamW(schedule, weight_decay=5e-4, global_clipnorm=10.0, use_ema=True, ema_momentum=0.95)
+
+# Training: AdamW, warmed up for three epochs, then down a cosine; Keras ends on the average of the weights.
+schedule = keras.optimizers.schedules.CosineDecay(
+    0.0, (args.epochs - 3) * steps, warmup_target=5e-3, warmup_steps=3 * steps
+)
+optimizer = keras.optimizers.AdamW(
+    schedule, weight_decay=5e-4, global_clipnorm=10.0, use_ema=True, ema_momentum=0.95
+)
 model.compile(optimizer, jit_compile=False)
 model.fit(
     train_batches,
     steps_per_epoch=steps,
     epochs=args.epochs,
-    callbacks=[AveragePrecision(val, every=5), keras.callbacks.SwapEMAWeights(swap_on_epoch=True)],
+    callbacks=[AveragePrecision(val, every=10)],
     verbose=2,
 )
 
