@@ -1,4 +1,4 @@
-"""Images a second from JPEG files to augmented, letterboxed batches: run it with `pytest -s`."""
+"""Images a second from JPEG files to augmented, letterboxed batches: run it with `pytest -m benchmark -s`."""
 
 import time
 
