@@ -57,7 +57,7 @@ def test_info_counts_what_darknet_counts():
         (("info", "yolo3"), ("unknown model 'yolo3'", "yolov3")),
         (("list", "--task", "juggle"), ("juggle", "detect")),
         (("predict", "nowhere.keras", "x.jpg"), ("x.jpg",)),
-        (("evaluate", "nowhere.keras", "--data", "nothing"), ("nowhere.keras",)),
+        (("evaluate", "nowhere.keras", "--data", "shapes:8:64"), ("nowhere.keras",)),
         (("data", "check", "nowhere"), ("nowhere",)),
         (("train", "yolo3", "--data", "shapes:8:64"), ("unknown model 'yolo3'", "did you mean")),
         (("train", "yolov3-tiny", "--data", "nowhere"), ("nowhere",)),
