@@ -19,7 +19,7 @@ SCRIPT = textwrap.dedent(
     assert "tensorflow" not in sys.modules
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
-    for name in kzoo.list_models():
+    for name in ("darknet53", "yolov3-tiny"):
         keras.utils.set_random_seed(0)
         model = kzoo.build(name, num_classes=3, image_size=(64, 64), width=0.25, depth=0.25)
         if model.task == "classify":
@@ -60,4 +60,4 @@ def test_trains_predicts_saves_and_loads(backend, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("ok") >= 4
+    assert done.stdout.count("ok") == 2

@@ -99,7 +99,8 @@ def test_raw_outputs(name, darknet_data):
             kernel = kernel.reshape((1, 1, *kernel.shape[-2:]))
         else:
             count = conv.filters
-            value = [kernel, rng.uniform(0.5, 1.2, count), rng.normal(0, 0.1, count)]
+            # Small enough that 23 residual sums do not swell: the tolerance is absolute.
+            value = [kernel, rng.uniform(0.2, 0.6, count), rng.normal(0, 0.1, count)]
             value += [rng.normal(0, 0.1, count), rng.uniform(0.5, 1.5, count)]
             conv.set_weights(value[:1])
             norm.set_weights(value[1:])
@@ -122,4 +123,4 @@ def test_raw_outputs(name, darknet_data):
         theirs = theirs.numpy()
         assert np.abs(theirs).max() > 0.1
         difference = np.abs(keras.ops.convert_to_numpy(ours) - theirs).max()
-        assert difference <= 1e-4 * max(1.0, np.abs(theirs).max()), difference
+        assert difference <= 1e-4, difference
