@@ -32,7 +32,7 @@ class YoloHead(Head):
 
     Args:
         num_classes: how many.
-        anchors: widths and heights in pixels, an equal number for each stride, finest stride first.
+        anchors: widths and heights in pixels as plain lists, an equal number for each stride, finest stride first.
         strides: of the feature maps, in their order.
         box_loss: "paper" (logistic on x, y and squares on w, h), or "iou", "giou", "diou", "ciou".
         ignore_threshold: predictions that overlap any object by more are not trained as background.
@@ -247,10 +247,7 @@ class YoloHead(Head):
 
 def _check_anchors(anchors: Sequence, levels: int) -> list[list[list[float]]]:
     """Anchors as (levels, A, 2) plain lists, whether they came flat or by level."""
-    pairs = [
-        float(v)
-        for v in keras.tree.flatten(anchors if isinstance(anchors, (list, tuple)) else anchors.tolist())
-    ]
+    pairs = [float(side) for side in keras.tree.flatten(anchors)]
     if len(pairs) % (2 * levels) or not pairs or min(pairs) <= 0:
         raise ValueError(
             f"anchors={anchors!r}: {len(pairs)} numbers do not make an equal number of positive widths and "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
@@ -32,7 +30,7 @@ class ConvNamer:
     def __init__(self, prefix: str):
         self.prefix, self.count = prefix, 0
 
-    def conv(self, x, filters: int, size: int = 3, stride: int = 1, activation: Callable | None = None):
+    def conv(self, x, filters: int, size: int = 3, stride: int = 1):
         """Convolution without bias, batch normalisation, leaky ReLU: Darknet's `[convolutional]`.
 
         Args:
@@ -40,7 +38,6 @@ class ConvNamer:
             filters: output channels.
             size: side of the kernel; padded by size // 2 on every side, unlike TensorFlow's "same" at stride 2.
             stride: 1 or 2.
-            activation: makes the activation layer from its name; leaky ReLU where None.
 
         Returns:
             (B, H // stride, W // stride, filters) for even H and W.
@@ -61,6 +58,4 @@ class ConvNamer:
         x = layers.BatchNormalization(
             momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name("bn")
         )(x)
-        if activation is not None:
-            return activation(name=name("act"))(x)
         return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name("act"))(x)

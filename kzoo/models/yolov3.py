@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
 
 from kzoo.backbones.darknet import darknet53, darknet_tiny
@@ -135,6 +136,8 @@ def _assemble(
         )
     if names and len(names) != num_classes:
         raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
+    # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.
+    anchors = np.asarray(anchors, float).tolist()
     head = YoloHead(num_classes, anchors, strides, name="head", **head)
     model = ZooModel(network, head, image_size, names, name=name)
     return load_weights(load_backbone(model, backbone_weights), weights)

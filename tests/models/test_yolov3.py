@@ -74,3 +74,17 @@ def test_width_and_depth_shrink():
     whole = kzoo.build("yolov3", width=0.5, image_size=(64, 64)).count_params()
     assert kzoo.build("yolov3", width=0.25, image_size=(64, 64)).count_params() < 0.3 * whole
     assert kzoo.build("yolov3", width=0.5, depth=0.25, image_size=(64, 64)).count_params() < 0.9 * whole
+
+
+def test_anchors_that_do_not_pair_are_named():
+    with pytest.raises(ValueError, match="5 numbers do not make"):
+        kzoo.build("yolov3-tiny", num_classes=2, anchors=[1, 2, 3, 4, 5], **SMALL)
+
+
+@pytest.mark.parametrize("kind", [np.float32, float])
+def test_anchors_from_numpy_are_saved(tmp_path, kind):
+    anchors = np.arange(2, 14, dtype=kind).reshape(6, 2)
+    model = kzoo.build("yolov3-tiny", num_classes=2, anchors=anchors, **SMALL)
+    model.save(tmp_path / "a.keras")
+    assert kzoo.load(tmp_path / "a.keras").head.anchors == model.head.anchors
+    assert np.ravel(model.head.anchors).tolist() == anchors.ravel().tolist()
