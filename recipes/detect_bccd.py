@@ -8,6 +8,7 @@ reaches mAP50 .874, mAP .480 on the test split in 859 s on two cores.
 """
 
 import argparse
+from pathlib import Path
 
 import keras
 
@@ -58,6 +59,7 @@ model.fit(
 )
 
 # What is kept, and what it is worth on photographs it has not seen.
+Path(args.out).parent.mkdir(parents=True, exist_ok=True)
 model.save(args.out)
 metrics = kzoo.evaluate(model, args.data, split="test", skip_faulty=True)
 print(f"{args.out}: test {metrics}")
