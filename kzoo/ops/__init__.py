@@ -1,13 +1,12 @@
 """Geometry, selection and suppression on tensors: pure functions of keras.ops."""
 
-from kzoo.ops.boxes import area, from_center, intersection, iou, pairwise_iou, shape_iou, to_center
+from kzoo.ops.boxes import area, intersection, iou, pairwise_iou, shape_iou
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.nms import collect, greedy_keep, greedy_nms, multiclass_candidates
 
 __all__ = [
     "area",
     "collect",
-    "from_center",
     "greedy_keep",
     "greedy_nms",
     "intersection",
@@ -17,5 +16,4 @@ __all__ = [
     "shape_iou",
     "stable_top_k",
     "take_rows",
-    "to_center",
 ]

@@ -10,18 +10,6 @@ def area(boxes):
     return ops.maximum(boxes[..., 2] - boxes[..., 0], 0.0) * ops.maximum(boxes[..., 3] - boxes[..., 1], 0.0)
 
 
-def to_center(boxes):
-    """(..., 4) xyxy as centre x, centre y, width, height."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return ops.concatenate([(low + high) / 2, high - low], axis=-1)
-
-
-def from_center(boxes):
-    """(..., 4) centre x, centre y, width, height as xyxy."""
-    center, half = boxes[..., :2], boxes[..., 2:] / 2
-    return ops.concatenate([center - half, center + half], axis=-1)
-
-
 def intersection(a, b):
     """Overlap areas of two arrays of boxes, broadcast against each other: (..., 4), (..., 4) -> (...)."""
     width = ops.minimum(a[..., 2], b[..., 2]) - ops.maximum(a[..., 0], b[..., 0])
