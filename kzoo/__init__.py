@@ -18,7 +18,7 @@ _EXPORTS = {
     "load": "kzoo.predict",
     "train": "kzoo.training",
 }
-_MODULES = ("augment", "data", "losses", "metrics", "ops")
+_MODULES = ("augment", "darknet", "data", "losses", "metrics", "ops")
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 from keras import layers, ops
 
+from kzoo.augment.letterbox import check_resize
 from kzoo.heads import Head
 
 
@@ -22,6 +22,8 @@ class ZooModel(keras.Model):
         head: raw outputs, loss and decoding.
         image_size: height and width in pixels that `detect`, `evaluate` and exports use.
         names: class names, in the order of the labels.
+        resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
+        origin: what `kzoo.darknet` keeps of the files it read the model from, to write it back.
 
     Example:
         >>> model = kzoo.build("yolov3-tiny", num_classes=3)
@@ -36,12 +38,16 @@ class ZooModel(keras.Model):
         head: Head,
         image_size: Sequence[int],
         names: Sequence[str] | None = None,
+        resize: str = "letterbox",
+        origin: dict | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.network, self.head = network, head
         self.image_size = tuple(int(v) for v in image_size)
         self.names = list(names or ())
+        self.resize = check_resize(resize)
+        self.origin = origin
         self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in head.loss_names}
         self.build()
 
@@ -102,12 +108,19 @@ class ZooModel(keras.Model):
 
         return detect(self, source, **arguments)
 
+    def remade(self, network: keras.Model, head: Head) -> ZooModel:
+        """A model of another network and head, and the same in all else."""
+        rest = (self.image_size, self.names, self.resize, self.origin)
+        return ZooModel(network, head, *rest, name=self.name)
+
     def get_config(self):
         return {
             "network": keras.saving.serialize_keras_object(self.network),
             "head": keras.saving.serialize_keras_object(self.head),
             "image_size": list(self.image_size),
             "names": list(self.names),
+            "resize": self.resize,
+            "origin": self.origin,
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
@@ -139,85 +152,23 @@ class DecodedModel(keras.Model):
         return self.model.head.decode(self.model(images, training=False))
 
 
-def images_input():
+def images_input(sides: Sequence[int | None] = (None, None)):
     """The images that every network takes, and the same in 0..1.
+
+    Args:
+        sides: height and width in pixels, where the network is made for one size.
 
     Returns:
         A keras.Input of (B, H, W, 3) in 0..255, and its normalised tensor.
     """
-    inputs = keras.Input((None, None, 3), name="images")
+    inputs = keras.Input((*sides, 3), name="images")
     # In float32 whatever the policy: 255 grey levels do not survive half precision's rounding unharmed.
     return inputs, layers.Rescaling(1 / 255, dtype="float32", name="normalize")(inputs)
-
-
-def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
-    """The model with the weights of a file, or as it was where there is none.
-
-    Args:
-        model: of the same architecture and number of classes.
-        weights: a `.keras` or `.weights.h5` file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file does not hold weights of this model.
-    """
-    if weights is None:
-        return model
-    path = _weights_file(weights)
-    try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{path}: does not hold weights of {model.name} with {model.head.num_classes} classes; "
-            f"build it with the classes, width and depth it was trained with ({reason})"
-        ) from error
-    return model
-
-
-def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
-    """Copies the backbone's weights from another model's file: layers named `backbone_...`, by name.
-
-    Args:
-        model: takes the weights.
-        weights: a `.keras` file of a model with the same backbone, or None.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the backbones differ; the layer is named.
-    """
-    if weights is None:
-        return model
-    path = _weights_file(weights)
-    source = {layer.name: layer for layer in keras.saving.load_model(path, compile=False).network.layers}
-    for layer in backbone_layers(model):
-        if not layer.weights:
-            continue
-        given = source[layer.name].get_weights() if layer.name in source else []
-        shapes, wanted = [w.shape for w in given], [tuple(w.shape) for w in layer.weights]
-        if shapes != wanted:
-            raise ValueError(
-                f"{path}: layer {layer.name} has weights {shapes}, {model.name} wants {wanted}; "
-                "use a classifier of the same backbone, width and depth"
-            )
-        layer.set_weights(given)
-    return model
 
 
 def backbone_layers(model: ZooModel) -> list:
     """The network's layers that belong to the backbone."""
     return [layer for layer in model.network.layers if layer.name.startswith("backbone_")]
-
-
-def _weights_file(weights: str | Path) -> Path:
-    path = Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights file; give a .keras or .weights.h5 file")
-    if path.suffix not in (".keras", ".h5"):
-        raise ValueError(
-            f"{path}: weights of format {path.suffix!r} are not read; give a .keras or .weights.h5 file"
-        )
-    return path
 
 
 def flops(model: ZooModel, image_size: Sequence[int] | None = None) -> int:

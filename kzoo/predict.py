@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,24 +16,33 @@ from time import perf_counter
 import numpy as np
 
 from kzoo.data.image import read_image
-from kzoo.detect import DEFAULT_SCORE, Detector, detect
+from kzoo.data.names import class_names
+from kzoo.detect import DEFAULT_SCORE, Detector, detect, resize_of
 from kzoo.draw import save_picture
 from kzoo.files import write_atomically
 from kzoo.progress import track
 from kzoo.sources import Video, expand, is_video, writing_video
 from kzoo.structures import Detections
 
-_FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, or a SavedModel folder"
+_FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, or Darknet's .cfg"
 _PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
 
-def load(path: str | Path, compile: bool = False):
+def load(
+    path: str | Path,
+    compile: bool = False,
+    weights: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None,
+):
     """Opens a trained model, whatever form it is in.
 
     Args:
-        path: a `.keras` file; a run folder, whose best model is taken; or an export: a `.tflite` or `.onnx`
-            file, a SavedModel folder, or a folder of its versions, of which the highest is taken.
+        path: a `.keras` file; a run folder, whose best model is taken; an export: a `.tflite` or `.onnx`
+            file, a SavedModel folder, or a folder of its versions, of which the highest is taken; or a network
+            of Darknet's, by its `.cfg`.
         compile: whether a `.keras` file's optimizer and its state are restored too.
+        weights: of a `.cfg`, its `.weights`; the file of that name beside it where None.
+        names: class names in the place of the model's own, or where they are: see `kzoo.data.names`.
 
     Returns:
         A `ZooModel`, or an export's runtime: both have `image_size`, `names`, `predict` and `detect`.
@@ -48,6 +57,35 @@ def load(path: str | Path, compile: bool = False):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model; {_FORMS}")
+    if path.suffix == ".cfg":
+        return _load_darknet(path, weights, names)
+    if weights is not None:
+        raise ValueError(f"{path}: has its weights inside; only a .cfg takes {weights} besides")
+    return _renamed(_open(path, compile), names, path)
+
+
+def _load_darknet(path: Path, weights, names):
+    from kzoo import darknet
+
+    beside = path.with_suffix(".weights")
+    if weights is None and not beside.is_file():
+        raise ValueError(f"{path}: a network without weights; give its .weights file as `weights` (--weights)")
+    return darknet.load(path, beside if weights is None else weights, names)
+
+
+def _renamed(model, names, path: Path):
+    """The model with other class names, if it has as many."""
+    names = class_names(names)
+    if names is None:
+        return model
+    known = len(model.names) or getattr(getattr(model, "head", None), "num_classes", len(names))
+    if len(names) != known:
+        raise ValueError(f"{path}: has {known} classes, not the {len(names)} that are named; give one name a class")
+    model.names = names
+    return model
+
+
+def _open(path: Path, compile: bool):
     found = _in_folder(path) if path.is_dir() else path
     if found.suffix == ".keras":
         return _load_keras(found, compile)
@@ -83,7 +121,7 @@ def _load_keras(path: Path, compile: bool):
     from kzoo.registry import entry, list_models
 
     # Keras reads classes by name, and knows those of imported modules alone.
-    modules = {entry(name).target.split(":")[0] for name in list_models()}
+    modules = {entry(name).target.split(":")[0] for name in list_models()} | {"kzoo.layers.darknet"}
     for module in modules | ({"kzoo.training.schedules"} if compile else set()):
         importlib.import_module(module)
     try:
@@ -190,6 +228,7 @@ def predict(
     json: bool = False,
     txt: bool = False,
     say: Callable[[str], None] = print,
+    resize: str | None = None,
 ) -> Outcome:
     """Looks at every image and video of a source, says what it found, and writes it down.
 
@@ -203,6 +242,7 @@ def predict(
         json: whether `predictions.json` is written.
         txt: whether label files in YOLO's format, with scores, are written.
         say: takes a line an image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
+        resize: how photographs become inputs: "letterbox", "stretch" or "darknet"; the detector's own where None.
 
     Returns:
         What was done. A file that cannot be read is said on stderr and counted among the faults; the others
@@ -212,17 +252,17 @@ def predict(
         FileNotFoundError, ValueError: the source is nothing that can be looked at.
         OSError: results cannot be written.
     """
-    paths, out = expand(source), Path(out)
+    paths, out, resize = expand(source), Path(out), resize_of(detector, resize)
     results = Results(out, paths, pictures, txt)
     size = getattr(detector, "batch_size", None) or batch_size
     outcome = Outcome()
     warm_up(detector, size)
     stills = _readable((path for path in paths if not is_video(path)), outcome)
     for batch in _chunks(stills, size):
-        _predict_images(detector, batch, results, score_threshold, size, say, outcome)
+        _predict_images(detector, batch, results, score_threshold, size, resize, say, outcome)
     for path in filter(is_video, paths):
         try:
-            _predict_video(detector, Video(path), results, score_threshold, size, say, outcome)
+            _predict_video(detector, Video(path), results, score_threshold, size, resize, say, outcome)
         except ValueError as error:
             _fault(error, outcome)
     if json:
@@ -254,15 +294,15 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
         yield chunk
 
 
-def _timed(detector, images, score_threshold, size) -> tuple[list[Detections], float]:
+def _timed(detector, images, score_threshold, size, resize) -> tuple[list[Detections], float]:
     """Detections, and milliseconds an image from pixels to boxes."""
     began = perf_counter()
-    found = detect(detector, list(images), score_threshold, size)
+    found = detect(detector, list(images), score_threshold, size, resize)
     return found, 1000 * (perf_counter() - began) / len(images)
 
 
-def _predict_images(detector, batch, results, score_threshold, size, say, outcome) -> None:
-    found, milliseconds = _timed(detector, [image for _, image in batch], score_threshold, size)
+def _predict_images(detector, batch, results, score_threshold, size, resize, say, outcome) -> None:
+    found, milliseconds = _timed(detector, [image for _, image in batch], score_threshold, size, resize)
     for one, (path, _) in zip(found, batch, strict=True):
         one.path = path
         say(f"{path}: {one.summary() or 'nothing'}  ({milliseconds:.1f} ms)")
@@ -271,13 +311,13 @@ def _predict_images(detector, batch, results, score_threshold, size, say, outcom
         outcome.rows.append({**one.to_dict(), "milliseconds": round(milliseconds, 2)})
 
 
-def _predict_video(detector, video, results, score_threshold, size, say, outcome) -> None:
+def _predict_video(detector, video, results, score_threshold, size, resize, say, outcome) -> None:
     """As for images; the line at the end counts over all frames."""
     labels, milliseconds, frames = [], 0.0, 0
     target = results.picture(video.path)
     with writing_video(target, video.rate) if results.pictures else contextlib.nullcontext() as writer:
         for batch in _chunks(track(video, video.path.name, total=video.frames or None), size):
-            found, taken = _timed(detector, batch, score_threshold, size)
+            found, taken = _timed(detector, batch, score_threshold, size, resize)
             milliseconds += taken * len(batch)
             for one in found:
                 one.path = video.path

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import typer
 
-from kzoo.cli import anchors, benchmark, data, demo, evaluate, export, models, predict, train
+from kzoo.cli import anchors, benchmark, convert, data, demo, evaluate, export, models, predict, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,6 +49,7 @@ app.command("train")(_quietly(train.train))
 app.command("evaluate")(_quietly(evaluate.evaluate))
 app.command("predict")(_quietly(predict.predict))
 app.command("export")(_quietly(export.export))
+app.command("convert")(_quietly(convert.convert))
 app.command("benchmark")(_quietly(benchmark.benchmark))
 app.command("anchors")(anchors.anchors)
 app.add_typer(data.app, name="data")

@@ -2,6 +2,7 @@
 
 from kzoo.heads.base import Head
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.grid import GridHead
 from kzoo.heads.yolo import YoloHead
 
-__all__ = ["ClassifyHead", "Head", "YoloHead"]
+__all__ = ["ClassifyHead", "GridHead", "Head", "YoloHead"]

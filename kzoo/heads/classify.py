@@ -1,6 +1,8 @@
-"""Image classification: global average pooling and one linear layer."""
+"""Image classification: global average pooling and one linear layer, or logits as they come."""
 
 from __future__ import annotations
+
+import math
 
 import keras
 from keras import ops
@@ -19,22 +21,47 @@ class ClassifyHead(Head):
     Args:
         num_classes: how many.
         label_smoothing: share of the target that goes to all classes alike.
+        project: whether the head pools and has the linear layer; if not, the last feature map is the logits
+            already, (B, num_classes) or (B, 1, 1, num_classes).
+        temperature: divides the logits: above 1 scores are more alike (`temperature` of Darknet's `[softmax]`).
     """
 
     task = "classify"
     loss_names = ("class",)
 
-    def __init__(self, num_classes: int, label_smoothing: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        project: bool = True,
+        temperature: float = 1.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        if not temperature > 0:
+            raise ValueError(f"temperature={temperature!r}: must be above 0; 1 leaves the logits as they are")
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        self.classifier = keras.layers.Dense(num_classes, name="classifier")
+        self.project, self.temperature = project, temperature
+        self.classifier = keras.layers.Dense(num_classes, name="classifier") if project else None
 
     def build(self, input_shape):
-        self.classifier.build((input_shape[-1][0], input_shape[-1][-1]))
+        shape = input_shape[-1]
+        if self.project:
+            self.classifier.build((shape[0], shape[-1]))
+        elif None not in shape[1:] and math.prod(shape[1:]) != self.num_classes:
+            raise ValueError(
+                f"num_classes={self.num_classes}: the network ends in {math.prod(shape[1:])} numbers an image, "
+                f"{tuple(shape[1:])}; give as many classes, or project=True"
+            )
         self.built = True
 
     def call(self, features, training=None):
-        return {"logits": ops.cast(self.classifier(ops.mean(features[-1], axis=(1, 2))), "float32")}
+        logits = features[-1]
+        if self.project:
+            logits = self.classifier(ops.mean(logits, axis=(1, 2)))
+        else:
+            logits = ops.reshape(logits, (ops.shape(logits)[0], self.num_classes))
+        return {"logits": ops.cast(logits, "float32") / self.temperature}
 
     def loss(self, targets, outputs):
         logits = outputs["logits"]

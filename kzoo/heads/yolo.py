@@ -1,4 +1,4 @@
-"""YOLOv3's head: three anchors a cell, a logistic an outcome, the best anchor takes the object."""
+"""YOLO's head from its second version on: anchors in cells, the anchor of the best shape takes the object."""
 
 from __future__ import annotations
 
@@ -9,52 +9,69 @@ import keras
 from keras import ops
 
 from kzoo.heads.base import Head
-from kzoo.heads.yolo_grid import YoloGrid, sound_boxes
-from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels
+from kzoo.heads.yolo_boxes import SIZE_TRANSFORMS, decode_boxes, encode_boxes, raw_boxes, size_code
+from kzoo.heads.yolo_grid import Objects, YoloGrid, sound_boxes
+from kzoo.heads.yolo_levels import anchors_by_level, level_names, one_a_level
+from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels, softmax_focal_loss
 from kzoo.losses.iou import BOX_LOSSES
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
-from kzoo.ops.nms import collect, greedy_nms, multiclass_candidates
+from kzoo.ops.nms import multiclass_nms
 
 # A detector starts out finding nothing in 99 cells of 100 (RetinaNet, section 4.1).
 OBJECTNESS_PRIOR = 0.01
-# Beyond it a box would be 3000 times its anchor; it keeps float32 finite whatever the network says.
-LARGEST_LOG_SIZE = 8.0
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class YoloHead(Head):
-    """Boxes, objectness and classes on a grid of cells, for several strides.
+    """Boxes, objectness and classes on a grid of cells, for several levels of the network.
 
     Outputs are `{"stride8": (B, H/8, W/8, A * (5 + num_classes)), ...}`: for every anchor Darknet's x, y, w, h,
-    objectness and class logits. Targets are `{"boxes": (B, M, 4) xyxy pixels, "labels": (B, M)}`; a label of -1
-    is padding, or, with a box of positive area, a region that is neither object nor background.
+    objectness and class logits; of levels with the same stride the second is "stride8_2". Targets are
+    `{"boxes": (B, M, 4) xyxy pixels, "labels": (B, M)}`; a label of -1 is padding, or, with a box of positive
+    area, a region that is neither object nor background.
 
     Args:
         num_classes: how many.
-        anchors: widths and heights in pixels as plain lists, an equal number for each stride, finest stride first.
-        strides: of the feature maps, in their order.
+        anchors: widths and heights in pixels as plain lists: for each level a list of pairs, or one list that is
+            split evenly. The same shape in several levels takes an object in each.
+        strides: pixels a cell of each feature map, in their order.
         box_loss: "paper" (logistic on x, y and squares on w, h), or "iou", "giou", "diou", "ciou".
         ignore_threshold: predictions that overlap any object by more are not trained as background.
         iou_threshold: besides the best anchor, every anchor whose shape overlaps an object's by more takes it
             (AlexeyAB's `iou_thresh`), which learns several times as fast; 1 leaves the best alone, as in the paper.
+        truth_threshold: predictions that overlap an object by more are trained to find it as well, whatever their
+            anchor (Darknet's `truth_thresh`); 1 for none.
         objectness_target: "one" for every object, as in the paper, or "iou", the overlap that its prediction has
-            reached, so that scores rank by how well boxes lie (YOLOv5).
-        scale_xy: widens the reach of a cell's centre: s * sigmoid(t) - (s - 1) / 2 (YOLOv4's `scale_x_y`).
+            reached, so that scores rank by how well boxes lie (YOLOv5, and `rescore` of Darknet's `[region]`).
+        spare_anchors: widths and heights that no level predicts but that compete for objects: one whose shape is
+            nearest to them is found by nobody (anchors of a Darknet cfg that are in no `mask`).
+        scale_xy: widens the reach of a cell's centre: s * sigmoid(t) - (s - 1) / 2 (YOLOv4's `scale_x_y`); one
+            number, or one a level.
+        size_transform: width and height are "exp": exp(t) * anchor, or "square": (2 * sigmoid(t))^2 * anchor,
+            at most four anchors (YOLOv5, Darknet's `new_coords=1`). The "paper" loss then compares sigmoid(t).
+        class_activation: "sigmoid", or "softmax" where every object has one class (YOLOv2's `[region]`).
+        project: whether each feature map goes through a 1x1 convolution; if not it is the raw output itself.
         label_smoothing: on the class targets.
         objectness_smoothing: on the objectness targets.
         focal_gamma: focal modulation of objectness and classes; 0 is plain cross-entropy.
         focal_alpha: weight of the positives with focal modulation; None for none.
         box_weight: of the box term; where None 1 for "paper", and 2 for the others, whose values are smaller.
-        objectness_weight: of the objectness term.
+        objectness_weight: of the objectness term; one number, or one a level.
         class_weight: of the class term.
-        nms_threshold: IoU above which the weaker box of a class goes.
+        normalize_by: what the terms' sums are divided by: "objects", or "images" as in Darknet.
+        size_weighting: small objects' boxes count up to twice as much.
+        nms_threshold: overlap above which the weaker box of a class goes.
+        nms_kind: that overlap is the IoU, "greedy", or the IoU less (d^2 / c^2)^nms_beta, "diou", with d between
+            the centres and c the diagonal of the box around both (Darknet's `nms_kind=diounms`, and in effect its
+            `greedynms`, whose power is always 0.6).
+        nms_beta: the power of "diou" (`beta_nms`).
         score_threshold: objectness times class probability must be above it.
         max_detections: M, detections an image.
         candidates: how many (box, class) pairs take part in the suppression.
         class_agnostic: suppress across classes.
 
-    Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` section.
+    Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections.
     """
 
     task = "detect"
@@ -69,66 +86,102 @@ class YoloHead(Head):
         ignore_threshold: float = 0.7,
         iou_threshold: float = 0.4,
         objectness_target: str = "one",
-        scale_xy: float = 1.0,
+        scale_xy: float | Sequence[float] = 1.0,
         label_smoothing: float = 0.0,
         objectness_smoothing: float = 0.0,
         focal_gamma: float = 0.0,
         focal_alpha: float | None = None,
         box_weight: float | None = None,
-        objectness_weight: float = 1.0,
+        objectness_weight: float | Sequence[float] = 1.0,
         class_weight: float = 1.0,
         nms_threshold: float = 0.45,
         score_threshold: float = 0.001,
         max_detections: int = 100,
         candidates: int = 512,
         class_agnostic: bool = False,
+        truth_threshold: float = 1.0,
+        spare_anchors: Sequence = (),
+        size_transform: str = "exp",
+        class_activation: str = "sigmoid",
+        project: bool = True,
+        normalize_by: str = "objects",
+        size_weighting: bool = True,
+        nms_kind: str = "greedy",
+        nms_beta: float = 0.6,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if box_loss != "paper" and box_loss not in BOX_LOSSES:
-            raise ValueError(f"box_loss={box_loss!r} is unknown; use paper, {', '.join(BOX_LOSSES)}")
-        if objectness_target not in ("one", "iou"):
-            raise ValueError(f"objectness_target={objectness_target!r} is unknown; use one or iou")
-        self.num_classes, self.strides = num_classes, tuple(strides)
-        self.anchors = _check_anchors(anchors, len(self.strides))
+        _check_choice("box_loss", box_loss, ("paper", *BOX_LOSSES))
+        _check_choice("objectness_target", objectness_target, ("one", "iou"))
+        _check_choice("size_transform", size_transform, SIZE_TRANSFORMS)
+        _check_choice("class_activation", class_activation, ("sigmoid", "softmax"))
+        _check_choice("normalize_by", normalize_by, ("objects", "images"))
+        _check_choice("nms_kind", nms_kind, ("greedy", "diou"))
+        self.num_classes, self.strides, self.project = num_classes, tuple(strides), project
+        levels = len(self.strides)
+        self.levels = level_names(self.strides)
+        self.anchors = anchors_by_level(anchors, levels)
+        self.spare_anchors = (
+            anchors_by_level(spare_anchors, 1, "spare_anchors")[0] if len(spare_anchors) else []
+        )
+        self.scale_xy = one_a_level("scale_xy", scale_xy, levels)
+        self.size_transform, self.class_activation = size_transform, class_activation
         self.box_loss, self.ignore_threshold, self.iou_threshold = box_loss, ignore_threshold, iou_threshold
-        self.objectness_target, self.scale_xy = objectness_target, scale_xy
+        self.truth_threshold, self.objectness_target = truth_threshold, objectness_target
         self.label_smoothing, self.objectness_smoothing = label_smoothing, objectness_smoothing
         self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
         self.box_weight = (1.0 if box_loss == "paper" else 2.0) if box_weight is None else box_weight
-        self.objectness_weight = objectness_weight
-        self.class_weight = class_weight
+        self.objectness_weight = one_a_level("objectness_weight", objectness_weight, levels)
+        self.class_weight, self.size_weighting = class_weight, size_weighting
+        self.normalize_by = normalize_by
         self.nms_threshold, self.score_threshold = nms_threshold, score_threshold
+        self.nms_kind, self.nms_beta = nms_kind, nms_beta
         self.max_detections, self.candidates = max_detections, candidates
         self.class_agnostic = class_agnostic
         self.fields = 5 + num_classes
         self.convs = [
-            keras.layers.Conv2D(len(self.anchors[0]) * self.fields, 1, name=f"stride{stride}")
-            for stride in self.strides
+            keras.layers.Conv2D(len(level) * self.fields, 1, name=name)
+            for name, level in zip(self.levels, self.anchors, strict=True)
+            if project
         ]
 
     def build(self, input_shape):
-        for conv, shape in zip(self.convs, input_shape, strict=True):
-            conv.bias_initializer = keras.initializers.Constant(self._prior_bias())
-            conv.build(shape)
+        if len(input_shape) != len(self.levels):
+            raise ValueError(
+                f"strides={self.strides}: {len(input_shape)} feature maps; give a stride for each"
+            )
+        for i, (name, shape, anchors) in enumerate(zip(self.levels, input_shape, self.anchors, strict=True)):
+            wanted = len(anchors) * self.fields
+            if self.project:
+                self.convs[i].bias_initializer = keras.initializers.Constant(
+                    self._prior_bias() * len(anchors)
+                )
+                self.convs[i].build(shape)
+            elif shape[-1] != wanted:
+                raise ValueError(
+                    f"{name}: {shape[-1]} channels are not {len(anchors)} anchors x (5 + {self.num_classes} "
+                    f"classes) = {wanted}; give the layer before it {wanted} filters, or project=True"
+                )
         self.built = True
 
     def _prior_bias(self) -> list[float]:
-        """Zero but for the objectness, whose logistic starts at the prior."""
-        one = [0.0] * self.fields
-        one[4] = -math.log((1 - OBJECTNESS_PRIOR) / OBJECTNESS_PRIOR)
-        return one * len(self.anchors[0])
+        """An anchor's, zero but for the objectness, whose logistic starts at the prior."""
+        bias = [0.0] * self.fields
+        bias[4] = -math.log((1 - OBJECTNESS_PRIOR) / OBJECTNESS_PRIOR)
+        return bias
 
     def call(self, features, training=None):
-        return {
-            f"stride{stride}": ops.cast(conv(feature), "float32")
-            for stride, conv, feature in zip(self.strides, self.convs, features, strict=True)
-        }
+        if self.project:
+            features = [conv(feature) for conv, feature in zip(self.convs, features, strict=True)]
+        return {name: ops.cast(raw, "float32") for name, raw in zip(self.levels, features, strict=True)}
+
+    def _grid(self, sizes) -> YoloGrid:
+        return YoloGrid(sizes, self.strides, self.anchors, self.scale_xy, self.spare_anchors)
 
     def _rows(self, outputs):
         """All predictions in one row each, (B, N, 5 + num_classes), and where they sit."""
-        maps = [outputs[f"stride{stride}"] for stride in self.strides]
-        grid = YoloGrid([(ops.shape(m)[1], ops.shape(m)[2]) for m in maps], self.strides, self.anchors)
+        maps = [outputs[name] for name in self.levels]
+        grid = self._grid([(ops.shape(m)[1], ops.shape(m)[2]) for m in maps])
         rows = ops.concatenate(
             [
                 ops.reshape(m, (ops.shape(m)[0], size, self.fields))
@@ -138,59 +191,78 @@ class YoloHead(Head):
         )
         return rows, grid
 
-    def _boxes(self, raw, cell, stride, anchor):
-        """Raw x, y, w, h as xyxy pixels (YOLOv3, figure 2)."""
-        offset = ops.sigmoid(raw[..., :2]) * self.scale_xy - (self.scale_xy - 1) / 2
-        center = (offset + cell) * stride
-        half = ops.exp(ops.minimum(raw[..., 2:4], LARGEST_LOG_SIZE)) * anchor / 2
-        return ops.concatenate([center - half, center + half], axis=-1)
-
-    def _encode_boxes(self, boxes, cell, stride, anchor):
-        """The raw x, y (as probabilities) and w, h (as logarithms) that `_boxes` turns into these boxes."""
-        center, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-        offset = (center / stride - cell + (self.scale_xy - 1) / 2) / self.scale_xy
-        log_size = ops.log(ops.maximum(size, 1e-3) / anchor)
-        return ops.clip(offset, 1e-4, 1 - 1e-4), ops.minimum(log_size, LARGEST_LOG_SIZE)
-
     def loss(self, targets, outputs):
         rows, grid = self._rows(outputs)
         boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
         match = grid.match(boxes, labels, self.iou_threshold)
-        count = ops.maximum(ops.sum(match.weight), 1.0)
-        raw = take_rows(rows, match.index)
-        box = ops.sum(self._box_loss(match, raw, grid) * match.weight)
-        true = smooth_labels(ops.one_hot(match.labels, self.num_classes), self.label_smoothing)
-        classes = ops.sum(self._cross_entropy(true, raw[..., 5:]), axis=-1)
-        objectness = self._objectness_loss(rows, grid, match, boxes)
+        predicted = ops.stop_gradient(decode_boxes(rows, grid.places, self.size_transform))
+        overlaps = pairwise_iou(predicted, boxes)
+        found = [(match, take_rows(rows, match.index))]
+        near = None
+        if self.truth_threshold < 1:
+            near = self._near(overlaps, boxes, labels, match, grid)
+            found.append((near, rows))
+        objectness = self._objectness_loss(rows[..., 4], grid, match, near, predicted, overlaps)
+        box = sum(ops.sum(self._box_loss(objects, raw, grid) * objects.weight) for objects, raw in found)
+        classes = sum(ops.sum(self._class_loss(objects, raw) * objects.weight) for objects, raw in found)
+        if self.normalize_by == "images":
+            count = ops.cast(ops.shape(rows)[0], "float32")
+        else:
+            count = ops.maximum(sum(ops.sum(objects.weight) for objects, _ in found), 1.0)
         return {
             "box": self.box_weight * box / count,
-            "objectness": self.objectness_weight * objectness / count,
-            "class": self.class_weight * ops.sum(classes * match.weight) / count,
+            "objectness": objectness / count,
+            "class": self.class_weight * classes / count,
         }
 
-    def _box_loss(self, match, raw, grid):
-        """The box term of each match, small objects counting up to twice as much: (B, Q)."""
-        width, height = grid.image_size
-        size = match.boxes[..., 2:] - match.boxes[..., :2]
-        scale = 2.0 - size[..., 0] * size[..., 1] / (width * height)
-        where = (match.cell, match.stride, match.anchor)
-        if self.box_loss != "paper":
-            return scale * BOX_LOSSES[self.box_loss](match.boxes, self._boxes(raw, *where))
-        offset, log_size = self._encode_boxes(match.boxes, *where)
-        center = ops.sum(sigmoid_cross_entropy(offset, raw[..., :2]), axis=-1)
-        return scale * (center + 0.5 * ops.sum((log_size - raw[..., 2:4]) ** 2, axis=-1))
+    def _near(self, overlaps, boxes, labels, match, grid) -> Objects:
+        """Of every prediction the object it overlaps most; it counts above the threshold, if it has no other."""
+        overlaps = ops.where(ops.expand_dims(labels >= 0, 1), overlaps, 0.0)
+        best = ops.argmax(overlaps, axis=-1)
+        near = ops.cast(ops.max(overlaps, axis=-1) > self.truth_threshold, "float32")
+        return Objects(
+            boxes=take_rows(boxes, best),
+            labels=ops.cast(take_rows(ops.maximum(labels, 0), best), "int32"),
+            places=grid.places,
+            weight=near * (1.0 - match.taken),
+        )
 
-    def _objectness_loss(self, rows, grid, match, boxes):
-        """Objectness over all predictions but the ignored ones, summed."""
-        predicted = ops.stop_gradient(self._boxes(rows, grid.cell, grid.stride, grid.anchor))
-        overlap = ops.max(pairwise_iou(predicted, boxes), axis=-1)
-        background = ops.cast(overlap <= self.ignore_threshold, "float32")
-        weight = ops.maximum(match.taken, background)
-        true = match.taken
+    def _box_loss(self, objects: Objects, raw, grid):
+        """The box term of each object: (B, Q)."""
+        scale = 1.0
+        if self.size_weighting:
+            width, height = grid.image_size
+            size = objects.boxes[..., 2:] - objects.boxes[..., :2]
+            scale = 2.0 - size[..., 0] * size[..., 1] / (width * height)
+        if self.box_loss != "paper":
+            predicted = decode_boxes(raw, objects.places, self.size_transform)
+            return scale * BOX_LOSSES[self.box_loss](objects.boxes, predicted)
+        offset, size = encode_boxes(objects.boxes, objects.places, self.size_transform)
+        center = ops.sum(sigmoid_cross_entropy(offset, raw[..., :2]), axis=-1)
+        return scale * (center + 0.5 * ops.sum((size - size_code(raw, self.size_transform)) ** 2, axis=-1))
+
+    def _class_loss(self, objects: Objects, raw):
+        """The class term of each object: (B, Q)."""
+        true, logits = ops.one_hot(objects.labels, self.num_classes), raw[..., 5:]
+        if self.class_activation == "softmax":
+            true = true * (1.0 - self.label_smoothing) + self.label_smoothing / self.num_classes
+            return softmax_focal_loss(true, logits, self.focal_gamma, self.focal_alpha)
+        return ops.sum(self._cross_entropy(smooth_labels(true, self.label_smoothing), logits), axis=-1)
+
+    def _objectness_loss(self, logits, grid, match, near, predicted, overlaps):
+        """Objectness over all predictions but the ignored ones, weighted and summed."""
+        background = ops.cast(ops.max(overlaps, axis=-1) <= self.ignore_threshold, "float32")
+        true = match.taken if near is None else match.taken + near.weight
+        weight = ops.maximum(true, background)
         if self.objectness_target == "iou":
-            true = true * iou(predicted, take_rows(match.boxes, match.owner))
-        true = smooth_labels(true, self.objectness_smoothing)
-        return ops.sum(self._cross_entropy(true, rows[..., 4]) * weight)
+            true = match.taken * iou(predicted, take_rows(match.boxes, match.owner))
+            if near is not None:
+                true = true + near.weight * iou(predicted, near.boxes)
+        loss = self._cross_entropy(smooth_labels(true, self.objectness_smoothing), logits) * weight
+        if len(set(self.objectness_weight)) == 1:
+            return self.objectness_weight[0] * ops.sum(loss)
+        weights = zip(self.objectness_weight, grid.by_level(loss), strict=True)
+        return sum(weight * ops.sum(part) for weight, part in weights)
 
     def _cross_entropy(self, true, logits):
         return sigmoid_focal_loss(true, logits, self.focal_gamma, self.focal_alpha)
@@ -202,59 +274,49 @@ class YoloHead(Head):
             targets: as for `loss`.
             sizes: height and width of each feature map, in the order of the strides.
         """
-        grid = YoloGrid(sizes, self.strides, self.anchors)
+        grid = self._grid(sizes)
         match = grid.match(sound_boxes(targets["boxes"]), targets["labels"], self.iou_threshold)
-        offset, log_size = self._encode_boxes(match.boxes, match.cell, match.stride, match.anchor)
+        box = raw_boxes(*encode_boxes(match.boxes, match.places, self.size_transform), self.size_transform)
         sure = 20.0
         classes = (2.0 * ops.one_hot(match.labels, self.num_classes) - 1.0) * sure
-        encoded = ops.concatenate(
-            [ops.log(offset / (1 - offset)), log_size, ops.full_like(offset[..., :1], sure), classes], axis=-1
-        )
+        encoded = ops.concatenate([box, ops.full_like(box[..., :1], sure), classes], axis=-1)
         taken = ops.expand_dims(match.taken, -1)
         rows = take_rows(encoded, match.owner) * taken - sure * (1.0 - taken)
-        outputs, start = {}, 0
-        for stride, (height, width), count in zip(self.strides, sizes, grid.counts, strict=True):
-            part = rows[:, start : start + count]
-            outputs[f"stride{stride}"] = ops.reshape(
-                part, (-1, height, width, count // (height * width) * self.fields)
+        return {
+            name: ops.reshape(part, (-1, height, width, len(anchors) * self.fields))
+            for name, part, (height, width), anchors in zip(
+                self.levels, grid.by_level(rows), sizes, self.anchors, strict=True
             )
-            start += count
-        return outputs
+        }
 
     def decode(self, outputs):
         """Detections: `boxes` (B, M, 4) xyxy pixels, `scores` (B, M), `labels` (B, M), -1 where there is none."""
         rows, grid = self._rows(outputs)
         count = min(self.candidates, rows.shape[1])
-        # The logistic keeps the order, so the best boxes are told by their best class before it is computed.
-        best = ops.sigmoid(rows[..., 4]) * ops.sigmoid(ops.max(rows[..., 5:], axis=-1))
-        _, chosen = stable_top_k(best, count)
+        _, chosen = stable_top_k(ops.sigmoid(rows[..., 4]) * self._best_class(rows[..., 5:]), count)
         rows = take_rows(rows, chosen)
-        places = [ops.take(place, chosen, axis=0) for place in (grid.cell, grid.stride, grid.anchor)]
-        boxes = self._boxes(rows, *places)
-        scores = ops.sigmoid(rows[..., 4:5]) * ops.sigmoid(rows[..., 5:])
-        scores, index, labels = multiclass_candidates(scores, count)
-        boxes = take_rows(boxes, index)
-        keep = greedy_nms(
-            boxes,
-            scores,
-            None if self.class_agnostic else labels,
+        return multiclass_nms(
+            decode_boxes(rows, grid.places.take(chosen), self.size_transform),
+            ops.sigmoid(rows[..., 4:5]) * self._class_probabilities(rows[..., 5:]),
+            count,
             self.nms_threshold,
             self.score_threshold,
             self.max_detections,
+            self.class_agnostic,
+            self.nms_beta if self.nms_kind == "diou" else None,
         )
-        return collect(*keep, boxes, scores, labels)
+
+    def _class_probabilities(self, logits):
+        return ops.softmax(logits) if self.class_activation == "softmax" else ops.sigmoid(logits)
+
+    def _best_class(self, logits):
+        """The highest class probability: (B, N, C) -> (B, N)."""
+        if self.class_activation == "softmax":
+            return ops.max(ops.softmax(logits), axis=-1)
+        # The logistic keeps the order, so one for each prediction is enough.
+        return ops.sigmoid(ops.max(logits, axis=-1))
 
 
-def _check_anchors(anchors: Sequence, levels: int) -> list[list[list[float]]]:
-    """Anchors as (levels, A, 2) plain lists, whether they came flat or by level."""
-    pairs = [float(side) for side in keras.tree.flatten(anchors)]
-    if len(pairs) % (2 * levels) or not pairs or min(pairs) <= 0:
-        raise ValueError(
-            f"anchors={anchors!r}: {len(pairs)} numbers do not make an equal number of positive widths and "
-            f"heights for each of {levels} strides; give {levels} x A pairs, smallest first"
-        )
-    size = len(pairs) // levels
-    return [
-        [[pairs[i], pairs[i + 1]] for i in range(start, start + size, 2)]
-        for start in range(0, len(pairs), size)
-    ]
+def _check_choice(name: str, value: str, choices: Sequence[str]):
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; use {', '.join(choices[:-1])} or {choices[-1]}")

@@ -7,32 +7,40 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from kzoo.heads.yolo_boxes import Places
 from kzoo.ops.boxes import shape_iou
 
 
 @dataclass
-class Match:
+class Objects:
+    """Objects, each beside the prediction that is to find it; Q of them an image.
+
+    Attributes:
+        boxes: (B, Q, 4) xyxy pixels.
+        labels: (B, Q) int32.
+        places: (B, Q, ...) where the predictions sit, or (Q, ...) where that is the same for all images.
+        weight: (B, Q) float, 1 where this pair counts.
+    """
+
+    boxes: object
+    labels: object
+    places: Places
+    weight: object
+
+
+@dataclass
+class Match(Objects):
     """Objects and the predictions that take them; Q = M objects x the anchors that may take each.
+
+    Of several objects on one prediction the last one counts.
 
     Attributes:
         index: (B, Q) int32, row of the prediction.
-        weight: (B, Q) float, 1 where this pair counts; of several objects on one prediction the last does.
-        boxes: (B, Q, 4) xyxy pixels of the object.
-        labels: (B, Q) int32.
-        cell: (B, Q, 2) column and row of the cell.
-        stride: (B, Q, 1).
-        anchor: (B, Q, 2) width and height in pixels.
         taken: (B, N) float, 1 for predictions that take an object.
         owner: (B, N) int32, which of the Q takes it; meaningless where not taken.
     """
 
     index: object
-    weight: object
-    boxes: object
-    labels: object
-    cell: object
-    stride: object
-    anchor: object
     taken: object
     owner: object
 
@@ -50,40 +58,58 @@ class YoloGrid:
     Args:
         sizes: height and width of each feature map in cells: ints, or scalars where not known before running.
         strides: pixels a cell, one a level.
-        anchors: (levels, A, 2) widths and heights in pixels.
+        anchors: for each level its widths and heights in pixels.
+        scale_xy: how far a centre reaches in cells, one a level.
+        spare_anchors: widths and heights that compete for objects and have no predictions.
 
     Attributes:
         counts: predictions of each level.
-        cell: (N, 2) column and row.
-        stride: (N, 1).
-        anchor: (N, 2).
+        places: (N, ...) where they sit.
         image_size: width and height of the input in pixels.
     """
 
-    def __init__(self, sizes: Sequence, strides: Sequence[int], anchors: Sequence):
+    def __init__(
+        self, sizes: Sequence, strides: Sequence[int], anchors: Sequence, scale_xy: Sequence, spare_anchors=()
+    ):
         self.sizes, self.strides, self.anchors = sizes, strides, anchors
-        self.per_cell = len(anchors[0])
-        self.counts = [height * width * self.per_cell for height, width in sizes]
+        self.reaches = [scale * stride for scale, stride in zip(scale_xy, strides, strict=True)]
+        # The reach is as wide to the left of the cell as to its right.
+        self.margins = [(scale - 1) / 2 * stride for scale, stride in zip(scale_xy, strides, strict=True)]
+        self.slots = [tuple(shape) for level in anchors for shape in level]
+        self.shapes = list(dict.fromkeys([*self.slots, *map(tuple, spare_anchors)]))
+        self.counts = [
+            height * width * len(level) for (height, width), level in zip(sizes, anchors, strict=True)
+        ]
         self.image_size = tuple(
             ops.cast(extent * strides[0], "float32") for extent in (sizes[0][1], sizes[0][0])
         )
-        places = [self._level(*level) for level in zip(sizes, strides, anchors, strict=True)]
-        self.cell, self.stride, self.anchor = (
-            ops.concatenate(part, axis=0) for part in zip(*places, strict=True)
-        )
+        levels = [self._level(level) for level in range(len(sizes))]
+        self.places = Places(*(ops.concatenate(part, axis=0) for part in zip(*levels, strict=True)))
 
-    def _level(self, size, stride, anchors):
-        height, width = size
+    def _level(self, level: int):
+        """Origin, reach and anchor of one level's predictions, each (cells x A, ...)."""
+        height, width = self.sizes[level]
         rows = ops.reshape(ops.arange(height, dtype="float32"), (-1, 1, 1, 1))
         columns = ops.reshape(ops.arange(width, dtype="float32"), (1, -1, 1, 1))
-        blank = ops.zeros((height, width, self.per_cell, 1), "float32")
-        cell = ops.concatenate([columns + blank, rows + blank], axis=-1)
-        anchor = ops.convert_to_tensor(anchors, "float32") + blank
-        flat = [ops.reshape(part, (-1, part.shape[-1])) for part in (cell, blank + stride, anchor)]
-        return tuple(flat)
+        blank = ops.zeros((height, width, len(self.anchors[level]), 1), "float32")
+        origin = ops.concatenate([columns + blank, rows + blank], axis=-1) * self.strides[level]
+        anchor = ops.convert_to_tensor(self.anchors[level], "float32") + blank
+        parts = (origin - self.margins[level], blank + self.reaches[level], anchor)
+        return tuple(ops.reshape(part, (-1, part.shape[-1])) for part in parts)
+
+    def by_level(self, values) -> list:
+        """Values of all predictions (B, N, ...) as one part a level."""
+        starts = self._starts()
+        return [values[:, start : start + count] for start, count in zip(starts, self.counts, strict=True)]
+
+    def _starts(self) -> list:
+        """The first row of each level."""
+        return [sum(self.counts[:level]) for level in range(len(self.counts))]
 
     def match(self, boxes, labels, iou_threshold: float = 1.0) -> Match:
         """Gives every object to the anchor of the most similar shape, in the cell of its centre.
+
+        A shape that stands in several levels takes the object in each of them; a spare one in none.
 
         Args:
             boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
@@ -93,69 +119,92 @@ class YoloGrid:
         Source: YOLOv3, arXiv:1804.02767, section 2.1.
         """
         valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))
-        similar = self._shape_similarity(boxes)
+        shapes = ops.convert_to_tensor(self.shapes, "float32")
+        similar = shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), shapes)
         best = ops.argmax(similar, axis=-1)
-        shapes = similar.shape[-1]
         if iou_threshold < 1:
-            choice = ops.broadcast_to(ops.arange(shapes, dtype="int32"), ops.shape(similar))
-            takes = ops.logical_or(similar > iou_threshold, ops.one_hot(best, shapes) > 0)
+            shape = ops.convert_to_tensor([self.shapes.index(slot) for slot in self.slots], "int32")
+            similar = ops.take(similar, shape, axis=-1)
+            choice = ops.broadcast_to(ops.arange(len(self.slots), dtype="int32"), ops.shape(similar))
+            is_best = ops.equal(shape, ops.expand_dims(ops.cast(best, "int32"), -1))
+            takes = ops.logical_or(similar > iou_threshold, is_best)
         else:
-            choice = ops.expand_dims(ops.cast(best, "int32"), -1)
-            takes = ops.ones_like(choice) > 0
+            choice = ops.take(ops.convert_to_tensor(self._slots_of_shapes(), "int32"), best, axis=0)
+            takes = choice >= 0
+            choice = ops.maximum(choice, 0)
         takes = ops.logical_and(takes, ops.expand_dims(valid, -1))
         return self._resolve(boxes, labels, choice, takes)
 
-    def _shape_similarity(self, boxes):
-        """IoU of shapes: (B, M, levels * A)."""
-        shapes = ops.reshape(ops.convert_to_tensor(self.anchors, "float32"), (-1, 2))
-        return shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), shapes)
+    def _slots_of_shapes(self) -> list[list[int]]:
+        """For every shape the slots it stands in, -1 behind them."""
+        found = [[i for i, slot in enumerate(self.slots) if slot == shape] for shape in self.shapes]
+        longest = max(map(len, found))
+        return [slots + [-1] * (longest - len(slots)) for slots in found]
 
     def _resolve(self, boxes, labels, choice, takes) -> Match:
-        """From chosen anchors (B, M, P) to rows, one object a row."""
+        """From chosen slots (B, M, P) to rows, one object a row."""
         columns = choice.shape[-1]
-        level = choice // self.per_cell
-        starts = [0]
-        for count in self.counts[:-1]:
-            starts.append(starts[-1] + count)
-        start, height, width = (
-            ops.take(ops.stack([ops.cast(v, "int32") for v in values]), level, axis=0)
-            for values in (starts, *zip(*self.sizes, strict=True))
+        per_cell = [len(level) for level in self.anchors]
+        # Where each slot stands: its level, and its position among the level's anchors.
+        level = ops.take(_ints([i for i, count in enumerate(per_cell) for _ in range(count)]), choice, axis=0)
+        slot = ops.take(_ints([i for count in per_cell for i in range(count)]), choice, axis=0)
+        start, per_cell, height, width = (
+            ops.take(_ints(values), level, axis=0)
+            for values in (self._starts(), per_cell, *zip(*self.sizes, strict=True))
         )
-        stride = ops.take(ops.convert_to_tensor(self.strides, "float32"), level, axis=0)
-        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / ops.expand_dims(stride, -1)
+        stride, reach, margin = (
+            ops.expand_dims(ops.take(ops.convert_to_tensor(values, "float32"), level, axis=0), -1)
+            for values in (self.strides, self.reaches, self.margins)
+        )
+        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / stride
         center = ops.cast(ops.floor(ops.clip(center, 0.0, 1e6)), "int32")
         column = ops.minimum(center[..., 0], width - 1)
         row = ops.minimum(center[..., 1], height - 1)
-        index = start + (row * width + column) * self.per_cell + choice % self.per_cell
+        index = start + (row * width + column) * per_cell + slot
 
         batch, pairs = ops.shape(boxes)[0], boxes.shape[1] * columns
         index, takes = ops.reshape(index, (batch, pairs)), ops.reshape(takes, (batch, pairs))
-        last, taken, owner = self._last_owner(index, takes)
-        shapes = ops.reshape(ops.convert_to_tensor(self.anchors, "float32"), (-1, 2))
+        last, taken, owner = last_owner(index, takes, sum(self.counts))
+        origin = ops.cast(ops.stack([column, row], axis=-1), "float32") * stride - margin
+        anchor = ops.take(ops.convert_to_tensor(self.slots, "float32"), choice, axis=0)
+        places = (ops.reshape(part, (batch, pairs, part.shape[-1])) for part in (origin, reach, anchor))
         return Match(
-            index=index,
-            weight=last,
             boxes=ops.repeat(boxes, columns, axis=1),
             labels=ops.cast(ops.repeat(ops.maximum(labels, 0), columns, axis=1), "int32"),
-            cell=ops.reshape(ops.cast(ops.stack([column, row], axis=-1), "float32"), (batch, pairs, 2)),
-            stride=ops.reshape(stride, (batch, pairs, 1)),
-            anchor=ops.reshape(ops.take(shapes, choice, axis=0), (batch, pairs, 2)),
+            places=Places(*places),
+            weight=last,
+            index=index,
             taken=taken,
             owner=owner,
         )
 
-    def _last_owner(self, index, takes):
-        """Of several pairs on one row the last stays, as Darknet's loop over objects overwrites."""
-        batch, pairs = ops.shape(index)[0], index.shape[1]
-        total = sum(self.counts)
-        offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)
-        # Pairs that do not count go to one row behind the last.
-        flat = ops.where(takes, index + offset, batch * total)
-        order = ops.broadcast_to(ops.arange(1, pairs + 1, dtype="int32"), ops.shape(flat))
-        owner = ops.segment_max(
-            ops.reshape(order, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1
-        )
-        last = ops.logical_and(takes, ops.equal(ops.take(owner, flat, axis=0), order))
-        owner = ops.reshape(owner[: batch * total], (batch, total))
-        taken = owner > 0
-        return ops.cast(last, "float32"), ops.cast(taken, "float32"), ops.where(taken, owner - 1, 0)
+
+def _ints(values):
+    """A tensor of whole numbers, some of which may be tensors themselves."""
+    return ops.stack([ops.cast(value, "int32") for value in values])
+
+
+def last_owner(index, takes, total):
+    """Of several pairs on one row the last stays, as Darknet's loop over objects overwrites.
+
+    Args:
+        index: (B, Q) int32 into rows.
+        takes: (B, Q) bool, which pairs count.
+        total: N, number of rows.
+
+    Returns:
+        (B, Q) float, 1 for the pairs that stay; (B, N) float, 1 for rows with a pair; (B, N) int32, which one
+        it is, 0 where there is none.
+    """
+    batch, pairs = ops.shape(index)[0], index.shape[1]
+    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)
+    # Pairs that do not count go to one row behind the last.
+    flat = ops.where(takes, index + offset, batch * total)
+    order = ops.broadcast_to(ops.arange(1, pairs + 1, dtype="int32"), ops.shape(flat))
+    owner = ops.segment_max(
+        ops.reshape(order, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1
+    )
+    last = ops.logical_and(takes, ops.equal(ops.take(owner, flat, axis=0), order))
+    owner = ops.reshape(owner[: batch * total], (batch, total))
+    taken = owner > 0
+    return ops.cast(last, "float32"), ops.cast(taken, "float32"), ops.where(taken, owner - 1, 0)

@@ -1,4 +1,4 @@
-"""Binary cross-entropy on logits, with focal modulation and label smoothing."""
+"""Cross-entropy on logits, with focal modulation and label smoothing."""
 
 from __future__ import annotations
 
@@ -37,3 +37,25 @@ def sigmoid_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = 0
     if alpha is not None:
         loss = loss * (true * alpha + (1.0 - true) * (1.0 - alpha))
     return loss
+
+
+def softmax_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = None):
+    """Focal loss of logits of which one is to win.
+
+    Args:
+        true: (..., C) targets that sum up to 1.
+        logits: (..., C).
+        gamma: focusing; 0 leaves plain cross-entropy.
+        alpha: weight of the whole, or None for none.
+
+    Returns:
+        (...), to be summed or averaged by the caller.
+
+    Source: Lin et al. 2017, arXiv:1708.02002, equation 5, with the softmax's probabilities.
+    """
+    log_probability = ops.log_softmax(logits)
+    loss = -true * log_probability
+    if gamma:
+        loss = loss * ops.maximum(1.0 - ops.exp(log_probability), 1e-12) ** gamma
+    loss = ops.sum(loss, axis=-1)
+    return loss if alpha is None else loss * alpha

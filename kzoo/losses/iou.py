@@ -6,7 +6,7 @@ import math
 
 from keras import ops
 
-from kzoo.ops.boxes import area, intersection
+from kzoo.ops.boxes import area, center_distance, intersection
 
 EPSILON = 1e-7
 
@@ -36,19 +36,13 @@ def giou_loss(true, pred):
     return 1.0 - iou + (enclosing - union) / ops.maximum(enclosing, EPSILON)
 
 
-def _center_distance(true, pred, extent):
-    """Squared distance of the centres over the squared diagonal of the enclosing box."""
-    offset = (true[..., :2] + true[..., 2:] - pred[..., :2] - pred[..., 2:]) / 2
-    return ops.sum(offset**2, axis=-1) / ops.maximum(ops.sum(extent**2, axis=-1), EPSILON)
-
-
 def diou_loss(true, pred):
     """1 - distance IoU: (..., 4), (..., 4) xyxy -> (...) in 0..2.
 
     Source: Zheng et al. 2020, arXiv:1911.08287, equation 7.
     """
-    iou, _, extent = _parts(true, pred)
-    return 1.0 - iou + _center_distance(true, pred, extent)
+    iou = _parts(true, pred)[0]
+    return 1.0 - iou + center_distance(true, pred)
 
 
 def ciou_loss(true, pred):
@@ -58,12 +52,12 @@ def ciou_loss(true, pred):
 
     Source: Zheng et al. 2020, arXiv:1911.08287, equations 8 to 11.
     """
-    iou, _, extent = _parts(true, pred)
+    iou = _parts(true, pred)[0]
     angle_true = ops.arctan2(*_width_height(true))
     angle_pred = ops.arctan2(*_width_height(pred))
     shape = (4 / math.pi**2) * (angle_true - angle_pred) ** 2
     alpha = ops.stop_gradient(shape / ops.maximum(1.0 - iou + shape, EPSILON))
-    return 1.0 - iou + _center_distance(true, pred, extent) + alpha * shape
+    return 1.0 - iou + center_distance(true, pred) + alpha * shape
 
 
 def _width_height(boxes):

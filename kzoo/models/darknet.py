@@ -6,7 +6,8 @@ import keras
 
 from kzoo.backbones import darknet as backbones
 from kzoo.heads.classify import ClassifyHead
-from kzoo.model import ZooModel, images_input, load_weights
+from kzoo.model import ZooModel, images_input
+from kzoo.weights.loading import load_weights
 
 
 def darknet53(

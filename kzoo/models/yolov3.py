@@ -13,7 +13,8 @@ from kzoo.backbones.darknet import darknet53, darknet_tiny
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.spp import spatial_pyramid_pooling
-from kzoo.model import ZooModel, images_input, load_backbone, load_weights
+from kzoo.model import ZooModel, images_input
+from kzoo.weights.loading import load_backbone, load_weights
 
 # Widths and heights at 416 pixels, from Darknet's cfg files; smallest first.
 ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))

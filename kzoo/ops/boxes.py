@@ -37,6 +37,39 @@ def pairwise_iou(a, b):
     return iou(ops.expand_dims(a, -2), ops.expand_dims(b, -3))
 
 
+def center_distance(a, b):
+    """Squared distance of the centres over the squared diagonal of the box around both.
+
+    Args:
+        a: (..., 4) xyxy.
+        b: (..., 4) xyxy, broadcast against `a`.
+
+    Returns:
+        (...) in 0..1; 0 where both are one point.
+
+    Source: Zheng et al. 2020, arXiv:1911.08287, equation 6.
+    """
+    offset = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    extent = ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2])
+    return ops.sum(offset**2, axis=-1) / ops.maximum(ops.sum(extent**2, axis=-1), 1e-7)
+
+
+def pairwise_diou(a, b, power: float = 1.0):
+    """Distance IoU of every box of `a` with every box of `b`: (..., N, 4), (..., M, 4) -> (..., N, M).
+
+    Args:
+        a: xyxy.
+        b: xyxy.
+        power: what the distance is raised to before it is taken off the IoU: 1 in the paper, Darknet's
+            `beta_nms` (0.6) in its suppression.
+
+    Source: Zheng et al. 2020, arXiv:1911.08287, section 3.3.
+    """
+    a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)
+    # A zero is raised by logarithms in places; what stands in for it vanishes beside any IoU.
+    return iou(a, b) - ops.maximum(center_distance(a, b), 1e-30) ** power
+
+
 def shape_iou(a, b):
     """IoU of widths and heights alone, as if both boxes shared a centre.
 

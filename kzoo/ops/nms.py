@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from kzoo.ops.boxes import pairwise_iou
+from kzoo.ops.boxes import pairwise_diou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
 
 
@@ -49,6 +49,7 @@ def greedy_nms(
     score_threshold: float = 0.0,
     max_detections: int = 100,
     candidates: int | None = None,
+    distance_power: float | None = None,
 ):
     """Greedy non-maximum suppression, per class or across classes.
 
@@ -63,6 +64,8 @@ def greedy_nms(
         score_threshold: boxes must score above it.
         max_detections: M, the fixed size of the output.
         candidates: only so many best-scoring boxes take part; all where None.
+        distance_power: where given, what counts is not the IoU but the IoU less the distance of the centres,
+            as `kzoo.ops.boxes.pairwise_diou` has it: boxes side by side stay more easily.
 
     Returns:
         indices (B, M) int32 into N, best score first, and valid (B, M) bool; where not valid the index is
@@ -72,7 +75,11 @@ def greedy_nms(
     count = min(candidates or total, total)
     top_scores, order = stable_top_k(scores, count)
     top_boxes = take_rows(boxes, order)
-    overlaps = pairwise_iou(top_boxes, top_boxes) > iou_threshold
+    if distance_power is None:
+        overlaps = pairwise_iou(top_boxes, top_boxes)
+    else:
+        overlaps = pairwise_diou(top_boxes, top_boxes, distance_power)
+    overlaps = overlaps > iou_threshold
     if labels is not None:
         top_labels = take_rows(labels, order)
         same = ops.equal(ops.expand_dims(top_labels, 1), ops.expand_dims(top_labels, 2))
@@ -124,3 +131,42 @@ def collect(indices, valid, boxes, scores, labels) -> dict:
         "scores": take_rows(scores, indices) * keep,
         "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
     }
+
+
+def multiclass_nms(
+    boxes,
+    scores,
+    candidates: int,
+    iou_threshold: float,
+    score_threshold: float,
+    max_detections: int,
+    class_agnostic: bool = False,
+    distance_power: float | None = None,
+) -> dict:
+    """Detections from boxes with a score for every class.
+
+    Args:
+        boxes: (B, N, 4) xyxy.
+        scores: (B, N, C).
+        candidates: so many best (box, class) pairs take part, at most N.
+        iou_threshold: overlap above which the weaker box of a class goes.
+        score_threshold: pairs must score above it.
+        max_detections: M, detections an image.
+        class_agnostic: suppress across classes.
+        distance_power: as in `greedy_nms`.
+
+    Returns:
+        As `collect`.
+    """
+    scores, index, labels = multiclass_candidates(scores, candidates)
+    boxes = take_rows(boxes, index)
+    keep = greedy_nms(
+        boxes,
+        scores,
+        None if class_agnostic else labels,
+        iou_threshold,
+        score_threshold,
+        max_detections,
+        distance_power=distance_power,
+    )
+    return collect(*keep, boxes, scores, labels)

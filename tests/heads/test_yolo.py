@@ -190,7 +190,9 @@ def test_encoding_survives_a_wider_reach_of_the_cell():
     assert int(found["labels"][0, 0]) == 3
 
 
-@pytest.mark.parametrize("anchors", [[], [(1, 2)] * 5, [(1, 2)] * 5 + [(0, 4)]])
+@pytest.mark.parametrize(
+    "anchors", [[], [(1, 2)] * 5, [(1, 2)] * 5 + [(0, 4)], [[(1, 2)], []], [[(1, 2)], [(3, -4), (5, 6)]]]
+)
 def test_wrong_anchors_are_named(anchors):
     with pytest.raises(ValueError, match="anchors="):
         YoloHead(CLASSES, anchors, STRIDES)

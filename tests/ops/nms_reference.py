@@ -11,7 +11,19 @@ def iou(a, b):
     return shared / union if union > 0 else 0
 
 
-def greedy(boxes, scores, labels, iou_threshold, score_threshold, max_detections, candidates=None):
+def diou(a, b, power):
+    """IoU less the distance of the centres, in shares of the enclosing box's diagonal: Darknet's `beta_nms`."""
+    width, height = max(a[2], b[2]) - min(a[0], b[0]), max(a[3], b[3]) - min(a[1], b[1])
+    diagonal = float(width) ** 2 + float(height) ** 2
+    if diagonal == 0:
+        return iou(a, b)
+    x, y = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
+    return iou(a, b) - ((float(x) ** 2 + float(y) ** 2) / diagonal) ** power
+
+
+def greedy(
+    boxes, scores, labels, iou_threshold, score_threshold, max_detections, candidates=None, overlap=iou
+):
     """Indices of the boxes that stay, best first."""
     order = sorted(range(len(boxes)), key=lambda i: (-scores[i], i))[:candidates]
     kept = []
@@ -19,7 +31,7 @@ def greedy(boxes, scores, labels, iou_threshold, score_threshold, max_detections
         if scores[i] <= score_threshold or len(kept) == max_detections:
             break
         rivals = [j for j in kept if labels is None or labels[j] == labels[i]]
-        if all(iou(boxes[i], boxes[j]) <= iou_threshold for j in rivals):
+        if all(overlap(boxes[i], boxes[j]) <= iou_threshold for j in rivals):
             kept.append(i)
     return kept
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
-from nms_reference import chain, check, greedy, random_scene
+from nms_reference import chain, check, diou, greedy, iou, random_scene, scenes
 
+from kzoo.ops.boxes import pairwise_diou
 from kzoo.ops.gather import stable_top_k, take_rows
-from kzoo.ops.nms import collect, greedy_keep, greedy_nms, multiclass_candidates
+from kzoo.ops.nms import collect, greedy_keep, greedy_nms, multiclass_candidates, multiclass_nms
 
 
 def run(boxes, scores, labels, *limits, **more):
@@ -37,6 +38,45 @@ def test_equals_the_loop_on_random_boxes(seed, count, threshold, score, levels, 
         boxes[None], scores[None], None if labels is None else labels[None], threshold, score, 20
     )
     assert indices[0][valid[0]].tolist() == greedy(boxes, scores, labels, threshold, score, 20)
+
+
+@pytest.mark.parametrize("power", [0.6, 1.0])
+def test_by_distance_equals_the_loop_on_every_scene(power):
+    more = 0
+    for name, (boxes, scores, labels) in scenes():
+        for of_class in (labels, None):
+            limits = (0.3, 0.0, 250)
+            batched = None if of_class is None else of_class[None]
+            indices, valid = run(boxes[None], scores[None], batched, *limits, distance_power=power)
+            expected = greedy(boxes, scores, of_class, *limits, overlap=lambda a, b: diou(a, b, power))
+            assert indices[0][valid[0]].tolist() == expected, name
+            more += len(expected) > len(greedy(boxes, scores, of_class, *limits))
+    assert more > 1  # the distance makes a difference
+
+
+@pytest.mark.parametrize("power", [0.6, 1.0, 2.0])
+def test_distance_iou_of_pairs(power):
+    boxes = random_scene(np.random.default_rng(9), 25)[0]
+    boxes[3] = boxes[4]  # centres that coincide
+    boxes[5] = [7, 7, 7, 7]
+    wanted = [[diou(a, b, power) for b in boxes] for a in boxes]
+    found = ops.convert_to_numpy(pairwise_diou(boxes, boxes, power))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert found[3, 4] == np.float32(iou(boxes[3], boxes[4]))
+
+
+def test_every_class_of_a_box_may_be_found():
+    boxes, _, _ = random_scene(np.random.default_rng(10), 30)
+    scores = np.random.default_rng(11).random((30, 3)).astype(np.float32)
+    pairs = [(b, c) for b in range(30) for c in range(3)]
+    for power, overlap in ((None, iou), (0.6, lambda a, b: diou(a, b, 0.6))):
+        kept = greedy(
+            [boxes[b] for b, _ in pairs], scores.ravel(), [c for _, c in pairs], 0.4, 0.1, 25, 30, overlap
+        )
+        found = multiclass_nms(boxes[None], scores[None], 30, 0.4, 0.1, 25, distance_power=power)
+        found = {key: ops.convert_to_numpy(value)[0][: len(kept)] for key, value in found.items()}
+        assert found["labels"].tolist() == [pairs[k][1] for k in kept]
+        np.testing.assert_array_equal(found["boxes"], [boxes[pairs[k][0]] for k in kept])
 
 
 def test_an_iou_at_the_threshold_stays():

@@ -1,0 +1,69 @@
+"""`kzoo convert`: Darknet's files into a model, and a model into Darknet's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kzoo.cli.options import Names, Weights
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="[MODEL] OUT",
+        help="OUT to write: a .keras file, or Darknet's .weights with a .cfg beside it. MODEL to read, unless --cfg is "
+        "given: a .keras file or a run folder.",
+    ),
+]
+
+
+def convert(
+    files: Files,
+    cfg: Annotated[Path | None, typer.Option(metavar="FILE", help="Darknet's .cfg to read.")] = None,
+    weights: Weights = None,
+    names: Names = None,
+    stop_at: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="LAYER",
+            help="Read, or write to .weights, only the layers before this number: a pretrained backbone.",
+        ),
+    ] = None,
+    fold: Annotated[
+        bool,
+        typer.Option("--fold", help="Fold batch normalisation into the convolutions: to run, not to train."),
+    ] = False,
+):
+    """Turn Darknet's .cfg and .weights into a .keras model, and a model into Darknet's files."""
+    if len(files) != (1 if cfg is not None else 2):
+        raise typer.BadParameter("give --cfg FILE and OUT, or MODEL and OUT")
+    *source, out = files
+    from kzoo import darknet
+    from kzoo.darknet.weights import partial_stop
+
+    to_darknet = out.suffix == ".weights" or partial_stop(out) is not None
+    if out.suffix != ".keras" and not to_darknet:
+        raise typer.BadParameter(f"{out}: end its name in .keras or .weights")
+    if source:
+        from kzoo.predict import load
+
+        model = load(source[0], weights=weights, names=names)
+        model = darknet.folded(model) if fold else model
+    else:
+        model = darknet.load(cfg, weights, names, None if to_darknet and weights is None else stop_at, fold)
+    if to_darknet:
+        stop = partial_stop(out) if stop_at is None else stop_at
+        written = darknet.save(model, out, stop_at=stop)
+    else:
+        from kzoo.files import replacing
+
+        with replacing(out) as fresh:
+            model.save(fresh)
+        written = [out]
+    parameters = f"{model.count_params():,} parameters"
+    typer.echo(f"{model.name}: {parameters}, {model.task}, {model.head.num_classes} classes")
+    for path in written:
+        typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,205 @@
+"""Darknet's heads: what `[yolo]`, `[region]` and `[detection]` say, as arguments of kzoo's heads."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from kzoo.darknet.cfg import Section
+from kzoo.darknet.plan import MAX_SIDE, Layer, Plan, Site
+
+MAX_CLASSES = 2**16
+MAX_ANCHORS = 1024
+_NMS = {"default": "greedy", "greedynms": "diou", "diounms": "diou"}
+_BOX_LOSSES = {"mse": "paper", "iou": "iou", "giou": "giou", "diou": "diou", "ciou": "ciou"}
+
+
+def yolo(site: Site) -> Layer:
+    """`[yolo]`: anchors in pixels, of which `mask` selects this level's."""
+    section = site.section
+    classes = section.integer("classes", 20, least=1, most=MAX_CLASSES)
+    anchors = _anchors(section)
+    mask = section.integers("mask") if "mask" in section else list(range(len(anchors)))
+    for number in mask:
+        if not 0 <= number < len(anchors):
+            raise section.fault("mask", f"there is no anchor {number} of num={len(anchors)}; count from 0")
+    if not mask or len(set(mask)) < len(mask):
+        raise section.fault("mask", "has to name each of its anchors once")
+    _check_channels(site, len(mask) * (5 + classes), f"{len(mask)} masks x (5 + {classes} classes)")
+    stride = _stride(site)
+    settings = {"stride": stride, "classes": classes, "all_anchors": anchors, "mask": mask}
+    settings["new_coords"] = section.flag("new_coords")
+    _yolo_arguments(section)  # so that what is wrong in them is told now
+    for key in ("obj_normalizer", "scale_x_y"):
+        section.number(key, 1.0)
+    return site.layer(site.shape, **settings)
+
+
+def region(site: Site) -> Layer:
+    """`[region]`: anchors in cells, all of them on the one level."""
+    section = site.section
+    classes = section.integer("classes", 20, least=1, most=MAX_CLASSES)
+    _four_coordinates(section, 4)
+    anchors = _anchors(section)
+    _check_channels(site, len(anchors) * (5 + classes), f"{len(anchors)} anchors x (5 + {classes} classes)")
+    section.number("thresh", 0.5)
+    return site.layer(site.shape, stride=_stride(site), classes=classes, all_anchors=anchors)
+
+
+def detection(site: Site) -> Layer:
+    """`[detection]`: one flat vector of classes, confidences and boxes."""
+    section = site.section
+    classes = section.integer("classes", 1, least=1, most=MAX_CLASSES)
+    _four_coordinates(section, 1)
+    side = section.integer("side", 7, least=1, most=MAX_SIDE)
+    boxes = section.integer("num", 1, least=1, most=MAX_ANCHORS)
+    size = side * side * (classes + 5 * boxes)
+    if site.shape != (1, 1, size):
+        raise section.fault(
+            "side", f"asks for a vector of {side} x {side} x ({classes} classes + 5 x {boxes}) = {size} numbers; it is "
+            f"fed with {math.prod(site.shape)}; set `output` of the [connected] before to {size}"
+        )  # fmt: skip
+    return site.layer(site.shape, classes=classes, side=side, boxes=boxes)
+
+
+def cost(site: Site) -> Layer:
+    """`[cost]`: what pjreddie's older classifiers end with; their loss, of no effect on the output."""
+    if site.index + 1 < len(site.plan.cfg.sections):
+        raise site.section.fault(None, "has to be the last section; take out what follows")
+    return site.layer(site.shape)
+
+
+def head_arguments(plan: Plan) -> tuple[str, dict[str, Any]]:
+    """The head that a plan asks for.
+
+    Where several `[yolo]` sections state thresholds and losses the last one holds, as in Darknet for suppression.
+
+    Returns:
+        "yolo", "grid" or "classify", and the constructor's arguments.
+
+    Raises:
+        ValueError: the sections contradict each other.
+    """
+    if not plan.heads:
+        last = next(layer for layer in reversed(plan.layers) if layer.kind != "cost")
+        return "classify", {
+            "num_classes": last.shape[2],
+            "project": False,
+            "temperature": last.settings.get("temperature", 1.0),
+        }
+    last = plan.heads[-1]
+    return {"yolo": _yolo_head, "region": _region_head, "detection": _detection_head}[last.kind](plan, last)
+
+
+def _yolo_head(plan: Plan, last: Layer) -> tuple[str, dict]:
+    for head in plan.heads:
+        for key in ("classes", "new_coords"):
+            if head.settings[key] != last.settings[key]:
+                raise head.section.fault(
+                    key, f"differs from that of [yolo] on line {last.section.line}; give all the same"
+                )
+    levels = [
+        [head.settings["all_anchors"][number] for number in head.settings["mask"]] for head in plan.heads
+    ]
+    used = [anchor for level in levels for anchor in level]
+    spare = {tuple(anchor) for head in plan.heads for anchor in head.settings["all_anchors"]}
+    return "yolo", {
+        "num_classes": last.settings["classes"],
+        "anchors": levels,
+        "strides": [head.settings["stride"] for head in plan.heads],
+        "spare_anchors": sorted(list(anchor) for anchor in spare if list(anchor) not in used),
+        "scale_xy": [head.section.number("scale_x_y", 1.0) for head in plan.heads],
+        "size_transform": "square" if last.settings["new_coords"] else "exp",
+        "project": False,
+        "normalize_by": "images",
+        **_yolo_arguments(last.section),
+        "objectness_weight": [head.section.number("obj_normalizer", 1.0) for head in plan.heads],
+    }
+
+
+def _yolo_arguments(section: Section) -> dict[str, Any]:
+    """What a `[yolo]` section states besides its place and its anchors."""
+    box_loss = _BOX_LOSSES[section.choice("iou_loss", "mse", _BOX_LOSSES)]
+    return {
+        "box_loss": box_loss,
+        # Darknet weighs squared errors by 1, whatever iou_normalizer says.
+        "box_weight": 1.0 if box_loss == "paper" else section.number("iou_normalizer", 0.75),
+        "size_weighting": box_loss == "paper",
+        "class_weight": section.number("cls_normalizer", 1.0),
+        "ignore_threshold": section.number("ignore_thresh", 0.5),
+        "truth_threshold": section.number("truth_thresh", 1.0),
+        "iou_threshold": section.number("iou_thresh", 1.0),
+        "label_smoothing": section.number("label_smooth_eps", 0.0),
+        "objectness_target": "iou" if section.flag("objectness_smooth") else "one",
+        "nms_kind": _NMS[section.choice("nms_kind", "default", _NMS)],
+        "nms_beta": section.number("beta_nms", 0.6, least=0.0),
+    }
+
+
+def _region_head(plan: Plan, last: Layer) -> tuple[str, dict]:
+    stride = last.settings["stride"]
+    return "yolo", {
+        "num_classes": last.settings["classes"],
+        "anchors": [[[side * stride for side in anchor] for anchor in last.settings["all_anchors"]]],
+        "strides": [stride],
+        "class_activation": "softmax" if last.section.flag("softmax") else "sigmoid",
+        "project": False,
+        "normalize_by": "images",
+        "box_loss": "paper",
+        "iou_threshold": 1.0,
+        "ignore_threshold": last.section.number("thresh", 0.5),
+        "objectness_target": "iou" if last.section.flag("rescore") else "one",
+    }
+
+
+def _detection_head(plan: Plan, last: Layer) -> tuple[str, dict]:
+    section, settings = last.section, last.settings
+    scales = ("object_scale", "noobject_scale", "class_scale", "coord_scale")
+    return "grid", {
+        "num_classes": settings["classes"],
+        "side": settings["side"],
+        "boxes_per_cell": settings["boxes"],
+        "image_size": list(plan.shape[:2]),
+        "sqrt": section.flag("sqrt"),
+        "softmax": section.flag("softmax"),
+        "rescore": section.flag("rescore"),
+        **{scale: section.number(scale, 1.0) for scale in scales},
+    }
+
+
+def _anchors(section: Section) -> list[list[float]]:
+    """The `num` first pairs of widths and heights."""
+    count = section.integer("num", 1, least=1, most=MAX_ANCHORS)
+    sides = section.numbers("anchors")
+    if len(sides) < 2 * count:
+        raise section.fault("anchors", f"has {len(sides)} numbers, num={count} asks for {2 * count}")
+    if min(sides[: 2 * count]) <= 0:
+        raise section.fault("anchors", "widths and heights have to be above 0")
+    return [sides[i : i + 2] for i in range(0, 2 * count, 2)]
+
+
+def _four_coordinates(section: Section, default: int) -> None:
+    if section.integer("coords", default) != 4:
+        raise section.fault("coords", "only 4 is built")
+
+
+def _check_channels(site: Site, wanted: int, sum_of: str) -> None:
+    if site.shape[2] == wanted:
+        return
+    before = site.plan.layers[site.before].section if site.before >= 0 else site.section
+    raise before.fault(
+        "filters" if before.kind == "convolutional" else None,
+        f"gives {site.shape[2]} channels to [{site.section.kind}] on line {site.section.line}, which has {sum_of} = "
+        f"{wanted}; set filters={wanted}",
+    )
+
+
+def _stride(site: Site) -> int:
+    """Pixels of the image a cell."""
+    (height, width, _), (rows, columns, _) = site.plan.shape, site.shape
+    if height % rows or width % columns or height // rows != width // columns:
+        raise site.section.fault(
+            None,
+            f"its {columns}x{rows} cells do not divide the image of {width}x{height}; give [net] other sides",
+        )
+    return height // rows

@@ -1,0 +1,188 @@
+"""Darknet's networks as models, and models as Darknet's networks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from kzoo.darknet.cfg import parse, read
+from kzoo.darknet.network import build_model
+from kzoo.darknet.plan import Plan, make_plan
+from kzoo.darknet.tensors import Parts
+from kzoo.darknet.weights import Header, open_weights, partial_stop, write_weights
+from kzoo.darknet.writing import describe
+from kzoo.data.names import class_names
+from kzoo.files import write_atomically
+from kzoo.layers.folding import convolutions_before, folded_network
+from kzoo.model import ZooModel
+
+_MAIN = ("conv", "dense", "local", "add")  # what the layers that have weights are called, besides "bn"
+
+
+def load(
+    cfg: str | Path,
+    weights: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None,
+    stop_at: int | None = None,
+    fold: bool = False,
+) -> ZooModel:
+    """Reads one of Darknet's networks.
+
+    Args:
+        cfg: its description.
+        weights: its weights; random ones where None.
+        names: class names, or where they are: a `.names` or `.data` file, "coco", "voc". Where None they are those
+            of a `.names` file that is called as the cfg and lies beside it, if there is one.
+        stop_at: only the layers before this number take their weights from the file, which may end there
+            (`darknet53.conv.74` says so by its name) or go on.
+        fold: whether batch normalisation is folded into the convolutions: quicker, no longer to be trained.
+
+    Returns:
+        A detector or a classifier, to be trained, run, exported, or written back by `save`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file is damaged, they do not belong together, or something in the cfg is not built; the
+            message names file and line.
+
+    Example:
+        >>> kzoo.darknet.load("yolov4.cfg", "yolov4.weights", "coco").detect("dog.jpg")
+    """
+    cfg = Path(cfg)
+    plan = make_plan(read(cfg))
+    file = None if weights is None else open_weights(weights, plan, stop_at)
+    beside = cfg.with_suffix(".names")
+    model = build_model(
+        plan, class_names(beside if names is None and beside.is_file() else names), _name(cfg)
+    )
+    model.origin = {"cfg": plan.cfg.text}
+    if file is not None:
+        _assign(model, plan, _parts_by_name(model, plan), file)
+    return folded(model) if fold else model
+
+
+def save(
+    model: ZooModel, weights: str | Path, cfg: str | Path | None = None, stop_at: int | None = None
+) -> tuple[Path, Path]:
+    """Writes a model as Darknet's `.weights` and `.cfg`.
+
+    Args:
+        model: read by `load`, or built of Darknet's convolutions and heads.
+        weights: the file to write; byte for byte the one it was read from, unless it was trained since.
+        cfg: the file to write; as `weights`, with `.cfg`, where None.
+        stop_at: write the layers before this number alone.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        ValueError: it has a layer or a head that Darknet has no section for.
+        OSError: a file cannot be written.
+    """
+    weights = Path(weights)
+    cfg = (
+        (
+            weights if partial_stop(weights) is None else weights.with_name(weights.name.split(".")[0])
+        ).with_suffix(".cfg")
+        if cfg is None
+        else Path(cfg)
+    )
+    plan, parts = blocks(model)
+    if stop_at is not None and not 0 < stop_at <= len(plan.layers):
+        raise ValueError(
+            f"stop_at={stop_at}: {model.name} has layers 0 to {len(plan.layers) - 1}; give one of them"
+        )
+    origin = model.origin or {}
+    header = Header(tuple(origin.get("version", Header.version)), origin.get("seen", Header.seen))
+    tensors = (
+        (layer, parts[layer.index].arrays(layer, plan.shape_of(layer.inputs[0])))
+        for layer in plan.layers[:stop_at]
+        if layer.tensors
+    )
+    write_weights(weights, header, tensors, origin.get("normalization_bias", False))
+    return weights, write_atomically(cfg, plan.cfg.text.encode("utf-8", "surrogateescape"))
+
+
+def read_weights(model: ZooModel, weights: str | Path, stop_at: int | None = None) -> ZooModel:
+    """Reads a `.weights` file into a model of the same network.
+
+    Args:
+        model: read by `load`, or built of Darknet's convolutions and heads, such as `kzoo.build("yolov3")`.
+        weights: the file.
+        stop_at: as for `load`.
+
+    Raises:
+        ValueError: the file is damaged, or of another network.
+    """
+    plan, parts = blocks(model)
+    _assign(model, plan, parts, open_weights(weights, plan, stop_at))
+    return model
+
+
+def blocks(model: ZooModel) -> tuple[Plan, dict[int, Parts]]:
+    """A model's network as Darknet sees it, and the Keras layers of each layer that has weights."""
+    text = (model.origin or {}).get("cfg")
+    if text is not None:
+        plan = make_plan(parse(text.encode("utf-8", "surrogateescape"), f"{model.name}.cfg"))
+        return plan, _parts_by_name(model, plan)
+    text, parts = describe(model)
+    return make_plan(parse(text, model.name)), parts
+
+
+def folded(model: ZooModel) -> ZooModel:
+    """A copy of a model that `load` read, batch normalisation folded into the convolutions before it.
+
+    Its outputs stay, and its description says `batch_normalize=0` where it was folded.
+    """
+    before = convolutions_before(model.network)
+    numbers = {int(re.fullmatch(r"layer(\d+)_bn", name)[1]) for name in before}
+    head = type(model.head).from_config(model.head.get_config())
+    copy = model.remade(folded_network(model.network), head)
+    head.set_weights(model.head.get_weights())
+    copy.origin = {**model.origin, "cfg": _without_normalization(model.origin["cfg"], numbers)}
+    return copy
+
+
+def _without_normalization(text: str, numbers: set[int]) -> str:
+    """A cfg whose layers of these numbers have no batch normalisation."""
+    lines = text.split("\n")
+    cfg = parse(text.encode("utf-8", "surrogateescape"))
+    for number in numbers:
+        section = cfg.sections[number]
+        for key in ("batch_normalize", "cbn"):
+            if key in section:
+                lines[section.line_of(key) - 1] = f"{key}=0"
+    return "\n".join(lines)
+
+
+def _assign(model: ZooModel, plan: Plan, parts: dict[int, Parts], file) -> None:
+    for layer, arrays in file.tensors():
+        parts[layer.index].assign(layer, arrays, plan.shape_of(layer.inputs[0]))
+    model.origin = {
+        **(model.origin or {}),
+        "version": list(file.header.version),
+        "seen": file.header.seen,
+        "normalization_bias": file.normalization_bias,
+    }
+
+
+def _parts_by_name(model: ZooModel, plan: Plan) -> dict[int, Parts]:
+    by_name: dict[str, keras.layers.Layer] = {layer.name: layer for layer in model.network.layers}
+    parts = {}
+    for layer in plan.layers:
+        if layer.tensors:
+            prefix = f"layer{layer.index}"
+            norm = by_name.get(f"{prefix}_bn")
+            main = next(
+                (by_name[f"{prefix}_{kind}"] for kind in _MAIN if f"{prefix}_{kind}" in by_name), None
+            )
+            parts[layer.index] = Parts(norm) if main is None else Parts(main, norm)
+    return parts
+
+
+def _name(cfg: Path) -> str:
+    """A model's name from a file's; Keras takes no slash, and TensorFlow likes letters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", cfg.stem) or "darknet"

@@ -1,0 +1,235 @@
+"""YOLO's first head: a grid of cells, each with a class and a few boxes, regressed by squares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from kzoo.heads.base import Head
+from kzoo.heads.yolo_grid import last_owner, sound_boxes
+from kzoo.losses.focal import softmax_focal_loss
+from kzoo.ops.boxes import iou
+from kzoo.ops.gather import take_rows
+from kzoo.ops.nms import multiclass_nms
+
+
+@dataclass
+class Truth:
+    """What each of the S x S cells has to find.
+
+    Attributes:
+        taken: (B, S * S) float, 1 for cells with an object.
+        ignored: (B, S * S) float, 1 for cells that are neither object nor background.
+        boxes: (B, S * S, 4) xyxy pixels; meaningless where not taken, as is all that follows.
+        labels: (B, S * S) int32.
+        code: (B, S * S, 4) the raw x, y, w, h.
+    """
+
+    taken: object
+    ignored: object
+    boxes: object
+    labels: object
+    code: object
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class GridHead(Head):
+    """Boxes, confidence and one class for each cell of a grid over an image of fixed size.
+
+    The last feature is a flat vector, read as Darknet lays it out: S*S*C class scores, S*S*n confidences,
+    S*S*n*4 boxes of x, y in the cell and w, h as shares of the image. There are no logistics. Outputs are
+    `{"grid": (B, S*S*(C + 5n))}`; targets as for `kzoo.heads.yolo.YoloHead`, where a region to ignore silences
+    the cell of its centre. A cell takes one object, the first in the list.
+
+    Args:
+        num_classes: C.
+        side: S, cells in a row and in a column.
+        boxes_per_cell: n.
+        image_size: height and width of the network's input in pixels.
+        sqrt: width and height are predicted as square roots, so that small boxes count more.
+        softmax: class scores go through a softmax, and are trained by its cross-entropy.
+        object_scale: weight of the confidence of boxes that find an object.
+        noobject_scale: weight of the confidence of all others.
+        class_scale: weight of the classes.
+        coord_scale: weight of x, y, w, h.
+        rescore: the confidence of a box that finds an object is to be its IoU; otherwise 1.
+        nms_threshold: IoU above which the weaker box of a class goes.
+        score_threshold: confidence times class score must be above it.
+        max_detections: M, detections an image.
+        candidates: how many (box, class) pairs take part in the suppression.
+        class_agnostic: suppress across classes.
+
+    Source: YOLO, arXiv:1506.02640, section 2, equation 3, with Darknet's gradients: half the squares, summed and
+    divided by the number of images. Darknet's `[detection]` section.
+    """
+
+    task = "detect"
+    loss_names = ("box", "objectness", "class")
+
+    def __init__(
+        self,
+        num_classes: int,
+        side: int,
+        boxes_per_cell: int,
+        image_size: Sequence[int],
+        sqrt: bool = True,
+        softmax: bool = False,
+        object_scale: float = 1.0,
+        noobject_scale: float = 0.5,
+        class_scale: float = 1.0,
+        coord_scale: float = 5.0,
+        rescore: bool = True,
+        nms_threshold: float = 0.45,
+        score_threshold: float = 0.001,
+        max_detections: int = 100,
+        candidates: int = 512,
+        class_agnostic: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_classes, self.side, self.boxes_per_cell = num_classes, side, boxes_per_cell
+        self.image_size = tuple(image_size)
+        self.sqrt, self.softmax, self.rescore = sqrt, softmax, rescore
+        self.object_scale, self.noobject_scale = object_scale, noobject_scale
+        self.class_scale, self.coord_scale = class_scale, coord_scale
+        self.nms_threshold, self.score_threshold = nms_threshold, score_threshold
+        self.max_detections, self.candidates = max_detections, candidates
+        self.class_agnostic = class_agnostic
+        self.cells = side * side
+        self.length = self.cells * (num_classes + 5 * boxes_per_cell)
+
+    def build(self, input_shape):
+        shape = tuple(input_shape[-1][1:])
+        if None in shape or math.prod(shape) != self.length:
+            raise ValueError(
+                f"side={self.side}: the network ends in {shape}, not in {self.side} x {self.side} x "
+                f"({self.num_classes} classes + 5 x {self.boxes_per_cell} boxes) = {self.length} numbers an image"
+            )
+        self.built = True
+
+    def call(self, features, training=None):
+        flat = ops.reshape(features[-1], (ops.shape(features[-1])[0], self.length))
+        return {"grid": ops.cast(flat, "float32")}
+
+    def _parts(self, outputs):
+        """Raw classes (B, S*S, C), confidences (B, S*S, n) and boxes (B, S*S, n, 4)."""
+        flat, cells, boxes = outputs["grid"], self.cells, self.boxes_per_cell
+        batch = ops.shape(flat)[0]
+        first, second = cells * self.num_classes, cells * (self.num_classes + boxes)
+        return (
+            ops.reshape(flat[:, :first], (batch, cells, self.num_classes)),
+            ops.reshape(flat[:, first:second], (batch, cells, boxes)),
+            ops.reshape(flat[:, second:], (batch, cells, boxes, 4)),
+        )
+
+    def _corner(self):
+        """Column and row of every cell: (S*S, 2)."""
+        index = ops.arange(self.cells, dtype="int32")
+        return ops.cast(ops.stack([index % self.side, index // self.side], axis=-1), "float32")
+
+    def _extent(self):
+        """Width and height of the image in pixels: (2,)."""
+        return ops.convert_to_tensor(self.image_size[::-1], "float32")
+
+    def _boxes(self, raw):
+        """Raw boxes (B, S*S, n, 4) as xyxy pixels."""
+        center = (raw[..., :2] + ops.expand_dims(self._corner(), 1)) / self.side * self._extent()
+        half = (raw[..., 2:] ** 2 if self.sqrt else raw[..., 2:]) * self._extent() / 2
+        return ops.concatenate([center - half, center + half], axis=-1)
+
+    def _truth(self, targets) -> Truth:
+        boxes, labels = sound_boxes(targets["boxes"]), ops.cast(targets["labels"], "int32")
+        # The last owner is kept below; the first object of a cell is Darknet's.
+        boxes, labels = ops.flip(boxes, axis=1), ops.flip(labels, axis=1)
+        center = (boxes[..., :2] + boxes[..., 2:]) / 2 / self._extent() * self.side
+        cell = ops.cast(ops.clip(ops.floor(center), 0, self.side - 1), "int32")
+        index = cell[..., 1] * self.side + cell[..., 0]
+        sound = ops.any(boxes != 0, axis=-1)
+        _, taken, owner = last_owner(index, ops.logical_and(sound, labels >= 0), self.cells)
+        _, ignored, _ = last_owner(index, ops.logical_and(sound, labels < 0), self.cells)
+        size = (boxes[..., 2:] - boxes[..., :2]) / self._extent()
+        code = [center - ops.cast(cell, "float32"), ops.sqrt(size) if self.sqrt else size]
+        return Truth(
+            taken=taken,
+            ignored=ignored * (1.0 - taken),
+            boxes=take_rows(boxes, owner),
+            labels=take_rows(ops.maximum(labels, 0), owner),
+            code=take_rows(ops.concatenate(code, axis=-1), owner),
+        )
+
+    def loss(self, targets, outputs):
+        classes, confidence, raw = self._parts(outputs)
+        truth = self._truth(targets)
+        responsible, overlap = self._responsible(truth, raw)
+        reached = responsible * overlap if self.rescore else responsible
+        weight = responsible * self.object_scale + (1.0 - responsible) * self.noobject_scale
+        weight = weight * (1.0 - ops.expand_dims(truth.ignored, -1))
+        box = ops.sum((raw - ops.expand_dims(truth.code, 2)) ** 2, axis=-1) * responsible
+        count = ops.cast(ops.shape(raw)[0], "float32")
+        return {
+            "box": self.coord_scale * 0.5 * ops.sum(box) / count,
+            "objectness": 0.5 * ops.sum(weight * (reached - confidence) ** 2) / count,
+            "class": self.class_scale * ops.sum(self._class_loss(truth, classes) * truth.taken) / count,
+        }
+
+    def _class_loss(self, truth: Truth, classes):
+        """The class term of each cell: (B, S*S)."""
+        true = ops.one_hot(truth.labels, self.num_classes)
+        if self.softmax:  # Darknet hands the difference from the softmax back, which is this loss's gradient
+            return softmax_focal_loss(true, classes, gamma=0.0)
+        return 0.5 * ops.sum((true - classes) ** 2, axis=-1)
+
+    def _responsible(self, truth: Truth, raw):
+        """Which box of a cell is to find its object: the one that overlaps it most, or where none does, is nearest.
+
+        Returns:
+            (B, S*S, n) float, one 1 a taken cell, and the IoU (B, S*S, n) of every box with its cell's object.
+        """
+        raw = ops.stop_gradient(raw)
+        overlap = iou(self._boxes(raw), ops.expand_dims(truth.boxes, 2))
+        size, true_size = raw[..., 2:], truth.code[..., 2:]
+        if self.sqrt:
+            size, true_size = size**2, true_size**2
+        apart = (raw[..., :2] - ops.expand_dims(truth.code[..., :2], 2)) / self.side
+        apart = ops.sum(apart**2, axis=-1) + ops.sum((size - ops.expand_dims(true_size, 2)) ** 2, axis=-1)
+        best = ops.where(
+            ops.max(overlap, axis=-1) > 0, ops.argmax(overlap, axis=-1), ops.argmin(apart, axis=-1)
+        )
+        return ops.one_hot(best, self.boxes_per_cell) * ops.expand_dims(truth.taken, -1), overlap
+
+    def encode(self, targets) -> dict:
+        """Raw outputs that decode to the targets, one object a cell, in its first box.
+
+        Args:
+            targets: as for `loss`.
+        """
+        truth = self._truth(targets)
+        taken = ops.expand_dims(truth.taken, -1)
+        classes = ops.one_hot(truth.labels, self.num_classes) * taken
+        if self.softmax:
+            classes = classes * 20.0
+        first = ops.one_hot(0, self.boxes_per_cell)
+        boxes = ops.expand_dims(truth.code * taken, 2) * ops.expand_dims(first, -1)
+        parts = (classes, taken * first, boxes)
+        return {"grid": ops.concatenate([ops.reshape(v, (ops.shape(v)[0], -1)) for v in parts], axis=1)}
+
+    def decode(self, outputs):
+        """Detections: `boxes` (B, M, 4) xyxy pixels, `scores` (B, M), `labels` (B, M), -1 where there is none."""
+        classes, confidence, raw = self._parts(outputs)
+        if self.softmax:
+            classes = ops.softmax(classes)
+        scores = ops.expand_dims(confidence, -1) * ops.expand_dims(classes, 2)
+        count = self.cells * self.boxes_per_cell
+        return multiclass_nms(
+            ops.reshape(self._boxes(raw), (-1, count, 4)),
+            ops.reshape(scores, (-1, count, self.num_classes)),
+            min(self.candidates, count),
+            self.nms_threshold,
+            self.score_threshold,
+            self.max_detections,
+            self.class_agnostic,
+        )

@@ -1,0 +1,115 @@
+"""What `weights` and `backbone_weights` of the architecture functions mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from kzoo.darknet.importing import blocks, read_weights
+from kzoo.darknet.weights import Header, partial_stop
+from kzoo.model import ZooModel, backbone_layers
+from kzoo.weights.published import fetch, is_published
+
+_KERAS = (".keras", ".h5")
+_FORMATS = "a .keras, .weights.h5 or Darknet's .weights file"
+
+
+def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
+    """The model with the weights of a file, or as it was where there is none.
+
+    Args:
+        model: of the same architecture and number of classes.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of published weights, such as
+            "coco".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file does not hold weights of this model.
+        OSError: published weights cannot be fetched; the message says what to put where.
+    """
+    if weights is None:
+        return model
+    if is_published(weights):
+        path, published = fetch(model.name, str(weights))
+        if published.names is not None and not model.names:
+            model.names = published.classes
+        return read_weights(model, path)
+    path = _weights_file(weights)
+    if path.suffix not in _KERAS:
+        return read_weights(model, path)
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{path}: does not hold weights of {model.name} with {model.head.num_classes} classes; "
+            f"build it with the classes, width and depth it was trained with ({reason})"
+        ) from error
+    return model
+
+
+def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
+    """The model with another model's backbone.
+
+    Args:
+        model: takes the weights.
+        weights: a `.keras` file of a model with the same backbone, whose layers named `backbone_...` are taken; a
+            file of Darknet's that holds it (`darknet53.conv.74`, or the `.weights` of a whole network that begins
+            with it); the name of published weights, such as "imagenet"; or None.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the backbones differ; the layer is named.
+        OSError: published weights cannot be fetched; the message says what to put where.
+    """
+    if weights is None:
+        return model
+    if is_published(weights):
+        return _darknet_backbone(model, fetch(model.name, str(weights), backbone=True)[0])
+    path = _weights_file(weights)
+    if path.suffix not in _KERAS:
+        return _darknet_backbone(model, path)
+    source = {layer.name: layer for layer in keras.saving.load_model(path, compile=False).network.layers}
+    for layer in backbone_layers(model):
+        if not layer.weights:
+            continue
+        given = source[layer.name].get_weights() if layer.name in source else []
+        shapes, wanted = [w.shape for w in given], [tuple(w.shape) for w in layer.weights]
+        if shapes != wanted:
+            raise ValueError(
+                f"{path}: layer {layer.name} has weights {shapes}, {model.name} wants {wanted}; "
+                "use a classifier of the same backbone, width and depth"
+            )
+        layer.set_weights(given)
+    return model
+
+
+def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:
+    """The first layers of a file of Darknet's, as many as the backbone has."""
+    plan, parts = blocks(model)
+    names = {layer.name for layer in backbone_layers(model)}
+    own = [number for number, part in parts.items() if part.main.name in names]
+    if not own:
+        raise ValueError(f"{model.name}: has no backbone that {path} could be of")
+    stop_at = max(own) + 1
+    floats = sum(layer.floats for layer in plan.layers[:stop_at])
+    held = (path.stat().st_size - len(Header.read(path).content)) // 4
+    if held < floats:
+        raise ValueError(
+            f"{path}: holds {held:,} numbers, the backbone of {model.name} has {floats:,}; "
+            "give a file that was written with at least its layers"
+        )
+    origin = model.origin
+    read_weights(model, path, stop_at)
+    model.origin = origin  # what was read is not this network's own
+    return model
+
+
+def _weights_file(weights: str | Path) -> Path:
+    path = Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file; give {_FORMATS}")
+    if path.suffix not in (*_KERAS, ".weights") and partial_stop(path) is None:
+        raise ValueError(f"{path}: weights of format {path.suffix!r} are not read; give {_FORMATS}")
+    return path

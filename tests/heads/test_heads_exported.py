@@ -1,0 +1,47 @@
+"""Every head's decoding in TFLite and ONNX files equals Keras's."""
+
+import keras
+import numpy as np
+import pytest
+
+import kzoo
+from kzoo.deploy import open_export
+from kzoo.heads import ClassifyHead, GridHead, YoloHead
+from kzoo.model import ZooModel
+
+SIZE = (64, 96)
+ANCHORS = [[[30, 40], [64, 30], [50, 70]], [[23, 27], [30, 40]]]
+
+
+def yolo(**arguments):
+    head = YoloHead(4, ANCHORS, (32, 16), project=False, max_detections=60, **arguments)
+    return head, [keras.layers.Conv2D(27, 32, 32), keras.layers.Conv2D(18, 16, 16)]
+
+
+HEADS = {
+    "new coordinates": lambda: yolo(size_transform="square", scale_xy=[2.0, 1.1], nms_kind="diou"),
+    "softmax": lambda: yolo(class_activation="softmax"),
+    "grid": lambda: (GridHead(5, 1, 3, SIZE, softmax=True), [keras.layers.Conv2D(20, SIZE, SIZE)]),
+    "classes": lambda: (
+        ClassifyHead(5, project=False, temperature=2.0),
+        [keras.layers.Conv2D(5, SIZE, SIZE)],
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+@pytest.mark.parametrize("name", HEADS)
+def test_outputs_are_keras_s(name, suffix, tmp_path):
+    keras.utils.set_random_seed(0)
+    head, convs = HEADS[name]()
+    inputs = keras.Input((*SIZE, 3), name="images")
+    x = keras.layers.Rescaling(1 / 64)(inputs)
+    network = keras.Model(inputs, [conv(x) for conv in convs], name="network")
+    model = ZooModel(network, head, SIZE, name="small")
+    images = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
+    expected = model.predict_on_batch(images)
+    given = open_export(kzoo.export(model, tmp_path / f"model.{suffix}")).predict_on_batch(images)
+    assert set(given) == set(expected)
+    for key, value in expected.items():
+        np.testing.assert_allclose(given[key], value, rtol=1e-4, atol=1e-4)
+    assert np.count_nonzero(expected["scores"]) >= 5
