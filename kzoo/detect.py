@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from kzoo.augment.letterbox import Placement, letterbox
+from kzoo.augment.letterbox import Placement, check_resize, fit
 from kzoo.data.image import read_image
 from kzoo.structures import Detections
 
@@ -21,10 +21,12 @@ class Detector(Protocol):
     Attributes:
         image_size: height and width in pixels of the input.
         names: class names.
+        resize: how photographs become its input: one of `kzoo.augment.RESIZES`; "letterbox" where it has none.
     """
 
     image_size: tuple[int, int]
     names: Sequence[str]
+    resize: str
 
     def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M)."""
@@ -35,6 +37,7 @@ def detect(
     source: str | Path | np.ndarray | Sequence,
     score_threshold: float = DEFAULT_SCORE,
     batch_size: int = 8,
+    resize: str | None = None,
 ) -> Detections | list[Detections]:
     """Finds objects in photographs.
 
@@ -43,6 +46,7 @@ def detect(
         source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
         score_threshold: what scores lower is left out.
         batch_size: images a step, where `source` is a list.
+        resize: how photographs become inputs: "letterbox", "stretch" or "darknet"; the detector's own where None.
 
     Returns:
         `Detections` in the photograph's own pixels; a list of them for a list.
@@ -59,8 +63,8 @@ def detect(
             f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use predict"
         )
     if isinstance(source, (list, tuple)):
-        return list(detect_stream(detector, source, score_threshold, batch_size))
-    return next(detect_stream(detector, [source], score_threshold, 1))
+        return list(detect_stream(detector, source, score_threshold, batch_size, resize))
+    return next(detect_stream(detector, [source], score_threshold, 1, resize))
 
 
 def detect_stream(
@@ -68,18 +72,33 @@ def detect_stream(
     sources: Iterable[str | Path | np.ndarray],
     score_threshold: float = DEFAULT_SCORE,
     batch_size: int = 1,
+    resize: str | None = None,
 ) -> Iterator[Detections]:
     """As `detect`, one result after the other; no more than a batch of images is held."""
+    resize = resize_of(detector, resize)
     # An export of fixed batch size says so.
     size = getattr(detector, "batch_size", None) or batch_size
     batch: list = []
     for source in sources:
         batch.append(_read(source))
         if len(batch) == size:
-            yield from _detect_batch(detector, batch, score_threshold, size)
+            yield from _detect_batch(detector, batch, score_threshold, size, resize)
             batch = []
     if batch:
-        yield from _detect_batch(detector, batch, score_threshold, size)
+        yield from _detect_batch(detector, batch, score_threshold, size, resize)
+
+
+def resize_of(detector: Detector, resize: str | None = None) -> str:
+    """How photographs become a detector's inputs.
+
+    Args:
+        detector: a model or an exported file.
+        resize: in place of its own.
+
+    Raises:
+        ValueError: there is no such way.
+    """
+    return check_resize(resize or getattr(detector, "resize", "letterbox"))
 
 
 def _read(source) -> tuple[np.ndarray, str | Path | None]:
@@ -93,8 +112,8 @@ def _read(source) -> tuple[np.ndarray, str | Path | None]:
     return image, None
 
 
-def _detect_batch(detector, batch, score_threshold: float, size: int) -> Iterator[Detections]:
-    inputs, placements = zip(*(letterbox(image, detector.image_size) for image, _ in batch), strict=True)
+def _detect_batch(detector, batch, score_threshold: float, size: int, resize: str) -> Iterator[Detections]:
+    inputs, placements = zip(*(fit(image, detector.image_size, resize) for image, _ in batch), strict=True)
     # The last batch is filled up, so that the network is compiled for one shape only.
     filled = np.stack([*inputs, *[inputs[-1]] * (size - len(inputs))])
     results = detector.predict_on_batch(filled)

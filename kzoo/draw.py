@@ -18,6 +18,11 @@ def color(label: int) -> tuple[int, int, int]:
     return tuple(int(v) for v in pixel)
 
 
+def class_name(names: Sequence[str], label: int) -> str:
+    """What to call a class; "class 7" where it has no name."""
+    return str(names[label]) if 0 <= label < len(names) else f"class {label}"
+
+
 def draw_boxes(
     image: np.ndarray,
     boxes: np.ndarray,
@@ -32,7 +37,7 @@ def draw_boxes(
         boxes: (N, 4) xyxy pixels.
         labels: (N,) int.
         scores: (N,) in 0..1, or None for ground truth.
-        names: class names; a label beyond them shows as its number.
+        names: class names; a label beyond them shows as "class 7".
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -47,7 +52,7 @@ def draw_boxes(
         paint = color(label)
         x1, y1, x2, y2 = (round(float(v)) for v in np.nan_to_num(boxes[i]).clip(-1e6, 1e6))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), paint, line, cv2.LINE_AA)
-        text = str(names[label]) if 0 <= label < len(names) else str(label)
+        text = class_name(names, label)
         if scores is not None:
             text += f" {float(scores[i]):.2f}"
         (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)

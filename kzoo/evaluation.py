@@ -1,4 +1,4 @@
-"""Evaluating a detector on a dataset: read, letterbox, predict, carry back, measure."""
+"""Evaluating a detector on a dataset: read, resize, predict, carry back, measure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.augment.letterbox import Placement, letterbox
-from kzoo.detect import to_detections
+from kzoo.augment.letterbox import Placement, check_resize, fit
+from kzoo.detect import resize_of, to_detections
 from kzoo.metrics.detection import DetectionEvaluator, DetectionMetrics
 from kzoo.progress import track
 from kzoo.structures import Detections
@@ -48,14 +48,16 @@ class Evaluator:
 
     Args:
         dataset: a `kzoo.data.Dataset`, or whatever has `__len__`, `__getitem__ -> Sample` and `classes`.
-        image_size: height and width in pixels the images are letterboxed to.
+        image_size: height and width in pixels the images are brought to.
         batch_size: how many a detector gets at once; one with a `batch_size` of its own gets that many.
         score_threshold: detections below it are left out.
         limit: evaluate the first so many images only.
-        cache_bytes: keep the letterboxed images if all of them take no more than this; 0 keeps none.
+        cache_bytes: keep the resized images if all of them take no more than this; 0 keeps none.
+        resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the detector's own way
+            where None.
 
     Raises:
-        ValueError: the dataset has no images.
+        ValueError: the dataset has no images, or there is no such way.
 
     Example:
         >>> evaluator = Evaluator(kzoo.data.load("street", split="val"), image_size=(416, 416))
@@ -70,16 +72,18 @@ class Evaluator:
         score_threshold: float = 0.001,
         limit: int | None = None,
         cache_bytes: int = CACHE_BYTES,
+        resize: str | None = None,
     ):
         self.dataset = dataset
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.batch_size = batch_size
         self.score_threshold = score_threshold
+        self.resize = None if resize is None else check_resize(resize)
         self.count = len(dataset) if limit is None else min(limit, len(dataset))
         if self.count < 1:
             raise ValueError(f"{_where(dataset)}: no images to evaluate on")
         self._keeps = self.count * self.image_size[0] * self.image_size[1] * 3 <= cache_bytes
-        self._kept: list[_Item] = []
+        self._kept: tuple[str, list[_Item]] = ("", [])
 
     def __call__(self, detector) -> DetectionMetrics:
         """Evaluates a `kzoo.detect.Detector`: a model or an exported file.
@@ -92,7 +96,7 @@ class Evaluator:
         to_label = _label_map(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
         evaluator = DetectionEvaluator(self.dataset.classes)
-        items = self._items()
+        items = self._items(resize_of(detector, self.resize))
         batches = iter(lambda: list(itertools.islice(items, size)), [])
         for batch in track(batches, "evaluating", total=-(-self.count // size)):
             for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
@@ -115,33 +119,34 @@ class Evaluator:
             for position, item in enumerate(batch)
         ]
 
-    def _items(self) -> Iterator[_Item]:
+    def _items(self, resize: str) -> Iterator[_Item]:
         """Images in the dataset's order, read some way ahead."""
-        if len(self._kept) == self.count:
-            yield from self._kept
+        if self._kept[0] == resize:
+            yield from self._kept[1]
             return
         kept = []
         with ThreadPoolExecutor(READERS, thread_name_prefix="evaluate") as pool:
             waiting = deque()
             try:
                 for index in range(self.count):
-                    waiting.append(pool.submit(self._read, index))
+                    waiting.append(pool.submit(self._read, index, resize))
                     if len(waiting) > 2 * self.batch_size:
                         yield self._keep(waiting.popleft().result(), kept)
                 while waiting:
                     yield self._keep(waiting.popleft().result(), kept)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        self._kept = kept
+        if self._keeps:
+            self._kept = (resize, kept)
 
     def _keep(self, item: _Item, kept: list[_Item]) -> _Item:
         if self._keeps:
             kept.append(item)
         return item
 
-    def _read(self, index: int) -> _Item:
+    def _read(self, index: int, resize: str) -> _Item:
         sample = self.dataset[index]
-        image, placement = letterbox(sample.image, self.image_size)
+        image, placement = fit(sample.image, self.image_size, resize)
         areas = self.dataset.record(index).areas if hasattr(self.dataset, "record") else None
         truth = _Truth(sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
         return _Item(image, placement, truth)
@@ -156,6 +161,7 @@ def evaluate(
     score_threshold: float = 0.001,
     limit: int | None = None,
     skip_faulty: bool = False,
+    resize: str | None = None,
 ) -> DetectionMetrics:
     """Measures a detector's average precision on a dataset, boxes compared in the photographs' own pixels.
 
@@ -169,6 +175,8 @@ def evaluate(
         limit: evaluate the first so many images only.
         skip_faulty: leave out images and boxes that `kzoo data check` finds errors in. Else a box without area
             is an object nobody can find, and one that is not a box at all is an error.
+        resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the model's own way
+            where None.
 
     Returns:
         `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`.
@@ -195,7 +203,8 @@ def evaluate(
 
         model = load_model(model)
     image_size = model.image_size if image_size is None else image_size
-    return Evaluator(data, image_size, batch_size, score_threshold, limit, cache_bytes=0)(model)
+    evaluator = Evaluator(data, image_size, batch_size, score_threshold, limit, cache_bytes=0, resize=resize)
+    return evaluator(model)
 
 
 def open_split(path: str | Path, split: str | None = None):

@@ -172,25 +172,19 @@ def backbone_layers(model: ZooModel) -> list:
 
 
 def flops(model: ZooModel, image_size: Sequence[int] | None = None) -> int:
-    """Floating-point operations of one image: two for each multiply-add of the convolutions, as Darknet counts.
+    """Floating-point operations of one image: two for each multiply-add of the layers' kernels, as Darknet counts.
 
     Args:
         model: any model of the zoo.
         image_size: height and width in pixels; the model's own where None.
     """
     height, width = image_size or model.image_size
-    convs = [layer for layer in model.network.layers if isinstance(layer, layers.Conv2D)]
-    probe = keras.Model(model.network.inputs, [layer.output for layer in convs] + model.network.outputs)
+    kernels = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
+    probe = keras.Model(model.network.inputs, [layer.output for layer in kernels] + model.network.outputs)
     shapes = [tensor.shape for tensor in probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))]
-    total = sum(
-        2 * math.prod(layer.kernel.shape) * shape[1] * shape[2]
-        for layer, shape in zip(convs, shapes, strict=False)
+    kernels += [layer for layer in model.head._flatten_layers() if hasattr(layer, "kernel")]
+    return sum(
+        # A kernel of four axes is laid on every place; others are a layer's whole.
+        2 * math.prod(layer.kernel.shape) * (shape[1] * shape[2] if len(layer.kernel.shape) == 4 else 1)
+        for layer, shape in zip(kernels, shapes, strict=False)
     )
-    for layer, shape in zip(_head_layers(model.head), shapes[len(convs) :], strict=False):
-        positions = shape[1] * shape[2] if isinstance(layer, layers.Conv2D) else 1
-        total += 2 * math.prod(layer.kernel.shape) * positions
-    return total
-
-
-def _head_layers(head: Head) -> list:
-    return [layer for layer in head._flatten_layers() if isinstance(layer, (layers.Conv2D, layers.Dense))]

@@ -66,7 +66,8 @@ def build(name: str, /, **arguments):
     Args:
         name: one of `kzoo.list_models()`.
         **arguments: the architecture function's own, such as `num_classes`, `image_size` (height, width),
-            `width`, `depth`, `backbone_weights` and `weights` (a `.keras` or `.weights.h5` file).
+            `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of
+            published ones, such as "coco") and `backbone_weights`.
 
     Returns:
         A `kzoo.ZooModel`, untrained where no weights are given.

@@ -68,7 +68,7 @@ class Detections:
         scores: (N,) float32 in 0..1.
         labels: (N,) int64 indices into `names`.
         masks: (N, H, W) bool, or None.
-        names: class names; a label beyond them shows as its number.
+        names: class names; a label beyond them shows as "class 7".
         image: (H, W, 3) uint8 RGB, or None where only figures are wanted.
         path: the file it came from, if any.
 
@@ -113,7 +113,9 @@ class Detections:
 
     def name(self, label: int) -> str:
         """The class name of `label`."""
-        return str(self.names[label]) if 0 <= label < len(self.names) else str(int(label))
+        from kzoo.draw import class_name
+
+        return class_name(self.names, int(label))
 
     def summary(self) -> str:
         """Counts by class, most frequent first: "3 dog, 1 cat"."""

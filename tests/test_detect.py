@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kzoo.augment import fit
 from kzoo.detect import detect
 
 
@@ -44,6 +45,25 @@ def test_the_last_batch_is_filled_up():
     detector = Fixed()
     found = detect(detector, [np.zeros((32, 32, 3), np.uint8)] * 5, batch_size=4)
     assert len(found) == 5 and [len(batch) for batch in detector.seen] == [4, 4]
+
+
+def test_photographs_are_resized_as_the_detector_wants_them_or_as_asked():
+    photograph = np.random.default_rng(0).integers(0, 256, (50, 100, 3), dtype=np.uint8)
+    for own, asked, shown in (
+        (None, None, "letterbox"),
+        ("darknet", None, "darknet"),
+        ("darknet", "stretch", "stretch"),
+        (None, "darknet", "darknet"),
+    ):
+        detector = Fixed()
+        if own:
+            detector.resize = own
+        found = detect(detector, photograph, resize=asked)
+        np.testing.assert_array_equal(detector.seen[0][0], fit(photograph, (64, 64), shown)[0])
+        box = (25, 12.5, 75, 37.5) if shown == "letterbox" else (25, 18.75, 75, 31.25)
+        np.testing.assert_allclose(found.boxes, [box], atol=1e-4)
+    with pytest.raises(ValueError, match="resize='crop' is unknown"):
+        detect(Fixed(), photograph, resize="crop")
 
 
 def test_the_threshold_is_honoured():

@@ -127,6 +127,19 @@ def test_reading_stays_a_bounded_way_ahead():
     assert max(ahead) <= 4 + 2 * 4 + 1
 
 
+def test_images_are_resized_as_the_detector_wants_them_or_as_asked():
+    data = Rectangles(10)
+    evaluator = Evaluator(data, SIZE)
+    own, stretched = (
+        evaluator(ColorDetector(**arguments)).to_dict() for arguments in ({}, {"resize": "stretch"})
+    )
+    assert own != stretched and len(data.reads) == 20, "what is kept for one is not shown to the other"
+    assert evaluate(ColorDetector(), Rectangles(10), resize="stretch").to_dict() == stretched
+    assert evaluate(ColorDetector(resize="darknet"), Rectangles(10), resize="letterbox").to_dict() == own
+    with pytest.raises(ValueError, match="resize='crop' is unknown; use letterbox, stretch, darknet"):
+        evaluate(ColorDetector(), Rectangles(1), resize="crop")
+
+
 def test_limit_and_score_threshold():
     data = Rectangles(10)
     assert evaluate(ColorDetector(), data, limit=3).images == 3
@@ -242,7 +255,9 @@ def run(monkeypatch):
     """Runs the command with the detector and the dataset of this file."""
     data = Rectangles(6)
     data.split = "test"
-    monkeypatch.setitem(sys.modules, "kzoo.predict", SimpleNamespace(load=lambda path: ColorDetector()))
+    monkeypatch.setitem(
+        sys.modules, "kzoo.predict", SimpleNamespace(load=lambda path, weights, names: ColorDetector())
+    )
     monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, split: data)
     app = typer.Typer()
     app.command()(command)
@@ -269,6 +284,11 @@ def test_command_writes_a_folder(run, tmp_path):
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert names == ["confusion.png", "metrics.json", "precision_recall.png"]
     assert "curves" in json.loads((tmp_path / "figures" / "metrics.json").read_text())
+
+
+def test_command_takes_a_way_to_resize(run):
+    one, other = (json.loads(run("--json", *words).stdout)["coco"] for words in ((), ("--resize", "stretch")))
+    assert one["map50"] == other["map50"] == 1.0 and one["map"] != other["map"]
 
 
 def test_command_takes_a_size(run):

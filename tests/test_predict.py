@@ -246,7 +246,7 @@ def test_a_video_that_stops_half_written_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def bright(monkeypatch):
-    monkeypatch.setattr(predicting, "load", lambda path: Bright())
+    monkeypatch.setattr(predicting, "load", lambda path, weights, names: Bright())
 
 
 def invoke(*arguments):

@@ -17,7 +17,7 @@ from kzoo.augment.geometric import (
     transform_boxes,
     warp,
 )
-from kzoo.augment.letterbox import FILL, letterbox_placement
+from kzoo.augment.letterbox import FILL, fit_placement
 from kzoo.structures import Sample
 
 
@@ -42,6 +42,7 @@ class Mosaic:
         samples: Sequence[Sample],
         size: tuple[int, int],
         geometric: Sequence[Geometric] = (),
+        resize: str = "letterbox",
     ) -> Sample:
         """The mosaic.
 
@@ -50,6 +51,7 @@ class Mosaic:
             samples: four; the mosaic takes the first one's id.
             size: (height, width) of the mosaic in pixels.
             geometric: transforms that every picture goes through by itself.
+            resize: how each is brought to the size before, as `kzoo.augment.fit` takes it.
         """
         if len(samples) != 4:
             raise ValueError(f"mosaic: needs 4 samples, got {len(samples)}")
@@ -62,15 +64,15 @@ class Mosaic:
         canvas = np.full((height, width, 3), FILL, np.uint8)
         tiles = []
         for sample, corner in zip(samples, corners, strict=True):
-            tile = _tile(rng, sample, corner, (x, y), size, geometric)
+            base = fit_placement(sample.size, size, resize).matrix
+            tile = _tile(rng, sample, base, corner, (x, y), size, geometric)
             canvas[corner[1] : corner[3], corner[0] : corner[2]] = tile.image
             tiles.append(tile)
         return _join(canvas, tiles, corners, samples[0].id)
 
 
-def _tile(rng, sample, corner, meeting, size, geometric) -> Sample:
+def _tile(rng, sample, matrix, corner, meeting, size, geometric) -> Sample:
     """One picture's part of the mosaic; image and masks of the corner alone, boxes in the mosaic's pixels."""
-    matrix = letterbox_placement(sample.size, size).matrix
     for transform in geometric:
         matrix = transform.matrix(rng, size) @ matrix
     height, width = sample.size

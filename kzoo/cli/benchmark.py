@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from kzoo.cli.options import Names, Weights
+
 
 def benchmark(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A registered name, a .keras file, a run folder, or an export as it is."
+            metavar="MODEL",
+            help="A registered name, a .keras file, a run folder, a Darknet .cfg, or an export as it is.",
         ),
     ],
     image_size: Annotated[
@@ -26,6 +29,8 @@ def benchmark(
         int | None, typer.Option(min=1, help="Cores each form may use; all where left out.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    weights: Weights = None,
+    names: Names = None,
 ):
     """Time a model in every form: network, decoding with suppression, and pre-processing of a photograph."""
     from rich.console import Console
@@ -34,7 +39,7 @@ def benchmark(
 
     console = Console(stderr=True)
     with console.status("loading") as status:
-        found = run(_load(model, image_size), forms.split(","), runs, threads, status.update)
+        found = run(_load(model, image_size, weights, names), forms.split(","), runs, threads, status.update)
     report = found.to_dict()
     if json:
         import json as json_module
@@ -44,14 +49,14 @@ def benchmark(
         _print(report)
 
 
-def _load(model: str, image_size: int | None):
+def _load(model: str, image_size: int | None, weights: Path | None, names: str | None):
     from kzoo.predict import load
     from kzoo.registry import build
 
     size = {"image_size": (image_size, image_size)} if image_size else {}
-    if not Path(model).exists():
-        return build(model, **size)
-    found = load(model)
+    if not Path(model).exists() and not model.endswith(".cfg"):
+        return build(model, **size, **({"weights": weights} if weights else {}))
+    found = load(model, weights=weights, names=names)
     if size and not hasattr(found, "network"):
         raise ValueError(f"{model}: an export has a fixed input size; leave out --image-size")
     if size:
@@ -70,7 +75,7 @@ def _print(report: dict) -> None:
     print(
         f"{report['model']} at {height}x{width}, one image, {cores}; milliseconds, median and 90th percentile"
     )
-    print(f"letterbox of a 640x480 photograph: {_pair(report['preprocessing_ms'])}")
+    print(f"{report['resize']} of a 640x480 photograph: {_pair(report['preprocessing_ms'])}")
     headings = ("form", "network", "decoding + NMS", "both", "images/s", "memory MB", "size MB", "runs on")
     table = Table(box=None)
     for heading in headings:

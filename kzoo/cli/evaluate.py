@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL", help="A .keras file, a run folder, or an export: .tflite, .onnx, SavedModel."
-    ),
-]
+from kzoo.cli.options import Model, Names, Resize, Weights
+
 Data = Annotated[str, typer.Option(metavar="PATH", help="A Pascal VOC, YOLO or COCO dataset.")]
 Split = Annotated[str | None, typer.Option(help="The part of it, such as test; val where left out.")]
 Size = Annotated[
@@ -35,22 +31,27 @@ def evaluate(
     skip_faulty: Annotated[
         bool, typer.Option("--skip-faulty", help="Leave out what `data check` objects to.")
     ] = False,
+    resize: Resize = None,
+    weights: Weights = None,
+    names: Names = None,
 ):
     """Measure average precision (COCO's, Pascal VOC's and by class) on a dataset."""
     from time import perf_counter
 
     from kzoo import evaluation
     from kzoo.files import write_atomically
+    from kzoo.predict import load
 
     dataset = evaluation.open_split(data, split)
     start = perf_counter()
     metrics = evaluation.evaluate(
-        model,
+        load(model, weights=weights, names=names),
         dataset,
         batch_size=batch_size,
         image_size=None if image_size is None else (image_size, image_size),
         limit=limit,
         skip_faulty=skip_faulty,
+        resize=resize,
     )
     head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
     if out is not None:

@@ -9,9 +9,13 @@ from typing import Annotated
 
 import typer
 
+from kzoo.cli.options import Names, Resize, Weights
+
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file or a run folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A .keras file, a run folder or a Darknet .cfg.")
+    ],
     format: Annotated[
         str | None, typer.Option(help="saved_model, tflite or onnx; by the suffix of --out where left out.")
     ] = None,
@@ -35,19 +39,23 @@ def export(
             "where left out."
         ),
     ] = None,
+    resize: Resize = None,
+    weights: Weights = None,
+    names: Names = None,
 ):
     """Write a model with normalisation, decoding and suppression inside, and check what was written."""
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
+    from kzoo.detect import resize_of
     from kzoo.predict import load
 
     images = load_data(data, split) if data is not None else None
-    found = load(model)
+    found = load(model, weights=weights, names=names)
     size = (image_size, image_size) if image_size else tuple(found.image_size)
     name = _name(Path(model), found.name)
     with _spinner("exporting"):
-        path = writing.export(found, out, format, quantize, images, size, batch_size, name)
-        agreement = checking.compare(found, path, checking.picture(images, size))
+        path = writing.export(found, out, format, quantize, images, size, batch_size, name, resize)
+        agreement = checking.compare(found, path, checking.picture(images, size, resize_of(found, resize)))
     bytes_written = sum(file.stat().st_size for file in _files(path))
     typer.echo(f"{path}  {bytes_written / 1e6:.1f} MB")
     typer.echo(f"check: {agreement}")

@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL", help="A .keras file, a run folder, or an export: .tflite, .onnx, SavedModel."
-    ),
-]
+from kzoo.cli.options import Model, Names, Resize, Weights
+
 Source = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="Images, folders, globs or video files.")
 ]
@@ -32,6 +28,9 @@ def predict(
     pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
     score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out what scores lower.")] = 0.25,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    resize: Resize = None,
+    weights: Weights = None,
+    names: Names = None,
 ):
     """Find objects in images, folders, globs and videos, and write annotated pictures."""
     from kzoo.predict import load
@@ -40,7 +39,8 @@ def predict(
 
     paths = expand(source)
     out = out or Path("runs") / "predict" / _name(source, paths)
-    outcome = run(load(model), paths, out, score, batch_size, pictures, json, txt, typer.echo)
+    detector = load(model, weights=weights, names=names)
+    outcome = run(detector, paths, out, score, batch_size, pictures, json, txt, typer.echo, resize)
     if pictures or json or txt:
         typer.echo(f"results in {out}")
     if outcome.faults:

@@ -17,6 +17,11 @@ def _size(text: str) -> int | tuple[int, ...]:
     return sides[0] if len(sides) == 1 else sides
 
 
+def _sizes(text: str) -> list[int | tuple[int, ...]]:
+    """Several of them, joined by commas."""
+    return [_size(part) for part in text.split(",")]
+
+
 def _names(text: str) -> str | list[str]:
     """One name, or several joined by commas."""
     return text.split(",") if "," in text else text
@@ -37,7 +42,7 @@ def _setting(text: str) -> tuple[str, Any]:
     return name.replace("-", "_"), yaml.safe_load(value)
 
 
-_PARSERS = {"image_size": _size, "augment": _names, "anchors": _anchors}
+_PARSERS = {"image_size": _size, "sizes": _sizes, "augment": _names, "anchors": _anchors, "schedule": str}
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 
 
@@ -69,8 +74,12 @@ def _parameters() -> list[inspect.Parameter]:
 
 
 def train(
+    context: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A name that `kzoo list` shows, or a .keras file.")
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]", help="A name that `kzoo list` shows, a .keras file or a Darknet .cfg."
+        ),
     ] = None,
     *,
     data: Annotated[str | None, typer.Option(help="A Pascal VOC, YOLO or COCO dataset, or shapes.")] = None,
@@ -95,14 +104,21 @@ def train(
         return
     if model is None or data is None:
         raise typer.BadParameter("give MODEL and --data PATH, or --resume RUN")
+    if model.endswith(".cfg"):  # it says itself what is not written here
+        given = {name: value for name, value in given.items() if _was_written(context, name)}
     given["head"] = dict(_setting(text) for text in given.get("head", ()))
     from kzoo.training import train as fit
 
     fit(_model(model), data, val, **given)
 
 
+def _was_written(context: typer.Context, name: str) -> bool:
+    """Whether an option stood on the command line."""
+    return context.get_parameter_source(name).name == "COMMANDLINE"
+
+
 def _model(name: str):
-    """A name as it is; a `.keras` file as the model in it."""
+    """A name, or the path of a .cfg, as it is; a `.keras` file as the model in it."""
     if not name.endswith(".keras"):
         return name
     from kzoo.predict import load

@@ -83,13 +83,10 @@ def save(
         OSError: a file cannot be written.
     """
     weights = Path(weights)
-    cfg = (
-        (
-            weights if partial_stop(weights) is None else weights.with_name(weights.name.split(".")[0])
-        ).with_suffix(".cfg")
-        if cfg is None
-        else Path(cfg)
-    )
+    if cfg is None:
+        # A partial file is called NAME.conv.LAYER.
+        stem = weights.stem if partial_stop(weights) is None else weights.name.rsplit(".", 2)[0]
+        cfg = weights.with_name(f"{stem}.cfg")
     plan, parts = blocks(model)
     if stop_at is not None and not 0 < stop_at <= len(plan.layers):
         raise ValueError(

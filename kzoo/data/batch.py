@@ -1,4 +1,4 @@
-"""One batch of one epoch: decode, augment, letterbox, pad to fixed shapes.
+"""One batch of one epoch: decode, augment, resize, pad to fixed shapes.
 
 All chance is a function of (seed, epoch, place): whoever makes a batch, and whenever, it is the same byte
 for byte; and those of any epoch can be made without making the ones before.
@@ -19,7 +19,7 @@ from kzoo.structures import Sample
 
 # What a stream of random numbers is for. They come first in its seed: trailing zeros make no difference there.
 _ORDER, _SAMPLE, _SIZE = 1, 2, 3
-_SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every ten batches.
+SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every ten batches.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -50,6 +50,7 @@ class BatchMaker:
         shuffle: whether epochs differ in their order.
         seed: of all chance.
         mosaic_epochs: the epoch from which on there are no mosaics, or None.
+        size_steps: batches of one size in a row.
     """
 
     dataset: Any
@@ -61,6 +62,7 @@ class BatchMaker:
     shuffle: bool
     seed: int
     mosaic_epochs: int | None
+    size_steps: int = SIZE_STEPS
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions in the dataset, in the order of an epoch."""
@@ -75,8 +77,8 @@ class BatchMaker:
         """
         if len(self.sizes) == 1:
             return self.sizes[0]
-        turns = 1 + -(-(self.steps - 1) // _SIZE_STEPS)
-        turn = epoch * turns + -(-step // _SIZE_STEPS)
+        turns = 1 + -(-(self.steps - 1) // self.size_steps)
+        turn = epoch * turns + -(-step // self.size_steps)
         shuffled = np.random.default_rng((_SIZE, self.seed)).permutation(len(self.sizes))
         half = shuffled[turn % 2 :: 2]
         return self.sizes[half[np.random.default_rng((_SIZE, self.seed, turn + 1)).integers(len(half))]]

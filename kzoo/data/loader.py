@@ -12,8 +12,8 @@ import numpy as np
 from absl import flags
 from absl import logging as absl_logging
 
-from kzoo.augment.compose import Compose, Transform
-from kzoo.data.batch import Batch, BatchMaker, most_boxes
+from kzoo.augment.compose import Augment, Compose
+from kzoo.data.batch import SIZE_STEPS, Batch, BatchMaker, most_boxes
 
 
 def _import_grain():
@@ -47,7 +47,7 @@ def batches(
     dataset,
     image_size: int | tuple[int, int] | Sequence[tuple[int, int]],
     batch_size: int,
-    augment: str | Sequence[str | Transform] | None = None,
+    augment: Augment = None,
     *,
     shuffle: bool = True,
     seed: int = 0,
@@ -58,13 +58,15 @@ def batches(
     drop_remainder: bool | None = None,
     start_epoch: int = 0,
     mosaic_epochs: int | None = None,
+    size_steps: int = SIZE_STEPS,
+    resize: str = "letterbox",
 ) -> Batches:
     """Batches of a dataset, for `model.fit`.
 
     Args:
         dataset: anything with `len`, `[i] -> Sample` and `classes`.
         image_size: (height, width) of the network's input in pixels, or one number for a square; a list of
-            sizes trains at all of them, another one every ten batches.
+            sizes trains at all of them, another one every `size_steps` batches.
         batch_size: images in a batch.
         augment: "none", "light", "mosaic", or a list of transforms and their names: see `kzoo.augment`.
         shuffle: whether every epoch has an order of its own.
@@ -78,6 +80,8 @@ def batches(
         drop_remainder: whether the last batch is left out if it is smaller; as `shuffle` where None.
         start_epoch: the first epoch: what a resumed training passes.
         mosaic_epochs: from this epoch on there are no mosaics, so that training ends on whole pictures.
+        size_steps: batches of one size in a row.
+        resize: how photographs become inputs: "letterbox", "stretch" or "darknet", see `kzoo.augment.fit`.
 
     Returns:
         A Grain dataset of `(images, targets)`: images (B, H, W, 3) uint8 RGB; targets
@@ -96,12 +100,13 @@ def batches(
         ("workers", workers, 0),
         ("start_epoch", start_epoch, 0),
         ("seed", seed, 0),
+        ("size_steps", size_steps, 1),
     ):
         if value < least:
             raise ValueError(f"batches: {name} is {value}; give {least} or more")
     if worker_kind not in ("thread", "process"):
         raise ValueError(f"batches: unknown worker_kind {worker_kind!r}; give 'thread' or 'process'")
-    compose = Compose(augment)
+    compose = Compose(augment, resize)
     drop = shuffle if drop_remainder is None else drop_remainder
     maker = BatchMaker(
         dataset=dataset,
@@ -113,6 +118,7 @@ def batches(
         shuffle=shuffle,
         seed=seed,
         mosaic_epochs=mosaic_epochs,
+        size_steps=size_steps,
     )
     return Batches(maker, workers, worker_kind, repeat, start_epoch)
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.augment.letterbox import letterbox
+from kzoo.augment.letterbox import fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.deploy.runtime import Exported, cores
 from kzoo.deploy.writing import write
+from kzoo.detect import resize_of
 
 # Format and quantisation of each form.
 FORMS = {
@@ -68,14 +69,16 @@ class Benchmark:
     Attributes:
         name: of the model.
         image_size: height and width in pixels.
+        resize: how photographs become its input.
         threads: cores each form may use.
         runs: of every part of every form, taken in turn.
-        preprocessing: seconds to letterbox a 640x480 photograph, of each run.
+        preprocessing: seconds to resize a 640x480 photograph, of each run.
         forms: a result a form.
     """
 
     name: str
     image_size: tuple[int, int]
+    resize: str
     threads: int
     runs: int
     preprocessing: list[float]
@@ -86,6 +89,7 @@ class Benchmark:
         return {
             "model": self.name,
             "image_size": list(self.image_size),
+            "resize": self.resize,
             "threads": self.threads,
             "runs": self.runs,
             "preprocessing_ms": _summary(self.preprocessing),
@@ -160,10 +164,10 @@ def benchmark(
             if not result.missing
         ]
         say(f"timing {len(workers)} forms, {runs} runs each")
-        preprocessing = _take_turns(workers, runs, model.image_size)
-    return Benchmark(
-        model.name, tuple(model.image_size), threads, runs, preprocessing, [r for r, _ in prepared]
-    )
+        resize = resize_of(model)
+        preprocessing = _take_turns(workers, runs, model.image_size, resize)
+    results = [result for result, _ in prepared]
+    return Benchmark(model.name, tuple(model.image_size), resize, threads, runs, preprocessing, results)
 
 
 def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict[str, Path]]]:
@@ -256,13 +260,13 @@ class _Worker:
         return float(self._ask(part))
 
 
-def _take_turns(workers: list[_Worker], runs: int, image_size) -> list[float]:
+def _take_turns(workers: list[_Worker], runs: int, image_size, resize: str) -> list[float]:
     """Fills in the workers' seconds; gives those of the pre-processing."""
     photograph = np.random.default_rng(0).integers(0, 256, (*PHOTOGRAPH, 3), np.uint8)
     preprocessing = []
     for turn in range(_WARM_UP + runs):
         began = time.perf_counter()
-        letterbox(photograph, image_size)
+        fit(photograph, image_size, resize)
         taken = time.perf_counter() - began
         if turn >= _WARM_UP:
             preprocessing.append(taken)

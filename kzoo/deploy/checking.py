@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.augment.letterbox import letterbox
+from kzoo.augment.letterbox import fit
 from kzoo.deploy.runtime import open_export
 from kzoo.metrics.matching import iou
 
@@ -96,15 +96,16 @@ def _agreement(expected: dict, given: dict, score_threshold: float) -> Agreement
     return Agreement(total, len(rows), int((np.array(overlaps) > SAME).sum()), float(scores), float(boxes))
 
 
-def picture(data, image_size) -> np.ndarray:
+def picture(data, image_size, resize: str = "letterbox") -> np.ndarray:
     """An image to compare on: a dataset's first, or a drawn one; (1, H, W, 3) uint8.
 
     Args:
         data: a dataset of `Sample`, or None.
         image_size: height and width in pixels.
+        resize: how it is brought to that size.
     """
     if data is None:
         from kzoo.data.shapes import Shapes
 
         data = Shapes(1, image_size=tuple(image_size))
-    return letterbox(data[0].image, image_size)[0][None]
+    return fit(data[0].image, image_size, resize)[0][None]

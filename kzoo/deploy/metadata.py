@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import kzoo
+from kzoo.augment.letterbox import check_resize
 from kzoo.detect import DEFAULT_SCORE
 
 FILE_NAME = "kzoo.json"
@@ -26,6 +27,7 @@ class Metadata:
         quantize: "float16", "int8", or None for float32.
         score_threshold: what detections are shown from, unless asked otherwise.
         decoding: thresholds that are fixed in the graph.
+        resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
         version: of the kzoo that wrote it.
     """
 
@@ -37,10 +39,19 @@ class Metadata:
     quantize: str | None = None
     score_threshold: float = DEFAULT_SCORE
     decoding: dict = dataclasses.field(default_factory=dict)
+    resize: str = "letterbox"
     version: str = kzoo.__version__
 
     @classmethod
-    def of(cls, model, image_size, batch_size=None, quantize=None, name: str | None = None) -> Metadata:
+    def of(
+        cls,
+        model,
+        image_size,
+        batch_size=None,
+        quantize=None,
+        name: str | None = None,
+        resize: str | None = None,
+    ) -> Metadata:
         """The description of a `ZooModel` that is about to be exported."""
         decoding = {key: getattr(model.head, key) for key in _DECODING if hasattr(model.head, key)}
         return cls(
@@ -51,6 +62,7 @@ class Metadata:
             batch_size=batch_size,
             quantize=quantize,
             decoding=decoding,
+            resize=resize or model.resize,
         )
 
     def to_json(self) -> str:
@@ -69,7 +81,10 @@ class Metadata:
         """
         try:
             values = json.loads(text)
+            # Files from before photographs could be resized in any other way do not say how they are.
+            values = {"resize": "letterbox", **values}
             known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
+            check_resize(known["resize"])
             known["image_size"], known["names"] = tuple(known["image_size"]), tuple(known["names"])
             return cls(**known)
         except (ValueError, KeyError, TypeError) as error:

@@ -24,7 +24,7 @@ class Exported:
         path: the file or folder.
         metadata: what the file says of itself.
         runtime: what runs it.
-        name, task, names, image_size, batch_size: from the metadata.
+        name, task, names, image_size, batch_size, resize: from the metadata.
     """
 
     runtime = ""
@@ -33,6 +33,7 @@ class Exported:
         self.path, self.metadata = path, metadata
         self.name, self.task, self.names = metadata.name, metadata.task, list(metadata.names)
         self.image_size, self.batch_size = metadata.image_size, metadata.batch_size
+        self.resize = metadata.resize
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -76,7 +77,7 @@ class Exported:
         if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
             raise ValueError(
                 f"{self.path}: takes images of shape (B, {', '.join(map(str, expected))}), "
-                f"not {images.shape}; letterbox them, or use detect"
+                f"not {images.shape}; resize them, or use detect"
             )
         if images.dtype != np.uint8:
             images = np.clip(np.rint(images), 0, 255).astype(np.uint8)

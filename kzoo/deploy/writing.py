@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.augment.letterbox import letterbox
+from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.files import replacing
 
@@ -26,12 +26,14 @@ def export(
     image_size: Sequence[int] | None = None,
     batch_size: int | None = None,
     name: str | None = None,
+    resize: str | None = None,
 ) -> Path:
     """Writes a model with normalisation, decoding and suppression inside.
 
-    The input is `images` (B, H, W, 3) uint8 RGB, letterboxed; the outputs are what `predict` gives: for a
+    The input is `images` (B, H, W, 3) uint8 RGB, of its size; the outputs are what `predict` gives: for a
     detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none. Class
-    names, input size and thresholds are stored with it. Weights and arithmetic are float32, unless quantised.
+    names, input size, thresholds and the way photographs are resized are stored with it. Weights and arithmetic
+    are float32, unless quantised.
 
     Args:
         model: a `ZooModel`.
@@ -45,6 +47,7 @@ def export(
         image_size: height and width in pixels; the model's own where None.
         batch_size: images the graph takes at once; where None any number, but for TFLite, which takes 1.
         name: what the export calls itself; the model's own name where None.
+        resize: how photographs become its input: "letterbox", "stretch" or "darknet"; as the model's where None.
 
     Returns:
         What was written.
@@ -60,16 +63,17 @@ def export(
     from kzoo.deploy.inference import inference_model
 
     _check_model(model)
+    resize = check_resize(resize or model.resize)
     image_size = _check_size(model, image_size or model.image_size)
     format = _check_format(path, format, quantize, data)
     if batch_size is None and format == "tflite":
         batch_size = 1
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: must be at least 1, or None for any number")
-    meta = Metadata.of(model, image_size, batch_size, quantize, name)
+    meta = Metadata.of(model, image_size, batch_size, quantize, name, resize)
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
-    images = calibration_images(data, image_size) if quantize == "int8" else ()
+    images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
     with replacing(target) as fresh:
         write(fresh, inference_model(model), format, meta, images)
     return target
@@ -104,12 +108,15 @@ def write(
         write_onnx(path, model, meta, part)
 
 
-def calibration_images(data, image_size, count: int = CALIBRATION_IMAGES) -> Iterator[np.ndarray]:
+def calibration_images(
+    data, image_size, resize: str = "letterbox", count: int = CALIBRATION_IMAGES
+) -> Iterator[np.ndarray]:
     """Images as the network will see them, evenly spread over a dataset.
 
     Args:
         data: a dataset of `Sample`, or images (N, H, W, 3) uint8.
         image_size: height and width in pixels.
+        resize: how they are brought to it.
         count: how many at most.
 
     Yields:
@@ -118,7 +125,7 @@ def calibration_images(data, image_size, count: int = CALIBRATION_IMAGES) -> Ite
     chosen = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
     for i in chosen.tolist():
         image = data[i] if isinstance(data, np.ndarray) else data[i].image
-        yield letterbox(np.asarray(image, np.uint8), image_size)[0][None]
+        yield fit(np.asarray(image, np.uint8), image_size, resize)[0][None]
 
 
 def _check_model(model) -> None:

@@ -28,7 +28,8 @@ def darknet53(
         depth: scales the residual blocks of a stage.
         label_smoothing: share of the target that goes to all classes alike.
         names: class names.
-        weights: a `.keras` or `.weights.h5` file of the same model.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of
+            published weights: see `kzoo.weights.loading`.
 
     Source: YOLOv3, arXiv:1804.02767, table 1.
     """

@@ -44,8 +44,9 @@ def yolov3(
         anchors: nine widths and heights in pixels, smallest first.
         spp: pools spatially before the coarsest level.
         names: class names.
-        weights: a `.keras` or `.weights.h5` file of the same model.
-        backbone_weights: a `.keras` file of a trained `darknet53`.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of
+            published weights: see `kzoo.weights.loading`.
+        backbone_weights: a `.keras` file of a trained `darknet53`, Darknet's `darknet53.conv.74`, or "imagenet".
         name: of the model.
         **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
 
@@ -88,8 +89,9 @@ def yolov3_tiny(
         depth: has no effect, for no stage repeats a block; taken so that every model answers to it.
         anchors: six widths and heights in pixels, smallest first.
         names: class names.
-        weights: a `.keras` or `.weights.h5` file of the same model.
-        backbone_weights: a `.keras` file of a model with the same backbone.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of
+            published weights: see `kzoo.weights.loading`.
+        backbone_weights: a `.keras` file of a model with the same backbone, or a file of Darknet's.
         name: of the model.
         **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -27,12 +30,40 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
     anchors = _anchors(name, dataset, config, size)
     if anchors is not None:
         arguments["anchors"] = anchors
+    with _policy(config):
+        try:
+            return build(name, **arguments, **config.model_arguments())
+        except TypeError as error:
+            raise ValueError(f"{name}: {error}; see `kzoo info {name}` and the head's arguments") from error
+
+
+def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
+    """The model that a Darknet `.cfg` describes, with the dataset's names.
+
+    Raises:
+        ValueError: an option is given that the file itself states, or it cannot be built.
+    """
+    from kzoo import darknet
+
+    given = {**config.model_arguments(), **({} if isinstance(config.anchors, str) else {"anchors": 0})}
+    given.pop("weights", None)
+    if given:
+        raise ValueError(f"{', '.join(given)}: for a model by name only; {path} says it itself")
+    with _policy(config):
+        model = darknet.load(path, config.weights, stop_at=config.stop_at)
+    model.names = list(dataset.classes)
+    if config.image_size is not None:
+        model.image_size = tuple(config.image_size)
+    return model
+
+
+@contextlib.contextmanager
+def _policy(config: TrainConfig) -> Iterator[None]:
+    """For the time of the block layers are made in the precision of the options."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(devices.resolve_precision(config.precision))
     try:
-        return build(name, **arguments, **config.model_arguments())
-    except TypeError as error:
-        raise ValueError(f"{name}: {error}; see `kzoo info {name}` and the head's arguments") from error
+        yield
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -89,7 +120,7 @@ def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) ->
             layer.trainable = False
     hasten_statistics(model, config.epochs * steps_per_epoch)
     optimizer = make_optimizer(config, steps_per_epoch)
-    model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale))
+    model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale or bool(config.sizes)))
     exclude_from_decay(model)
     model.optimizer.build(model.trainable_variables)
     return model

@@ -61,7 +61,7 @@ def inference_copy(model: ZooModel) -> ZooModel:
     config = model.get_config()
     changed = _plain_layers(config)
     if changed == config:
-        return ZooModel(model.network, model.head, model.image_size, model.names, name=model.name)
+        return model.remade(model.network, model.head)
     copy = ZooModel.from_config(changed)
     copy.set_weights(model.get_weights())
     return copy

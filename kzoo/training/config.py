@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from pathlib import Path
 OPTIMIZERS = {"adamw": 5e-3, "sgd": 1e-2}
 FINE_TUNING_RATE = 1e-3  # where training starts from weights
 SCHEDULES = ("cosine", "step", "constant")
+# Darknet's learning rates, which a mapping asks for: see `kzoo.training.schedules.DarknetSchedule`.
+POLICIES = ("constant", "exp", "poly", "random", "sgdr", "sigmoid", "step", "steps")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -45,7 +47,13 @@ class TrainConfig:
     )
     weight_decay: float = _option(5e-4, "On kernels, not on biases and batch normalisation.")
     momentum: float = _option(0.9, "Of sgd.")
-    schedule: str = _option("cosine", "cosine, step (a tenth at 80 % and 90 % of the steps) or constant.")
+    nesterov: bool = _option(True, "Let the momentum of sgd look ahead.")
+    beta_1: float = _option(0.9, "Momentum of adamw.")
+    beta_2: float = _option(0.999, "Of adamw's mean square.")
+    epsilon: float = _option(1e-7, "Of adamw's denominator.")
+    schedule: str | Mapping = _option(
+        "cosine", "cosine, step (a tenth at 80 % and 90 % of the steps) or constant."
+    )
     burn_in: int | None = _option(None, "Steps to warm up in; 3 epochs but at most 1000 where left out.")
     ema: bool = _option(True, "Validate and keep an exponential moving average of the weights.")
     ema_momentum: float | None = _option(None, "Of that average; by the number of steps where left out.")
@@ -54,7 +62,8 @@ class TrainConfig:
     patience: int = _option(0, "Stop after so many epochs without a better average precision; 0 is never.")
     precision: str = _option("auto", "auto, float32, mixed_bfloat16 or mixed_float16.")
     freeze_backbone: bool = _option(False, "Train neck and head alone.")
-    multi_scale: bool = _option(False, "Another input size every ten batches, from 2/3 to 4/3.")
+    multi_scale: bool = _option(False, "Another input size every ten steps, from 2/3 to 4/3.")
+    sizes: Sequence | None = _option(None, "The input sizes of that, joined by commas, such as 320,352,384.")
     augment: str | Sequence[str] = _option("light", "none, light, mosaic, or transforms joined by commas.")
     close_mosaic: int | None = _option(
         None, "Epochs without mosaics at the end; a tenth of them where left out."
@@ -69,7 +78,10 @@ class TrainConfig:
     head: dict = dataclasses.field(
         default_factory=dict, metadata={"help": "Other arguments of the model's head, as NAME=VALUE."}
     )
-    weights: str | None = _option(None, "A .keras or .weights.h5 file of the same model to start from.")
+    weights: str | None = _option(
+        None, "A .keras, .weights.h5 or .weights file of the same model to start from."
+    )
+    stop_at: int | None = _option(None, "Of a .cfg: take so many of its layers from that file, and no more.")
     backbone_weights: str | None = _option(None, "A .keras file of a model with the same backbone.")
     skip_faulty: bool = _option(False, "Leave faulty images and boxes out instead of refusing them.")
     name: str = _option("exp", "Of the run; a number is added where it is taken.")
@@ -80,7 +92,8 @@ class TrainConfig:
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer={self.optimizer!r} is unknown; use {' or '.join(OPTIMIZERS)}")
-        if self.schedule not in SCHEDULES:
+        policy = self.schedule.get("policy") if isinstance(self.schedule, dict) else None
+        if policy not in POLICIES and (isinstance(self.schedule, dict) or self.schedule not in SCHEDULES):
             raise ValueError(f"schedule={self.schedule!r} is unknown; use {', '.join(SCHEDULES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use {', '.join(PRECISIONS)}")
@@ -90,23 +103,33 @@ class TrainConfig:
             object.__setattr__(self, "learning_rate", rate)
         if isinstance(self.image_size, int):
             object.__setattr__(self, "image_size", (self.image_size, self.image_size))
+        if self.sizes is not None:
+            sizes = [(size, size) if isinstance(size, int) else tuple(size) for size in self.sizes]
+            object.__setattr__(self, "sizes", sizes)
         self._check_ranges()
 
     def _check_ranges(self) -> None:
         least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "seed": 0, "patience": 0, "weight_decay": 0}
-        least |= {"clip_norm": 0, "burn_in": 0, "workers": 0, "close_mosaic": 0}
+        least |= {"clip_norm": 0, "stop_at": 0, "burn_in": 0, "workers": 0, "close_mosaic": 0}
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and not value >= bound:
                 raise ValueError(f"{name}={value}: give {bound} or more")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate={self.learning_rate}: give a number above 0")
+        for name in ("momentum", "beta_1", "beta_2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: give a number from 0 up to, not including, 1"
+                )
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
             raise ValueError(
                 f"ema_momentum={self.ema_momentum}: give a number from 0 up to, not including, 1"
             )
         if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
             raise ValueError(f"image_size={self.image_size}: give a side in pixels, or height and width")
+        if any(len(size) != 2 or min(size) < 1 for size in self.sizes or ()):
+            raise ValueError(f"sizes={self.sizes}: give sides in pixels, or heights and widths")
 
     @classmethod
     def of(cls, options: dict) -> TrainConfig:
@@ -137,6 +160,8 @@ class TrainConfig:
 def _plain(value):
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Path) or callable(value):
         return str(value)
     return value.item() if hasattr(value, "item") else value

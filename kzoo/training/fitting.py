@@ -18,9 +18,10 @@ from kzoo.predict import load
 from kzoo.registry import entry
 from kzoo.training import callbacks as hooks
 from kzoo.training import devices, plots
-from kzoo.training.assembly import adopt_model, build_model, compile_model
+from kzoo.training.assembly import adopt_model, build_cfg, build_model, compile_model
 from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
+from kzoo.training.darknet import CfgTraining, is_cfg
 from kzoo.training.inputs import describe, open_datasets, training_batches, validation_batches
 from kzoo.training.optimizers import swap_averages
 from kzoo.training.run import RunFolder
@@ -46,7 +47,7 @@ class TrainResult:
 
 
 def train(
-    model: str | ZooModel,
+    model: str | Path | ZooModel,
     data,
     val=None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -56,8 +57,8 @@ def train(
     """Trains a detector and keeps all that comes of it in a run folder.
 
     Args:
-        model: a registered name; or a model, which is compiled anew and ends up with the weights of the best
-            epoch.
+        model: a registered name; the path of a Darknet `.cfg`, which is trained as it says, unless options say
+            otherwise; or a model, which is compiled anew and ends up with the weights of the best epoch.
         data: a dataset, or the path of one, whose splits "train" and "val" are taken.
         val: a dataset to validate on, or the path of one.
         callbacks: further Keras callbacks; their logs have `val_map` and `val_map50`.
@@ -71,23 +72,34 @@ def train(
     Example:
         >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
     """
-    config = TrainConfig.of(
-        options if isinstance(model, str) else {"learning_rate": FINE_TUNING_RATE, **options}
-    )
-    if isinstance(model, str):
+    named = isinstance(model, (str, Path))
+    says = CfgTraining.read(model, options) if is_cfg(model) else None
+    if says:
+        options = says.options
+    elif named:
         entry(model)  # a wrong name is told before the data are read
+    config = TrainConfig.of(options if named else {"learning_rate": FINE_TUNING_RATE, **options})
+    if config.stop_at is not None and not says:
+        raise ValueError(
+            f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
+        )
     parts = open_datasets(data, val, config.skip_faulty)
+    if says:
+        config = says.completed(config, parts[0])
+        if verbose:
+            print(*says.lines(config), sep="\n")
     keras.utils.set_random_seed(config.seed)
-    named = isinstance(model, str)
     with devices.strategy(config.batch_size) if named else devices.strategy_of(model):
-        built = (build_model if named else adopt_model)(model, parts[0], config)
-        batches = training_batches(parts[0], config, built.image_size)
+        build = build_cfg if says else build_model if named else adopt_model
+        built = build(model, parts[0], config)
+        batches = training_batches(parts[0], config, built.image_size, resize=built.resize)
         compile_model(built, config, len(batches))
     if config.run is None:
         folder = RunFolder.create(config.runs, config.name)
     else:
         folder = RunFolder.at(config.run, config.exist_ok)
-    folder.write_args({"model": built.name, "data": _source(data), "val": _source(val), **config.to_dict()})
+    source = str(model) if says else built.name
+    folder.write_args({"model": source, "data": _source(data), "val": _source(val), **config.to_dict()})
     recorder = hooks.Recorder(folder, config.patience)
     save_checkpoint(folder.last, built, recorder.state)
     plots.picture_batch(batches.maker.batch(0, 0), built.names, folder.train_batch)
@@ -133,7 +145,7 @@ def resume(
         model, state = load_checkpoint(folder.last)
         if state.pop("averaged", False):
             swap_averages(model)
-    batches = training_batches(parts[0], config, model.image_size, state["epoch"])
+    batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
     recorder = hooks.Recorder(folder, config.patience, state)
     folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
     return _fit(model, config, batches, parts, recorder, callbacks, verbose)
@@ -146,7 +158,9 @@ def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainRe
     if verbose:
         _print_header(model, train_set, val_set, folder, state["epoch"])
     if state["epoch"] < config.epochs and not state["stopped"]:
-        checks = None if val_set is None else validation_batches(val_set, config, model.image_size)
+        checks = (
+            None if val_set is None else validation_batches(val_set, config, model.image_size, model.resize)
+        )
         hooks_in_order = _callbacks(config, val_set, recorder, callbacks)
         try:
             _run_epochs(model, config, batches, checks, state["epoch"], hooks_in_order, verbose)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from kzoo import data as datasets
+from kzoo.data.batch import SIZE_STEPS
 from kzoo.data.check import require_sound
 from kzoo.data.dataset import choose_split
 from kzoo.data.loader import Batches, batches
@@ -64,13 +65,17 @@ def _split(path, name: str):
 
 
 def training_batches(
-    dataset, config: TrainConfig, image_size: tuple[int, int], start_epoch: int = 0
+    dataset,
+    config: TrainConfig,
+    image_size: tuple[int, int],
+    start_epoch: int = 0,
+    resize: str = "letterbox",
 ) -> Batches:
     """Endless, shuffled, augmented batches from an epoch on."""
     closing = max(1, config.epochs // 10) if config.close_mosaic is None else config.close_mosaic
     return batches(
         dataset,
-        sizes(image_size) if config.multi_scale else image_size,
+        _sizes(config, image_size),
         config.batch_size,
         config.augment,
         seed=config.seed,
@@ -78,17 +83,35 @@ def training_batches(
         repeat=True,
         start_epoch=start_epoch,
         mosaic_epochs=config.epochs - closing,
+        # Gradients that are added up are of one size.
+        size_steps=SIZE_STEPS * config.accumulate,
+        resize=resize,
     )
 
 
-def validation_batches(dataset, config: TrainConfig, image_size: tuple[int, int]) -> Batches:
-    """The dataset in its order, letterboxed, over and over.
+def validation_batches(
+    dataset, config: TrainConfig, image_size: tuple[int, int], resize: str = "letterbox"
+) -> Batches:
+    """The dataset in its order, resized, over and over.
 
     Endless, because Keras lets a stream's end count as one more batch in the means of the losses.
     """
     return batches(
-        dataset, image_size, config.batch_size, "none", shuffle=False, workers=_workers(config), repeat=True
+        dataset,
+        image_size,
+        config.batch_size,
+        "none",
+        shuffle=False,
+        workers=_workers(config),
+        repeat=True,
+        resize=resize,
     )
+
+
+def _sizes(config: TrainConfig, image_size: tuple[int, int]):
+    if config.sizes is not None:
+        return [tuple(size) for size in config.sizes]
+    return sizes(image_size) if config.multi_scale else image_size
 
 
 def sizes(image_size: tuple[int, int]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from kzoo.training.config import TrainConfig
-from kzoo.training.schedules import make_schedule
+from kzoo.training.schedules import DarknetSchedule, make_schedule
 
 _LONGEST_BURN_IN = 1000  # Darknet's own
 _BURN_IN_EPOCHS = 3
@@ -29,7 +29,7 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
     if burn_in is None:
         burn_in = min(_BURN_IN_EPOCHS * steps_per_epoch, _LONGEST_BURN_IN, steps // 2)
     common = {
-        "learning_rate": make_schedule(config.schedule, config.learning_rate, steps, burn_in),
+        "learning_rate": _schedule(config, steps, burn_in),
         "weight_decay": float(config.weight_decay) or None,
         "global_clipnorm": float(config.clip_norm) or None,
         "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
@@ -37,9 +37,23 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
         "ema_momentum": average_momentum(steps) if config.ema_momentum is None else config.ema_momentum,
     }
     if config.optimizer == "sgd":
-        return keras.optimizers.SGD(momentum=float(config.momentum), nesterov=True, **common)
+        return keras.optimizers.SGD(momentum=float(config.momentum), nesterov=config.nesterov, **common)
     # AdamW takes no None for "no decay".
-    return keras.optimizers.AdamW(**{**common, "weight_decay": float(config.weight_decay)})
+    common["weight_decay"] = float(config.weight_decay)
+    betas = {"beta_1": config.beta_1, "beta_2": config.beta_2, "epsilon": config.epsilon}
+    return keras.optimizers.AdamW(**betas, **common)
+
+
+def _schedule(config: TrainConfig, steps: int, burn_in: int):
+    """As the options name it, or as a mapping describes Darknet's."""
+    if not isinstance(config.schedule, dict):
+        return make_schedule(config.schedule, config.learning_rate, steps, burn_in)
+    try:
+        return DarknetSchedule(
+            config.learning_rate, burn_in=config.burn_in or 0, accumulate=config.accumulate, **config.schedule
+        )
+    except TypeError as error:
+        raise ValueError(f"schedule={config.schedule}: {error}") from error
 
 
 def average_momentum(steps: int) -> float:

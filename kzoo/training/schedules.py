@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
+
 import keras
 from keras import ops
+
+_MOST_ITERATIONS = 2**30
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -41,6 +47,136 @@ class BurnIn(keras.optimizers.schedules.LearningRateSchedule):
         if isinstance(schedule, dict):
             schedule = keras.optimizers.schedules.deserialize(schedule)
         return cls(**{**config, "schedule": schedule})
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Darknet's learning rates. An iteration is an update of the weights; the first is number 1.
+
+    Args:
+        learning_rate: what all policies multiply.
+        policy: one of `kzoo.training.config.POLICIES`:
+            "constant";
+            "steps": times each of `scales` from the iteration in `steps` on;
+            "step": times `scale` every `step` iterations;
+            "exp": times gamma ** iteration;
+            "poly": times (1 - iteration / max_batches) ** power;
+            "sigmoid": times 1 / (1 + e ** (gamma * (iteration - step)));
+            "sgdr": a cosine down to `minimum`, anew after `cycle` iterations, and again after `growth` times as many;
+            "random": times a number from 0 to 1, another each iteration, to `power`.
+        burn_in: iterations in which the rate is (iteration / burn_in) ** power of `learning_rate`.
+        power: of the burn-in, "poly" and "random".
+        max_batches: iterations of the whole training.
+        steps: iterations.
+        scales: factors, as many.
+        step: iterations.
+        scale: factor.
+        gamma: base, or slope.
+        cycle: iterations; `max_batches` where None.
+        growth: of cycles; 1 or more.
+        minimum: the lowest rate.
+        accumulate: batches whose gradients make one iteration.
+
+    Raises:
+        ValueError: the arguments do not go together.
+
+    Source: Darknet, `get_current_rate` in network.c.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        policy: str = "constant",
+        burn_in: int = 0,
+        power: float = 4.0,
+        max_batches: int = 0,
+        steps: Sequence[int] = (),
+        scales: Sequence[float] = (),
+        step: int = 1,
+        scale: float = 1.0,
+        gamma: float = 1.0,
+        cycle: int | None = None,
+        growth: int = 2,
+        minimum: float = 1e-5,
+        accumulate: int = 1,
+    ):
+        super().__init__()
+        self.learning_rate, self.policy, self.burn_in = float(learning_rate), policy, int(burn_in)
+        self.power, self.max_batches = float(power), int(max_batches)
+        self.steps, self.scales = [int(v) for v in steps], [float(v) for v in scales]
+        self.step, self.scale, self.gamma = int(step), float(scale), float(gamma)
+        self.cycle, self.growth = int(cycle or max_batches), int(growth)
+        self.minimum, self.accumulate = float(minimum), int(accumulate)
+        wanted = {"poly": self.max_batches, "sgdr": min(self.cycle, self.growth), "step": self.step}
+        if len(self.steps) != len(self.scales) or wanted.get(policy, 1) < 1:
+            raise ValueError(f"schedule: {self.get_config()} does not describe the policy {policy!r}")
+        # Known before the first call, so that a wrong name is told then.
+        self._share = {
+            "constant": self._constant,
+            "exp": self._exp,
+            "poly": self._poly,
+            "random": self._random,
+            "sgdr": self._sgdr,
+            "sigmoid": self._sigmoid,
+            "step": self._step,
+            "steps": self._steps,
+        }[policy]
+
+    def __call__(self, step):
+        iteration = ops.cast(step, "int32") // self.accumulate + 1
+        number = ops.cast(iteration, "float32")
+        share = self._share(iteration, number)
+        if self.burn_in:
+            share = ops.where(iteration < self.burn_in, (number / self.burn_in) ** self.power, share)
+        return self.learning_rate * share
+
+    def _constant(self, iteration, number):
+        return ops.ones_like(number)
+
+    def _steps(self, iteration, number):
+        # One that comes before its predecessor waits for it.
+        reached = itertools.accumulate(self.steps, max)
+        return math.prod(
+            (ops.where(iteration >= at, scale, 1.0) for at, scale in zip(reached, self.scales, strict=True)),
+            start=ops.ones_like(number),
+        )
+
+    def _step(self, iteration, number):
+        return self.scale ** ops.cast(iteration // self.step, "float32")
+
+    def _exp(self, iteration, number):
+        return self.gamma**number
+
+    def _poly(self, iteration, number):
+        return ops.maximum(1.0 - number / self.max_batches, 0.0) ** self.power
+
+    def _sigmoid(self, iteration, number):
+        return ops.sigmoid(-self.gamma * (number - self.step))
+
+    def _sgdr(self, iteration, number):
+        if self.growth == 1:
+            start, length = (iteration - 1) // self.cycle * self.cycle, self.cycle
+        else:
+            start, length = 0, self.cycle
+            begin, size = self.cycle, self.cycle * self.growth
+            while begin < _MOST_ITERATIONS:
+                start = ops.where(iteration > begin, begin, start)
+                length = ops.where(iteration > begin, size, length)
+                begin, size = begin + size, size * self.growth
+        passed = ops.cast(iteration - start, "float32") / ops.cast(length, "float32")
+        low = self.minimum / self.learning_rate
+        return low + 0.5 * (1.0 - low) * (1.0 + ops.cos(math.pi * passed))
+
+    def _random(self, iteration, number):
+        # Evenly spread, and the same again after a resumption: multiples of the golden ratio's share.
+        return (ops.cast(iteration % 32768 * 20251 % 32768, "float32") / 32768) ** self.power
+
+    def get_config(self):
+        names = (
+            "learning_rate policy burn_in power max_batches steps scales step scale gamma cycle growth minimum "
+            "accumulate"
+        )
+        return {name: getattr(self, name) for name in names.split()}
 
 
 def make_schedule(name: str, learning_rate: float, steps: int, burn_in: int, final: float = 0.01) -> BurnIn:

@@ -12,7 +12,9 @@ from random_models import NAMES, SIZE, randomised
 import kzoo
 from kzoo.deploy import open_export
 from kzoo.deploy.checking import compare
-from kzoo.deploy.inference import folded_network, inference_model
+from kzoo.deploy.inference import inference_model
+from kzoo.deploy.metadata import Metadata
+from kzoo.layers.folding import folded_network
 
 FORMS = ["saved_model", "tflite", "onnx"]
 
@@ -76,6 +78,24 @@ def test_an_export_says_what_it_is(form, exported, images):
     photograph = np.zeros((90, 120, 3), np.uint8)
     found = opened.detect(photograph, score_threshold=0.1)
     assert list(found.names) == NAMES and found.boxes[:, 2].max() <= 120
+
+
+def test_an_export_knows_how_photographs_are_resized(detector, exported, images, tmp_path):
+    assert kzoo.load(exported("onnx")).resize == "letterbox"
+    stretching = open_export(kzoo.export(detector, tmp_path / "aligned.onnx", resize="darknet"))
+    assert stretching.resize == "darknet"
+    photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    expected = detector.detect(photograph, score_threshold=0.1, resize="darknet")
+    found = stretching.detect(photograph, score_threshold=0.1)
+    assert len(found) == len(expected) > 10
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+    assert len(detector.detect(photograph, score_threshold=0.1)) != len(expected)
+    # Exports from before there was a choice say nothing of it.
+    values = json.loads(stretching.metadata.to_json())
+    del values["resize"]
+    assert Metadata.from_json(json.dumps(values), "old.onnx").resize == "letterbox"
+    with pytest.raises(ValueError, match=r"odd\.onnx: its description .*resize='crop' is unknown"):
+        Metadata.from_json(json.dumps({**values, "resize": "crop"}), "odd.onnx")
 
 
 def test_tflite_has_built_in_operators_alone(exported):

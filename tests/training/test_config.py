@@ -8,7 +8,12 @@ from kzoo.training.config import TrainConfig
 
 def test_comes_back_from_yaml():
     config = TrainConfig(
-        image_size=320, augment=["flip", "color"], head={"focal_gamma": 2.0}, anchors=[1, 2, 3, 4]
+        image_size=320,
+        augment=["flip", {"darknet_jitter": {"jitter": 0.2}}],
+        head={"focal_gamma": 2.0},
+        anchors=[1, 2, 3, 4],
+        schedule={"policy": "steps", "steps": [10], "scales": [0.1]},
+        sizes=[320, (352, 384)],
     )
     again = TrainConfig.of(yaml.safe_load(yaml.safe_dump(config.to_dict())))
     assert again.to_dict() == config.to_dict()
@@ -28,6 +33,10 @@ def test_every_option_says_what_it_is():
         ({"batch_size": -1}, "batch_size=-1"),
         ({"optimizer": "adam"}, "adamw or sgd"),
         ({"schedule": "linear"}, "cosine, step"),
+        ({"schedule": {"policy": "stairs"}}, "cosine, step"),
+        ({"sizes": [0]}, "sizes="),
+        ({"beta_2": 1.0}, "beta_2=1.0"),
+        ({"momentum": 1}, "momentum=1"),
         ({"precision": "float8"}, "mixed_bfloat16"),
         ({"learning_rate": 0}, "above 0"),
         ({"learning_rate": float("nan")}, "above 0"),

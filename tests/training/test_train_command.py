@@ -59,6 +59,19 @@ def test_options_arrive_with_their_types(calls):
     )
 
 
+def test_of_a_cfg_only_what_is_written_wins(calls):
+    result = run("net.cfg", "--data", "shapes", "--epochs", 50, "--weights", "net.weights", "--stop-at", 74)
+    assert result.exit_code == 0, result.output
+    ((arguments, options),) = calls
+    assert arguments == ("net.cfg", "shapes", None)
+    assert options == {"epochs": 50, "weights": "net.weights", "stop_at": 74, "head": {}}
+
+
+def test_sizes_arrive_with_their_types(calls):
+    assert run("yolov3-tiny", "--data", "shapes", "--sizes", "320,352x384").exit_code == 0
+    assert TrainConfig.of(calls[0][1]).sizes == [(320, 320), (352, 384)]
+
+
 def test_resumes_a_run_and_lets_no_option_change_it(calls):
     assert run("--resume", "runs/x").exit_code == 0
     assert calls == [("resume", "runs/x", None, None)]
