@@ -69,7 +69,9 @@ def _load_darknet(path: Path, weights, names):
 
     beside = path.with_suffix(".weights")
     if weights is None and not beside.is_file():
-        raise ValueError(f"{path}: a network without weights; give its .weights file as `weights` (--weights)")
+        raise ValueError(
+            f"{path}: a network without weights; give its .weights file as `weights` (--weights)"
+        )
     return darknet.load(path, beside if weights is None else weights, names)
 
 
@@ -80,7 +82,9 @@ def _renamed(model, names, path: Path):
         return model
     known = len(model.names) or getattr(getattr(model, "head", None), "num_classes", len(names))
     if len(names) != known:
-        raise ValueError(f"{path}: has {known} classes, not the {len(names)} that are named; give one name a class")
+        raise ValueError(
+            f"{path}: has {known} classes, not the {len(names)} that are named; give one name a class"
+        )
     model.names = names
     return model
 

@@ -36,6 +36,9 @@ def convert(
         bool,
         typer.Option("--fold", help="Fold batch normalisation into the convolutions: to run, not to train."),
     ] = False,
+    features: Annotated[
+        bool, typer.Option("--features", help="Take a .cfg without a head, too, for its last feature map.")
+    ] = False,
 ):
     """Turn Darknet's .cfg and .weights into a .keras model, and a model into Darknet's files."""
     if len(files) != (1 if cfg is not None else 2):
@@ -53,7 +56,9 @@ def convert(
         model = load(source[0], weights=weights, names=names)
         model = darknet.folded(model) if fold else model
     else:
-        model = darknet.load(cfg, weights, names, None if to_darknet and weights is None else stop_at, fold)
+        model = darknet.load(
+            cfg, weights, names, None if to_darknet and weights is None else stop_at, fold, features
+        )
     if to_darknet:
         stop = partial_stop(out) if stop_at is None else stop_at
         written = darknet.save(model, out, stop_at=stop)

@@ -75,13 +75,16 @@ def head_arguments(plan: Plan) -> tuple[str, dict[str, Any]]:
     Where several `[yolo]` sections state thresholds and losses the last one holds, as in Darknet for suppression.
 
     Returns:
-        "yolo", "grid" or "classify", and the constructor's arguments.
+        "yolo", "grid", "classify" (the network ends in a vector) or "features" (in a map), and the constructor's
+        arguments.
 
     Raises:
         ValueError: the sections contradict each other.
     """
     if not plan.heads:
-        last = next(layer for layer in reversed(plan.layers) if layer.kind != "cost")
+        last = next((layer for layer in reversed(plan.layers) if layer.kind != "cost"), plan.layers[-1])
+        if last.shape[:2] != (1, 1):
+            return "features", {"num_classes": last.shape[2]}
         return "classify", {
             "num_classes": last.shape[2],
             "project": False,

@@ -28,6 +28,7 @@ def load(
     names: str | Path | Sequence[str] | None = None,
     stop_at: int | None = None,
     fold: bool = False,
+    features: bool = False,
 ) -> ZooModel:
     """Reads one of Darknet's networks.
 
@@ -39,6 +40,7 @@ def load(
         stop_at: only the layers before this number take their weights from the file, which may end there
             (`darknet53.conv.74` says so by its name) or go on.
         fold: whether batch normalisation is folded into the convolutions: quicker, no longer to be trained.
+        features: take a network that was cut before its head, too: its `predict` gives the last feature map.
 
     Returns:
         A detector or a classifier, to be trained, run, exported, or written back by `save`.
@@ -52,7 +54,7 @@ def load(
         >>> kzoo.darknet.load("yolov4.cfg", "yolov4.weights", "coco").detect("dog.jpg")
     """
     cfg = Path(cfg)
-    plan = make_plan(read(cfg))
+    plan = make_plan(read(cfg), features)
     file = None if weights is None else open_weights(weights, plan, stop_at)
     beside = cfg.with_suffix(".names")
     model = build_model(
@@ -123,23 +125,26 @@ def blocks(model: ZooModel) -> tuple[Plan, dict[int, Parts]]:
     """A model's network as Darknet sees it, and the Keras layers of each layer that has weights."""
     text = (model.origin or {}).get("cfg")
     if text is not None:
-        plan = make_plan(parse(text.encode("utf-8", "surrogateescape"), f"{model.name}.cfg"))
+        plan = make_plan(parse(text.encode("utf-8", "surrogateescape"), f"{model.name}.cfg"), features=True)
         return plan, _parts_by_name(model, plan)
     text, parts = describe(model)
     return make_plan(parse(text, model.name)), parts
 
 
 def folded(model: ZooModel) -> ZooModel:
-    """A copy of a model that `load` read, batch normalisation folded into the convolutions before it.
+    """A copy of a model, batch normalisation folded into the convolutions before it.
 
-    Its outputs stay, and its description says `batch_normalize=0` where it was folded.
+    Its outputs stay; of a model that `load` read the description says `batch_normalize=0` where it was folded.
     """
-    before = convolutions_before(model.network)
-    numbers = {int(re.fullmatch(r"layer(\d+)_bn", name)[1]) for name in before}
     head = type(model.head).from_config(model.head.get_config())
     copy = model.remade(folded_network(model.network), head)
     head.set_weights(model.head.get_weights())
-    copy.origin = {**model.origin, "cfg": _without_normalization(model.origin["cfg"], numbers)}
+    text = (model.origin or {}).get("cfg")
+    if text is not None:
+        numbers = {
+            int(re.fullmatch(r"layer(\d+)_bn", name)[1]) for name in convolutions_before(model.network)
+        }
+        copy.origin = {**model.origin, "cfg": _without_normalization(text, numbers)}
     return copy
 
 

@@ -11,6 +11,7 @@ from keras import layers
 from kzoo.darknet.heads import head_arguments
 from kzoo.darknet.plan import HEADS, IMAGE, Layer, Plan, Shape
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
@@ -28,7 +29,7 @@ from kzoo.model import ZooModel, images_input
 
 # Layers whose weights, or whose cut, are made for one size of the image.
 _FIXED_SIZE = ("connected", "local", "crop")
-_HEADS = {"yolo": YoloHead, "grid": GridHead, "classify": ClassifyHead}
+_HEADS = {"yolo": YoloHead, "grid": GridHead, "classify": ClassifyHead, "features": FeatureHead}
 
 
 def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:

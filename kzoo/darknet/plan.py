@@ -82,8 +82,12 @@ class Plan:
         return self.shape if index == IMAGE else self.layers[index].shape
 
 
-def make_plan(cfg: Cfg) -> Plan:
+def make_plan(cfg: Cfg, features: bool = False) -> Plan:
     """Works out a network from its description.
+
+    Args:
+        cfg: the description.
+        features: whether it may end in a feature map, without a head.
 
     Raises:
         ValueError: it cannot be built; the message names file, line, key and value.
@@ -108,7 +112,7 @@ def make_plan(cfg: Cfg) -> Plan:
                 f"with it the network has {floats:,} weights, more than the {MAX_FLOATS:,} that are built",
             )
         plan.layers.append(layer)
-    _check_end(plan)
+    _check_end(plan, features)
     return plan
 
 
@@ -126,22 +130,21 @@ def _check_size(layer: Layer) -> None:
         )
 
 
-def _check_end(plan: Plan) -> None:
-    """The heads are of one kind, or the network ends in a vector of class scores."""
+def _check_end(plan: Plan, features: bool) -> None:
+    """The heads are of one kind; or the network ends in a vector of class scores, or in a map that was asked for."""
     heads, last = plan.heads, plan.layers[-1]
-    if heads:
-        for head in heads[1:]:
-            if head.kind != heads[0].kind or head.kind != "yolo":
-                raise head.section.fault(
-                    None,
-                    f"is a second head after [{heads[0].kind}] on line {heads[0].section.line}; keep one kind",
-                )
-    elif last.shape[:2] != (1, 1):
+    for head in heads[1:]:
+        if head.kind != heads[0].kind or head.kind != "yolo":
+            raise head.section.fault(
+                None,
+                f"is a second head after [{heads[0].kind}] on line {heads[0].section.line}; keep one kind",
+            )
+    if not heads and last.shape[:2] != (1, 1) and not features:
         height, width, channels = last.shape
         raise last.section.fault(
             None,
-            f"the network ends here, with {width}x{height}x{channels} and no [yolo], [region] or [detection], "
-            "nor a vector of class scores; add a head",
+            f"the network ends here, in a map of {width}x{height}x{channels} and without a head; add [yolo], [region], "
+            "[detection] or [softmax], or ask for its features",
         )
 
 

@@ -264,6 +264,8 @@ def softmax(site: Site) -> Layer:
     behind = site.plan.cfg.sections[site.index + 1 :]
     if any(section.kind != "cost" for section in behind):
         raise behind[0].fault(None, "stands behind [softmax], which has to be the last layer but for [cost]")
+    if site.shape[:2] != (1, 1):
+        raise site.section.fault(None, f"takes a vector of class scores, not a map of {_written(site.shape)}")
     return site.layer(site.shape, temperature=temperature)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from kzoo.darknet.importing import blocks, read_weights
-from kzoo.darknet.weights import Header, partial_stop
+from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.weights.published import fetch, is_published
 
@@ -93,6 +93,8 @@ def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:
     if not own:
         raise ValueError(f"{model.name}: has no backbone that {path} could be of")
     stop_at = max(own) + 1
+    if (partial_stop(path) or 0) >= stop_at:
+        open_weights(path, plan)  # Its name says where it ends: so much of this network it has to be.
     floats = sum(layer.floats for layer in plan.layers[:stop_at])
     held = (path.stat().st_size - len(Header.read(path).content)) // 4
     if held < floats:
