@@ -65,6 +65,9 @@ class TrainConfig:
     multi_scale: bool = _option(False, "Another input size every ten steps, from 2/3 to 4/3.")
     sizes: Sequence | None = _option(None, "The input sizes of that, joined by commas, such as 320,352,384.")
     augment: str | Sequence[str] = _option("light", "none, light, mosaic, or transforms joined by commas.")
+    sat: float = _option(
+        0.0, "Share of batches that the network alters against itself first (self-adversarial training)."
+    )
     close_mosaic: int | None = _option(
         None, "Epochs without mosaics at the end; a tenth of them where left out."
     )
@@ -122,6 +125,8 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)}: give a number from 0 up to, not including, 1"
                 )
+        if not 0 <= self.sat <= 1:
+            raise ValueError(f"sat={self.sat}: give a share from 0 to 1")
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
             raise ValueError(
                 f"ema_momentum={self.ema_momentum}: give a number from 0 up to, not including, 1"

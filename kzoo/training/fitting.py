@@ -18,6 +18,7 @@ from kzoo.predict import load
 from kzoo.registry import entry
 from kzoo.training import callbacks as hooks
 from kzoo.training import devices, plots
+from kzoo.training.adversarial import Adversary
 from kzoo.training.assembly import adopt_model, build_cfg, build_model, compile_model
 from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
@@ -175,9 +176,10 @@ def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainRe
 
 
 def _run_epochs(model, config, batches, checks, epoch: int, callbacks, verbose) -> None:
+    stream = batches.map(Adversary(model, config.sat, seed=config.seed)) if config.sat else batches
     try:
         model.fit(
-            batches,
+            stream,
             steps_per_epoch=len(batches),
             validation_data=checks,
             validation_steps=None if checks is None else len(checks),
@@ -189,9 +191,9 @@ def _run_epochs(model, config, batches, checks, epoch: int, callbacks, verbose) 
         )
     except Exception:
         # What went wrong in the input comes out of TensorFlow wrapped in a page of its own.
-        for stream in (batches, checks):
-            if stream is not None and stream.error is not None:
-                raise stream.error from None
+        for source in (batches, checks):
+            if source is not None and source.error is not None:
+                raise source.error from None
         raise
 
 

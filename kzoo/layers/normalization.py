@@ -1,0 +1,75 @@
+"""Batch normalisation over more pictures than fit into memory at once."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CrossMiniBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation whose statistics are of all mini-batches of a batch so far (CmBN).
+
+    Where gradients of several mini-batches make one update, the weights stay the same within it, so earlier
+    mini-batches' means and variances hold for later ones. They count as constants. In inference it is Keras's
+    batch normalisation, and folds and exports as that.
+
+    Args:
+        window: mini-batches of a batch: `accumulate` of the training, Darknet's `subdivisions`. 1 is plain batch
+            normalisation.
+        **kwargs: of `keras.layers.BatchNormalization`; masks and synchronisation are not taken.
+
+    Source: Bochkovskiy et al. 2020, YOLOv4, arXiv:2004.10934, figure 4; after Yao et al. 2020, arXiv:2002.05712.
+    """
+
+    def __init__(self, window: int = 4, **kwargs):
+        super().__init__(**kwargs)
+        if window < 1 or self.synchronized:
+            raise ValueError(
+                f"CrossMiniBatchNormalization: window={window}; give 1 or more, and no synchronized=True"
+            )
+        self.window = window
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = self.moving_mean.shape
+
+        def keeps(name, shape):
+            return self.add_weight(shape, initializer="zeros", trainable=False, dtype="float32", name=name)
+
+        self.means, self.squares = keeps("means", shape), keeps("squares", shape)
+        self.seen = keeps("seen", ())
+
+    def call(self, inputs, training=None, mask=None):
+        if not training or not self.trainable:
+            return super().call(inputs, training=False)
+        x = ops.cast(inputs, "float32")
+        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+        mean, square = ops.mean(x, axis=axes), ops.mean(x * x, axis=axes)
+        # Sums over this batch's mini-batches; a new batch starts from nothing.
+        carried = ops.cast(self.seen < self.window - 0.5, "float32")
+        seen = self.seen * carried + 1.0
+        means, squares = self.means * carried + mean, self.squares * carried + square
+        for variable, value in ((self.means, means), (self.squares, squares), (self.seen, seen)):
+            variable.assign(ops.stop_gradient(value))
+        whole_mean = means / seen
+        variance = ops.maximum(squares / seen - whole_mean * whole_mean, 0.0)
+        self._follow(whole_mean, variance)
+        shape = [1] * len(x.shape)
+        shape[self.axis] = -1
+        scale = ops.rsqrt(variance + self.epsilon)
+        if self.scale:
+            scale = scale * ops.cast(self.gamma, "float32")
+        shift = -whole_mean * scale
+        if self.center:
+            shift = shift + ops.cast(self.beta, "float32")
+        return ops.cast(x * ops.reshape(scale, shape) + ops.reshape(shift, shape), self.compute_dtype)
+
+    def _follow(self, mean, variance) -> None:
+        """Moves the statistics of inference."""
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            value = ops.cast(ops.stop_gradient(value), average.dtype)
+            average.assign(average * self.momentum + value * (1.0 - self.momentum))
