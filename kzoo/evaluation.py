@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.augment.letterbox import Placement, check_resize, fit
+from kzoo.augment.letterbox import Placement, check_resize, fit, fit_placement
+from kzoo.data.image import image_size as size_of_file
 from kzoo.detect import resize_of, to_detections
 from kzoo.metrics.detection import DetectionEvaluator, DetectionMetrics
 from kzoo.progress import track
 from kzoo.structures import Detections
 
 READERS = 4
+STRIDE = 32  # of the coarsest feature maps
 CACHE_BYTES = 512 * 2**20
 
 
@@ -55,6 +57,8 @@ class Evaluator:
         cache_bytes: keep the resized images if all of them take no more than this; 0 keeps none.
         resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the detector's own way
             where None.
+        rectangular: batches of images of one shape, with as little grey around them as the stride allows: less to
+            compute where photographs are not square. The network is compiled for each shape.
 
     Raises:
         ValueError: the dataset has no images, or there is no such way.
@@ -73,6 +77,7 @@ class Evaluator:
         limit: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         resize: str | None = None,
+        rectangular: bool = False,
     ):
         self.dataset = dataset
         self.image_size = (int(image_size[0]), int(image_size[1]))
@@ -82,6 +87,9 @@ class Evaluator:
         self.count = len(dataset) if limit is None else min(limit, len(dataset))
         if self.count < 1:
             raise ValueError(f"{_where(dataset)}: no images to evaluate on")
+        self.rectangular = rectangular
+        if rectangular and self.resize not in (None, "letterbox"):
+            raise ValueError(f"rectangular: images are letterboxed then, not {self.resize!r}; leave one out")
         self._keeps = self.count * self.image_size[0] * self.image_size[1] * 3 <= cache_bytes
         self._kept: tuple[str, list[_Item]] = ("", [])
 
@@ -96,9 +104,10 @@ class Evaluator:
         to_label = _label_map(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
         evaluator = DetectionEvaluator(self.dataset.classes)
-        items = self._items(resize_of(detector, self.resize))
-        batches = iter(lambda: list(itertools.islice(items, size)), [])
-        for batch in track(batches, "evaluating", total=-(-self.count // size)):
+        if self.rectangular:
+            _check_any_size(detector)
+        items = self._items("letterbox" if self.rectangular else resize_of(detector, self.resize))
+        for batch in track(_batches(items, size), "evaluating", total=-(-self.count // size)):
             for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
                 found.labels = to_label[found.labels]
                 evaluator.update(item.truth, found)
@@ -106,7 +115,7 @@ class Evaluator:
 
     def _predict(self, detector, batch: Sequence[_Item], size: int) -> list[Detections]:
         """What is found on each image, in its own pixels; the detector gets `size` images, some of them empty."""
-        images = np.zeros((size, *self.image_size, 3), np.uint8)
+        images = np.zeros((size, *batch[0].image.shape), np.uint8)
         for position, item in enumerate(batch):
             images[position] = item.image
         outputs = {name: np.asarray(value) for name, value in detector.predict_on_batch(images).items()}
@@ -120,7 +129,7 @@ class Evaluator:
         ]
 
     def _items(self, resize: str) -> Iterator[_Item]:
-        """Images in the dataset's order, read some way ahead."""
+        """Images in the dataset's order, or by shape, read some way ahead."""
         if self._kept[0] == resize:
             yield from self._kept[1]
             return
@@ -128,8 +137,8 @@ class Evaluator:
         with ThreadPoolExecutor(READERS, thread_name_prefix="evaluate") as pool:
             waiting = deque()
             try:
-                for index in range(self.count):
-                    waiting.append(pool.submit(self._read, index, resize))
+                for index, shape in self._order():
+                    waiting.append(pool.submit(self._read, index, shape, resize))
                     if len(waiting) > 2 * self.batch_size:
                         yield self._keep(waiting.popleft().result(), kept)
                 while waiting:
@@ -144,12 +153,44 @@ class Evaluator:
             kept.append(item)
         return item
 
-    def _read(self, index: int, resize: str) -> _Item:
+    def _order(self) -> list[tuple[int, tuple[int, int]]]:
+        """Positions in the dataset and the shapes that their images are brought to."""
+        if not self.rectangular:
+            return [(index, self.image_size) for index in range(self.count)]
+        shapes = [_snug(self._size(index), self.image_size) for index in range(self.count)]
+        return sorted(enumerate(shapes), key=lambda item: item[1])
+
+    def _size(self, index: int) -> tuple[int, int]:
+        if hasattr(self.dataset, "record"):
+            return size_of_file(self.dataset.record(index).path)
+        return self.dataset[index].size
+
+    def _read(self, index: int, shape: tuple[int, int], resize: str) -> _Item:
         sample = self.dataset[index]
-        image, placement = fit(sample.image, self.image_size, resize)
+        image, placement = fit(sample.image, shape, resize)
         areas = self.dataset.record(index).areas if hasattr(self.dataset, "record") else None
         truth = _Truth(sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
         return _Item(image, placement, truth)
+
+
+def _batches(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+    """Up to `size` items of one shape at a time."""
+    for _, group in itertools.groupby(items, key=lambda item: item.image.shape):
+        while batch := list(itertools.islice(group, size)):
+            yield batch
+
+
+def _snug(original: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest multiples of the stride, up to `size`, that an image letterboxed into `size` takes."""
+    scale = fit_placement(original, size, "letterbox").scale
+    sides = (round(side * part) for side, part in zip(original, scale[::-1], strict=True))
+    return tuple(min(most, -(-side // STRIDE) * STRIDE) for side, most in zip(sides, size, strict=True))
+
+
+def _check_any_size(detector) -> None:
+    network = getattr(detector, "network", None)
+    if network is None or network.inputs[0].shape[1] is not None:
+        raise ValueError(f"rectangular: {detector.name} takes one input size; leave rectangular out")
 
 
 def evaluate(
@@ -162,6 +203,7 @@ def evaluate(
     limit: int | None = None,
     skip_faulty: bool = False,
     resize: str | None = None,
+    rectangular: bool = False,
 ) -> DetectionMetrics:
     """Measures a detector's average precision on a dataset, boxes compared in the photographs' own pixels.
 
@@ -177,6 +219,7 @@ def evaluate(
             is an object nobody can find, and one that is not a box at all is an error.
         resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the model's own way
             where None.
+        rectangular: batches of images of one shape: see `Evaluator`.
 
     Returns:
         `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`.
@@ -203,7 +246,7 @@ def evaluate(
 
         model = load_model(model)
     image_size = model.image_size if image_size is None else image_size
-    evaluator = Evaluator(data, image_size, batch_size, score_threshold, limit, cache_bytes=0, resize=resize)
+    evaluator = Evaluator(data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular)
     return evaluator(model)
 
 

@@ -127,6 +127,26 @@ def test_reading_stays_a_bounded_way_ahead():
     assert max(ahead) <= 4 + 2 * 4 + 1
 
 
+def test_rectangular_batches_hold_one_shape_each_and_find_the_same():
+    network = SimpleNamespace(inputs=[SimpleNamespace(shape=(None, None, None, 3))])
+    detector = ColorDetector(network=network, name="any size")
+    found = evaluate(detector, Rectangles(12), batch_size=4, image_size=(128, 128), rectangular=True)
+    square = evaluate(ColorDetector(), Rectangles(12), batch_size=4, image_size=(128, 128))
+    assert found.map50 == square.map50 == 1
+    assert found.map == pytest.approx(square.map, abs=0.02)
+    shapes = {shape[1:3] for shape in detector.shapes}
+    assert len(shapes) > 2
+    assert all(max(shape) == 128 and not (shape[0] % 32 or shape[1] % 32) for shape in shapes)
+    assert all(shape[0] == 4 for shape in detector.shapes)
+
+
+def test_rectangular_batches_want_a_network_of_any_size():
+    with pytest.raises(ValueError, match="one input size"):
+        evaluate(ColorDetector(name="fixed"), Rectangles(2), rectangular=True)
+    with pytest.raises(ValueError, match="leave one out"):
+        evaluate(ColorDetector(), Rectangles(2), resize="stretch", rectangular=True)
+
+
 def test_images_are_resized_as_the_detector_wants_them_or_as_asked():
     data = Rectangles(10)
     evaluator = Evaluator(data, SIZE)

@@ -50,15 +50,13 @@ def convert(
     to_darknet = out.suffix == ".weights" or partial_stop(out) is not None
     if out.suffix != ".keras" and not to_darknet:
         raise typer.BadParameter(f"{out}: end its name in .keras or .weights")
+    if stop_at is not None and source and not to_darknet:
+        raise typer.BadParameter("--stop-at goes with --cfg, or with a .weights file to write")
     if source:
-        from kzoo.predict import load
-
-        model = load(source[0], weights=weights, names=names)
-        model = darknet.folded(model) if fold else model
+        model = _opened(source[0], weights, names)
     else:
-        model = darknet.load(
-            cfg, weights, names, None if to_darknet and weights is None else stop_at, fold, features
-        )
+        model = darknet.load(cfg, weights or cfg.with_suffix(".weights"), names, stop_at)
+    model = darknet.folded(model) if fold else model
     if to_darknet:
         stop = partial_stop(out) if stop_at is None else stop_at
         written = darknet.save(model, out, stop_at=stop)
@@ -72,3 +70,15 @@ def convert(
     typer.echo(f"{model.name}: {parameters}, {model.task}, {model.head.num_classes} classes")
     for path in written:
         typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _opened(path: Path, weights, names):
+    from kzoo.model import ZooModel
+    from kzoo.predict import load
+
+    model = load(path, weights=weights, names=names)
+    if not isinstance(model, ZooModel):
+        raise ValueError(
+            f"{path}: an export, whose layers are not to be had; give the model that it was made of"
+        )
+    return model

@@ -31,6 +31,9 @@ def evaluate(
     skip_faulty: Annotated[
         bool, typer.Option("--skip-faulty", help="Leave out what `data check` objects to.")
     ] = False,
+    rectangular: Annotated[
+        bool, typer.Option("--rectangular", help="Batches of images of one shape, with little grey around.")
+    ] = False,
     resize: Resize = None,
     weights: Weights = None,
     names: Names = None,
@@ -52,6 +55,7 @@ def evaluate(
         limit=limit,
         skip_faulty=skip_faulty,
         resize=resize,
+        rectangular=rectangular,
     )
     head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
     if out is not None:

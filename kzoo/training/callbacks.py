@@ -27,6 +27,7 @@ class AveragePrecision(keras.callbacks.Callback):
         image_size: height and width in pixels; the model's own where None.
         batch_size: images a step.
         every: evaluates each so-manieth epoch, and the last.
+        rectangular: batches of images of one shape: see `kzoo.evaluation.Evaluator`.
 
     Attributes:
         metrics: the latest `DetectionMetrics`.
@@ -36,9 +37,15 @@ class AveragePrecision(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, dataset, image_size: tuple[int, int] | None = None, batch_size: int = 16, every: int = 1
+        self,
+        dataset,
+        image_size: tuple[int, int] | None = None,
+        batch_size: int = 16,
+        every: int = 1,
+        rectangular: bool = False,
     ):
         super().__init__()
+        self.rectangular = rectangular
         self.dataset, self.image_size, self.batch_size, self.every = dataset, image_size, batch_size, every
         self.metrics: DetectionMetrics | None = None
         self._evaluator: Evaluator | None = None
@@ -48,7 +55,9 @@ class AveragePrecision(keras.callbacks.Callback):
             return
         if self._evaluator is None:
             size = self.image_size or self.model.image_size
-            self._evaluator = Evaluator(self.dataset, size, batch_size=self.batch_size)
+            self._evaluator = Evaluator(
+                self.dataset, size, batch_size=self.batch_size, rectangular=self.rectangular
+            )
         with averaged_weights(self.model):
             self.metrics = self._evaluator(self.model)
         if logs is not None:

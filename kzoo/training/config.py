@@ -63,6 +63,7 @@ class TrainConfig:
     precision: str = _option("auto", "auto, float32, mixed_bfloat16 or mixed_float16.")
     freeze_backbone: bool = _option(False, "Train neck and head alone.")
     multi_scale: bool = _option(False, "Another input size every ten steps, from 2/3 to 4/3.")
+    rectangular: bool = _option(False, "Validate on batches of images of one shape, with little grey around.")
     sizes: Sequence | None = _option(None, "The input sizes of that, joined by commas, such as 320,352,384.")
     augment: str | Sequence[str] = _option("light", "none, light, mosaic, or transforms joined by commas.")
     sat: float = _option(

@@ -201,7 +201,8 @@ def _callbacks(config: TrainConfig, val_set, recorder, others) -> list:
     """Figures first, then the user's callbacks, then what keeps the figures."""
     first = [hooks.StopOnNaN(), hooks.LearningRate()]
     if val_set is not None:
-        first += [hooks.AveragedValidation(), hooks.AveragePrecision(val_set, batch_size=config.batch_size)]
+        options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
+        first += [hooks.AveragedValidation(), hooks.AveragePrecision(val_set, **options)]
     logs = [hooks.EventLog(recorder.folder.logs)] if keras.backend.backend() == "tensorflow" else []
     return [*first, *others, *logs, recorder, hooks.EpochBar()]
 
@@ -212,7 +213,8 @@ def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbos
     model = load(folder.best)
     metrics = None
     if val_set is not None:
-        metrics = Evaluator(val_set, model.image_size, batch_size=config.batch_size)(model)
+        options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
+        metrics = Evaluator(val_set, model.image_size, **options)(model)
         plot_precision_recall(metrics, folder.precision_recall)
         plot_confusion(metrics, folder.confusion)
         plots.picture_predictions(model, val_set, folder.predictions)
