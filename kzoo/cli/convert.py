@@ -55,7 +55,8 @@ def convert(
     if source:
         model = _opened(source[0], weights, names)
     else:
-        model = darknet.load(cfg, weights or cfg.with_suffix(".weights"), names, stop_at)
+        beside = cfg.with_suffix(".weights")
+        model = darknet.load(cfg, weights or beside, names, stop_at, features=features)
     model = darknet.folded(model) if fold else model
     if to_darknet:
         stop = partial_stop(out) if stop_at is None else stop_at

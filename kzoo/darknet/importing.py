@@ -154,6 +154,8 @@ def _without_normalization(text: str, numbers: set[int]) -> str:
     cfg = parse(text.encode("utf-8", "surrogateescape"))
     for number in numbers:
         section = cfg.sections[number]
+        if section.kind == "batchnorm":
+            lines[section.line - 1] = "[empty]"  # keeps the numbers of the layers behind it
         for key in ("batch_normalize", "cbn"):
             if key in section:
                 lines[section.line_of(key) - 1] = f"{key}=0"

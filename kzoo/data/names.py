@@ -34,7 +34,7 @@ def class_names(source: str | Path | Sequence[str] | None) -> list[str] | None:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: there are no names in it.
+        ValueError: there are no names in it, or it is no text.
     """
     if source is None or not isinstance(source, (str, Path)):
         return None if source is None else [str(name) for name in source]
@@ -45,4 +45,7 @@ def class_names(source: str | Path | Sequence[str] | None) -> list[str] | None:
         raise FileNotFoundError(
             f"{path}: no such file of class names; give a .names or .data file, or {' or '.join(KNOWN)}"
         )
-    return describe(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)
+    try:
+        return describe(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no text in UTF-8; give a file of class names, one a line") from error

@@ -29,7 +29,8 @@ class YoloHead(Head):
     Outputs are `{"stride8": (B, H/8, W/8, A * (5 + num_classes)), ...}`: for every anchor Darknet's x, y, w, h,
     objectness and class logits; of levels with the same stride the second is "stride8_2". Targets are
     `{"boxes": (B, M, 4) xyxy pixels, "labels": (B, M)}`; a label of -1 is padding, or, with a box of positive
-    area, a region that is neither object nor background.
+    area, a region that is neither object nor background. Where there are `"weights"` (B, M), as MixUp makes them,
+    an object counts by its weight.
 
     Args:
         num_classes: how many.
@@ -195,6 +196,8 @@ class YoloHead(Head):
         rows, grid = self._rows(outputs)
         boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
         match = grid.match(boxes, labels, self.iou_threshold)
+        if "weights" in targets:
+            match = match.weighted(targets["weights"])
         predicted = ops.stop_gradient(decode_boxes(rows, grid.places, self.size_transform))
         overlaps = pairwise_iou(predicted, boxes)
         found = [(match, take_rows(rows, match.index))]
@@ -259,6 +262,8 @@ class YoloHead(Head):
             if near is not None:
                 true = true + near.weight * iou(predicted, near.boxes)
         loss = self._cross_entropy(smooth_labels(true, self.objectness_smoothing), logits) * weight
+        if match.importance is not None:
+            loss = loss * match.importance
         if len(set(self.objectness_weight)) == 1:
             return self.objectness_weight[0] * ops.sum(loss)
         weights = zip(self.objectness_weight, grid.by_level(loss), strict=True)

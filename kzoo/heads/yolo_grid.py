@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keras import ops
 
 from kzoo.heads.yolo_boxes import Places
 from kzoo.ops.boxes import shape_iou
+from kzoo.ops.gather import take_rows
 
 
 @dataclass
@@ -38,11 +39,20 @@ class Match(Objects):
         index: (B, Q) int32, row of the prediction.
         taken: (B, N) float, 1 for predictions that take an object.
         owner: (B, N) int32, which of the Q takes it; meaningless where not taken.
+        importance: (B, N) float, how much each prediction counts, or None where all count alike.
     """
 
     index: object
     taken: object
     owner: object
+    importance: object = None
+
+    def weighted(self, weights) -> Match:
+        """The same match where each object counts by a weight of its own, (B, M)."""
+        weights = ops.cast(weights, "float32")
+        of_pairs = ops.repeat(weights, self.boxes.shape[1] // weights.shape[1], axis=1)
+        importance = self.taken * take_rows(of_pairs, self.owner) + 1.0 - self.taken
+        return replace(self, weight=self.weight * of_pairs, importance=importance)
 
 
 def sound_boxes(boxes):

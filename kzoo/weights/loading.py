@@ -9,7 +9,7 @@ import keras
 from kzoo.darknet.importing import blocks, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.model import ZooModel, backbone_layers
-from kzoo.weights.published import fetch, is_published
+from kzoo.weights.published import fetch, find, is_published
 
 _KERAS = (".keras", ".h5")
 _FORMATS = "a .keras, .weights.h5 or Darknet's .weights file"
@@ -31,10 +31,7 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
     if weights is None:
         return model
     if is_published(weights):
-        path, published = fetch(model.name, str(weights))
-        if published.names is not None and not model.names:
-            model.names = published.classes
-        return read_weights(model, path)
+        return _load_published(model, str(weights))
     path = _weights_file(weights)
     if path.suffix not in _KERAS:
         return read_weights(model, path)
@@ -46,6 +43,19 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
             f"{path}: does not hold weights of {model.name} with {model.head.num_classes} classes; "
             f"build it with the classes, width and depth it was trained with ({reason})"
         ) from error
+    return model
+
+
+def _load_published(model: ZooModel, name: str) -> ZooModel:
+    row = find(model.name, name)
+    size = len(Header().content) + 4 * blocks(model)[0].floats
+    if row.size not in (None, size):
+        raise ValueError(
+            f"weights={name!r}: a file of {row.size:,} bytes was published for {model.name}, this model asks for "
+            f"{size:,}; leave num_classes, width and depth as they are, or use backbone_weights"
+        )
+    read_weights(model, fetch(row))
+    model.names = model.names or row.classes or []
     return model
 
 
@@ -66,7 +76,7 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
     if weights is None:
         return model
     if is_published(weights):
-        return _darknet_backbone(model, fetch(model.name, str(weights), backbone=True)[0])
+        return _darknet_backbone(model, fetch(find(model.name, str(weights), backbone=True)))
     path = _weights_file(weights)
     if path.suffix not in _KERAS:
         return _darknet_backbone(model, path)

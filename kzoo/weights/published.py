@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -56,17 +57,11 @@ class Published:
         """The class names."""
         return class_names(self.names)
 
-    def check(self, path: Path) -> None:
-        """Whether a file is the published one, by its size and checksum.
-
-        Raises:
-            ValueError: it is not.
-        """
+    def fault(self, path: Path) -> str | None:
+        """What tells a file from the published one, by its size and checksum, if anything does."""
         size = path.stat().st_size
         if self.size is not None and size != self.size:
-            raise ValueError(
-                f"{path}: {size:,} bytes, the published file has {self.size:,}; remove it, and fetch it anew"
-            )
+            return f"{size:,} bytes, the published file has {self.size:,}"
         for kind in ("sha256", "md5"):
             wanted = getattr(self, kind)
             if wanted is None:
@@ -74,7 +69,8 @@ class Published:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, kind).hexdigest()
             if found != wanted:
-                raise ValueError(f"{path}: its {kind} is {found}, the published file's {wanted}; remove it")
+                return f"its {kind} is {found}, the published file's {wanted}"
+        return None
 
 
 @functools.cache
@@ -95,56 +91,62 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "kzoo"
 
 
-def fetch(model: str, name: str, backbone: bool = False) -> tuple[Path, Published]:
-    """The file of published weights, fetched if it is not in the cache yet.
+def find(model: str, name: str, backbone: bool = False) -> Published:
+    """The row of published weights.
 
     Args:
         model: the registered name of the architecture.
         name: of the weights, such as "coco".
         backbone: whether a backbone's are wanted.
 
-    Returns:
-        The file, and what is known of it.
-
     Raises:
-        ValueError: the model has no such weights, or the file is not the published one.
-        OSError: it cannot be fetched; the message says what to put where.
+        ValueError: the model has no such weights.
     """
     rows = {key: row for key, row in table().get(model, {}).items() if row.backbone == backbone}
     if name not in rows:
         what = "backbone_weights" if backbone else "weights"
         known = f"known: {', '.join(rows)}" if rows else "there are none; give a file"
         raise ValueError(f"{what}={name!r}: nothing of that name was published for {model}; {known}")
-    row, path = rows[name], cache_folder() / rows[name].file
+    return rows[name]
+
+
+def fetch(row: Published) -> Path:
+    """The file of published weights, fetched if it is not in the cache yet.
+
+    Raises:
+        ValueError: the file is not the published one.
+        OSError: it cannot be fetched; the message says what to put where.
+    """
+    path = cache_folder() / row.file
     if not path.is_file():
         _download(row, path)
-    else:
-        row.check(path)
-    return path, row
+    elif fault := row.fault(path):
+        raise ValueError(f"{path}: {fault}; remove it, and it is fetched anew")
+    return path
 
 
 def _download(row: Published, path: Path) -> None:
     """Fetches a file from the first address that has it, going on where an earlier attempt stopped."""
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    reasons = []
+    faults, reasons = [], []
     for address in (row.address, *row.also):
         try:
             _receive(address, part)
-            break
-        except (urllib.error.URLError, OSError) as error:
-            reasons.append(str(getattr(error, "reason", error)))
-    else:
-        size = "" if row.size is None else f" of {row.size:,} bytes"
-        raise OSError(
-            f"{row.address}: cannot be fetched ({reasons[0]}); put the file{size} at {path} by other means"
-        )
-    try:
-        row.check(part)
-    except ValueError:
+        except (OSError, http.client.HTTPException) as error:
+            reasons.append(str(getattr(error, "reason", error)) or type(error).__name__)
+            continue
+        fault = row.fault(part)
+        if fault is None:
+            part.replace(path)
+            return
+        faults.append(f"{address}: {fault}")
         part.unlink()
-        raise
-    part.replace(path)
+    size = "" if row.size is None else f" of {row.size:,} bytes"
+    remedy = f"put the file{size} at {path} by other means"
+    if faults:
+        raise ValueError(f"{faults[0]}; {remedy}")
+    raise OSError(f"{row.address}: cannot be fetched ({reasons[0]}); {remedy}")
 
 
 def _receive(address: str, part: Path) -> None:
@@ -157,9 +159,13 @@ def _receive(address: str, part: Path) -> None:
     try:
         answer = urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is missing, or what is there is longer than the file
-            return
-        raise
+        if error.code != 416 or not have:
+            raise
+        # Nothing is missing, unless what is there is longer than the file.
+        if error.headers.get("Content-Range") != f"bytes */{have}":
+            part.unlink()
+            _receive(address, part)
+        return
     with answer, part.open("ab" if answer.status == 206 else "wb") as file:
         length = int(answer.headers.get("Content-Length") or 0)
         chunks = track(_chunks(answer), part.stem, total=-(-length // _CHUNK) or None)

@@ -81,6 +81,7 @@ OTHERS = {
     "dropout": conv() + section("dropout", probability=0.5) + conv() + section("shortcut", from_=-3),
     "dropblock": conv() + section("dropout", probability=0.5, dropblock=1, dropblock_size_abs=3),
     "batchnorm": conv() + section("batchnorm"),
+    "batchnorm, linear": conv(activation="linear") + section("batchnorm"),
     "activation": conv(activation="linear") + section("activation", activation="mish"),
     "crop": section("crop", crop_height=13, crop_width=20) + conv(),
     "crop, as it is": section("crop", crop_height=12, crop_width=12, noadjust=1, flip=1) + conv(),
@@ -103,7 +104,7 @@ ALL = {
 
 
 def check(text, folder, height=16, width=24):
-    """Whether logits equal the reference's."""
+    """Whether logits equal the reference's, and the weights are written back as they were read."""
     rng = np.random.default_rng(0)
     cfg, weights = folder / "small.cfg", folder / "small.weights"
     cfg.write_text(text)
@@ -116,6 +117,9 @@ def check(text, folder, height=16, width=24):
     assert np.ptp(theirs) > 0.01
     difference = np.abs(got - theirs).max()
     assert difference <= 1e-5 * max(1, np.abs(theirs).max()), difference
+    darknet.save(model, folder / "again.weights")
+    assert (folder / "again.weights").read_bytes() == weights.read_bytes()
+    return cfg, weights, images, got
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -128,6 +132,27 @@ def test_activation(activation, tmp_path):
     # Wide enough that every piece of a piecewise function is met.
     wide = conv(3, 1, "linear") + section("shortcut", from_="0,0,0,0,0,0")
     check(NET + wide + conv(8, 3, activation) + END, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "convolutional: depthwise",
+        "convolutional: shared",
+        "batchnorm",
+        "batchnorm, linear",
+        "connected, normalised",
+        "unused",
+    ],
+)
+def test_folded(name, tmp_path):
+    """Folding leaves outputs unchanged, and what is written is a network with those outputs."""
+    cfg, weights, images, plain = check(NET + ALL[name] + END, tmp_path)
+    model = darknet.load(cfg, weights, fold=True)
+    written, description = darknet.save(model, tmp_path / "folded.weights")
+    for folded in (model, darknet.load(description, written)):
+        got = keras.ops.convert_to_numpy(folded(images, training=False)["logits"])
+        np.testing.assert_allclose(got, plain, atol=1e-4 * max(1, np.abs(plain).max()))
 
 
 def test_temperature(tmp_path):
