@@ -46,7 +46,8 @@ def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:
     kind, arguments = head_arguments(plan)
     if names and len(names) != arguments["num_classes"]:
         raise ValueError(
-            f"names: {len(names)} names for the {arguments['num_classes']} classes of {plan.cfg.path}; give one a class"
+            f"names: {len(names)}, {names[0]!r} first, for the {arguments['num_classes']} classes of {plan.cfg.path}; "
+            "give one a class"
         )
     network = build_network(plan)
     return ZooModel(
@@ -225,12 +226,14 @@ def _route(job: Job):
 
 
 def _shortcut(job: Job):
-    shapes = {job.plan.shape_of(index) for index in job.layer.inputs}
+    shapes = [job.plan.shape_of(index) for index in job.layer.inputs]
     _, weights = job.layer.tensors.get("weights", (0, 0))
-    if len(shapes) == 1 and not weights:
+    if len(set(shapes)) == 1 and not weights:
         x = layers.Add(name=f"{job.name}_add")(job.inputs)
     else:
-        x = Shortcut(weights, job.setting("normalization"), name=f"{job.name}_add")(job.inputs)
+        height = shapes[0][0]
+        steps = [other // height if other >= height else -(height // other) for other, *_ in shapes[1:]]
+        x = Shortcut(steps, weights, job.setting("normalization"), name=f"{job.name}_add")(job.inputs)
     return job.activated(x)
 
 

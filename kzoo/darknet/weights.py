@@ -124,7 +124,8 @@ def open_weights(path: str | Path, plan: Plan, stop_at: int | None = None) -> We
             f"{path}: stop_at={stop_at}: {plan.cfg.path} has layers 0 to {len(plan.layers) - 1}; give one"
         )
     layers = plan.layers[:stop_at]
-    for bias in (False, True):
+    # Of a whole file that is read in part the whole tells which kind it is.
+    for bias in sorted((False, True), key=lambda bias: count != _floats(plan.layers, bias)):
         wanted = _floats(layers, bias)
         if (count == wanted and not odd) or (count > wanted and stop_at is not None and not by_name):
             return WeightsFile(path, header, plan, layers, bias)

@@ -182,6 +182,8 @@ class _Writer:
         }
         if square:
             options["new_coords"] = 1
+        if head.objectness_target == "iou":
+            options["objectness_smooth"] = 1
         if head.nms_kind == "diou":
             options |= {"nms_kind": "greedynms", "beta_nms": f"{head.nms_beta:g}"}
         self._section("yolo", **options)

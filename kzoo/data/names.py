@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kzoo.data.dataset import read_names
-from kzoo.data.yolo import describe
+from kzoo.data.yolo import read_description
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -46,6 +46,6 @@ def class_names(source: str | Path | Sequence[str] | None) -> list[str] | None:
             f"{path}: no such file of class names; give a .names or .data file, or {' or '.join(KNOWN)}"
         )
     try:
-        return describe(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)
+        return read_description(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: no text in UTF-8; give a file of class names, one a line") from error

@@ -148,10 +148,19 @@ def describe(path: Path) -> Description:
         if len(files) != 1:
             raise ValueError(f"{path}: {len(files) or 'no'} data.yaml or .data files; give the file itself")
         file = files[0]
-    description = _darknet(file) if file.suffix == ".data" else _ultralytics(file)
+    description = read_description(file)
     if not description.parts:
         raise ValueError(f"{file}: names no images; add a line 'train:' with a folder or a list")
     return description
+
+
+def read_description(file: Path) -> Description:
+    """What a `.yaml` or `.data` file says, were it of the class names alone.
+
+    Raises:
+        ValueError: it has no names, or is no YAML.
+    """
+    return _darknet(file) if file.suffix == ".data" else _ultralytics(file)
 
 
 def _ultralytics(file: Path) -> Description:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -49,7 +50,7 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole")
     # as inputs and are put in at the end: a seventh of the time.
     signature = [*graph.signature]
     signature += [tf.TensorSpec(v.shape, tf.float32, name=name) for name, v in weights.items()]
-    with native_output_hidden():
+    with native_output_hidden(), _functions_inlined():
         traced = tf.function(with_weights, input_signature=signature, autograph=False)
         proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET)
     _insert(proto.graph, {name: np.asarray(variable) for name, variable in weights.items()})
@@ -60,6 +61,20 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole")
     proto.producer_name, proto.producer_version = "kzoo", meta.version
     onnx.checker.check_model(proto)
     onnx.save(proto, path)
+
+
+@contextlib.contextmanager
+def _functions_inlined():
+    """While a graph is traced: functions within it become part of it.
+
+    Keras puts grouped convolutions into one, which the converter cannot look into.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _insert(graph, weights: dict[str, np.ndarray]) -> None:

@@ -136,7 +136,7 @@ class Pool(layers.Layer):
         around = [[0, 0], *[[self.padding // 2, self.padding - self.padding // 2]] * 2, [0, 0]]
         if self.kind == "max":
             # The least number there is, so that what lies outside is never the largest.
-            lowest = -65504.0 if x.dtype == "float16" else -3.0e38
+            lowest = -65504.0 if keras.backend.standardize_dtype(x.dtype) == "float16" else -3.0e38
             padded = ops.pad(x, around, constant_values=lowest) if self.padding else x
             return ops.max_pool(padded, window, self.strides, "valid")
         if not self.padding:
@@ -269,23 +269,24 @@ class LocallyConnected(layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class Shortcut(layers.Layer):
-    """Adds maps to the first one, over the channels and places they share.
-
-    Of a map with larger sides every so many pixels are taken; one with smaller sides is spread out likewise.
+    """Adds maps to the first one, over the channels they share.
 
     Args:
+        steps: of each further map, how its places meet the first one's: 1, each its own; 2, every second pixel of it
+            is taken, for its sides are twice as large; -2, its pixels are added to every second of the first's.
         weights: how many a map has: 0, 1, or as many as the first has channels.
         normalization: of the weights: "none", "relu" (their positive parts, by their sum) or "softmax".
 
     Source: Darknet's `[shortcut]`; the weights are EfficientDet's, arXiv:1911.09070, section 3.3.
     """
 
-    def __init__(self, weights: int = 0, normalization: str = "none", **kwargs):
+    def __init__(self, steps: Sequence[int], weights: int = 0, normalization: str = "none", **kwargs):
         super().__init__(**kwargs)
-        self.count, self.normalization = weights, normalization
+        self.steps, self.count, self.normalization = list(steps), weights, normalization
 
     def get_config(self):
-        return {**super().get_config(), "weights": self.count, "normalization": self.normalization}
+        own = {"steps": list(self.steps), "weights": self.count, "normalization": self.normalization}
+        return {**super().get_config(), **own}
 
     def build(self, input_shape):
         if self.count:
@@ -293,7 +294,10 @@ class Shortcut(layers.Layer):
 
     def call(self, inputs):
         first, *others = inputs
-        parts = [first, *(self._fitted(other, first) for other in others)]
+        fitted = (
+            _fitted(other, step, first.shape[-1]) for other, step in zip(others, self.steps, strict=True)
+        )
+        parts = [first, *fitted]
         if self.count:
             parts = [part * scale for part, scale in zip(parts, self._scales(len(parts)), strict=True)]
         return sum(parts[1:], parts[0])
@@ -308,28 +312,18 @@ class Shortcut(layers.Layer):
             scales = scales / (_WEIGHTS_EPSILON + ops.sum(scales, axis=0, keepdims=True))
         return [scales[i] for i in range(count)]
 
-    def _fitted(self, other, first):
-        """`other` with the sides and channels of `first`."""
-        sides = zip(ops.shape(first)[1:3], ops.shape(other)[1:3], strict=True)
-        for axis, (wanted, side) in enumerate(sides, 1):
-            if isinstance(wanted, int) and isinstance(side, int) and wanted != side:
-                other = (
-                    _sampled(other, axis, side // wanted)
-                    if side > wanted
-                    else _spread(other, axis, wanted // side)
-                )
-        channels, wanted = other.shape[-1], first.shape[-1]
-        other = other[..., : min(channels, wanted)]
-        return (
-            ops.pad(other, [[0, 0], [0, 0], [0, 0], [0, wanted - channels]]) if channels < wanted else other
-        )
-
     def compute_output_shape(self, input_shape):
         return input_shape[0]
 
 
-def _sampled(x, axis: int, stride: int):
-    return x[:, ::stride] if axis == 1 else x[:, :, ::stride]
+def _fitted(x, step: int, channels: int):
+    """`x` with the sides that a step makes of its own, and so many channels."""
+    if step > 1:
+        x = x[:, ::step, ::step]
+    elif step < -1:
+        x = _spread(_spread(x, 1, -step), 2, -step)
+    missing = channels - x.shape[-1]
+    return ops.pad(x, [[0, 0], [0, 0], [0, 0], [0, missing]]) if missing > 0 else x[..., :channels]
 
 
 def _spread(x, axis: int, stride: int):

@@ -15,6 +15,7 @@ from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, images_input
 from kzoo.weights.loading import load_backbone, load_weights
+from kzoo.weights.published import published_anchors
 
 # Widths and heights at 416 pixels, from Darknet's cfg files; smallest first.
 ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))
@@ -139,6 +140,8 @@ def _assemble(
         )
     if names and len(names) != num_classes:
         raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
+    if anchors is ANCHORS or anchors is TINY_ANCHORS:
+        anchors = published_anchors(name, weights) or anchors
     # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.
     anchors = np.asarray(anchors, float).tolist()
     head = YoloHead(num_classes, anchors, strides, name="head", **head)

@@ -35,6 +35,7 @@ class Published:
         checked_by: who published it.
         names: whose class names they are.
         backbone: whether it holds a backbone alone.
+        anchors: by level, finest first, where they are not the model's own.
     """
 
     address: str
@@ -46,6 +47,7 @@ class Published:
     checked_by: str | None = None
     names: str | None = None
     backbone: bool = False
+    anchors: list | None = None
 
     @property
     def file(self) -> str:
@@ -84,6 +86,14 @@ def is_published(weights: str | Path) -> bool:
     """Whether this is a name that some model has published weights by, and no file."""
     known = {name for named in table().values() for name in named}
     return str(weights) in known and not Path(weights).is_file()
+
+
+def published_anchors(model: str, weights: str | Path | None) -> list | None:
+    """The anchors that published weights were trained with, where they are not the model's own."""
+    if weights is None or not is_published(weights):
+        return None
+    row = table().get(model, {}).get(str(weights))
+    return None if row is None else row.anchors
 
 
 def cache_folder() -> Path:
