@@ -115,6 +115,15 @@ class Convolution(layers.Layer):
             x = x[:, :: strides[0], :: strides[1]]
         return x + self.bias if self.use_bias else x
 
+    def compute_output_spec(self, x, strides=(1, 1), dilation=1, padding=0):
+        batch, *sides, _ = x.shape
+        reach = dilation * (self.size - 1) + 1
+        slid = [
+            None if side is None else (side + 2 * padding - reach) // step + 1
+            for side, step in zip(sides, strides, strict=True)
+        ]
+        return keras.KerasTensor((batch, *slid, self.filters), self.compute_dtype)
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class Pool(layers.Layer):

@@ -266,7 +266,7 @@ def test_no_weights(files, monkeypatch):
         darknet.load(path, weights.parent)
 
 
-@pytest.mark.parametrize("count, words", [(1, "1 names"), (3, "3 names")])
+@pytest.mark.parametrize("count, words", [(1, "names: 1,"), (3, "names: 3,")])
 def test_names_of_another_data_set(count, words, files):
     with pytest.raises(ValueError, match=words):
         darknet.load(files[0], names=["a", "b", "c"][:count])
