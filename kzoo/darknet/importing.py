@@ -69,7 +69,7 @@ def load(
 def save(
     model: ZooModel, weights: str | Path, cfg: str | Path | None = None, stop_at: int | None = None
 ) -> tuple[Path, Path]:
-    """Writes a model as Darknet's `.weights` and `.cfg`.
+    """Writes a model as Darknet's `.weights` and `.cfg`, and its class names, if it has some, as a `.names` beside it.
 
     Args:
         model: read by `load`, or built of Darknet's convolutions and heads.
@@ -78,7 +78,7 @@ def save(
         stop_at: write the layers before this number alone.
 
     Returns:
-        The two paths.
+        The paths of the first two.
 
     Raises:
         ValueError: it has a layer or a head that Darknet has no section for.
@@ -89,6 +89,7 @@ def save(
         # A partial file is called NAME.conv.LAYER.
         stem = weights.stem if partial_stop(weights) is None else weights.name.rsplit(".", 2)[0]
         cfg = weights.with_name(f"{stem}.cfg")
+    cfg = Path(cfg)
     plan, parts = blocks(model)
     if stop_at is not None and not 0 < stop_at <= len(plan.layers):
         raise ValueError(
@@ -102,6 +103,8 @@ def save(
         if layer.tensors
     )
     write_weights(weights, header, tensors, origin.get("normalization_bias", False))
+    if model.names:
+        write_atomically(cfg.with_suffix(".names"), "".join(f"{name}\n" for name in model.names))
     return weights, write_atomically(cfg, plan.cfg.text.encode("utf-8", "surrogateescape"))
 
 

@@ -238,3 +238,10 @@ def test_a_stop_that_is_no_layer_writes_nothing(stop_at, files, tmp_path):
     with pytest.raises(ValueError, match=rf"stop_at={stop_at}: small has layers 0 to 5"):
         darknet.save(model, tmp_path / "part.weights", stop_at=stop_at)
     assert not (tmp_path / "part.weights").exists()
+
+
+def test_names_go_out_and_come_back(tmp_path):
+    model = kzoo.build("yolov3-tiny", num_classes=2, width=0.25, names=["red cell", "Zelle"])
+    weights, cfg = darknet.save(model, tmp_path / "cells.weights")
+    assert (tmp_path / "cells.names").read_text() == "red cell\nZelle\n"
+    assert darknet.load(cfg, weights).names == ["red cell", "Zelle"]
