@@ -49,8 +49,8 @@ def test_coco_rows_are_corner_width_height():
     assert row["bbox"] == [10, 20, 40, 40] and row["category_id"] == 17 and row["image_id"] == 7
 
 
-def test_a_label_without_a_name_is_its_number():
-    assert Detections([[0, 0, 1, 1]], [1], [5], names=["a"]).to_dict()["objects"][0]["name"] == "5"
+def test_a_label_without_a_name_is_called_by_its_number():
+    assert Detections([[0, 0, 1, 1]], [1], [5], names=["a"]).to_dict()["objects"][0]["name"] == "class 5"
 
 
 def test_drawing_leaves_the_image_alone():
