@@ -28,6 +28,7 @@ class Sample:
         mask: (H, W) uint8 or int32 semantic mask, 255 = ignored, or None.
         difficult: (N,) bool, Pascal VOC's flag: not trained on, neither hit nor miss in evaluation.
         crowd: (N,) bool, COCO's `iscrowd`: the same, and one crowd box absorbs many detections.
+        weights: (N,) float32, how much each object counts in the loss, or None where all count alike.
         id: what names the image in its dataset: a file stem or a COCO image id.
     """
 
@@ -39,18 +40,28 @@ class Sample:
     difficult: np.ndarray = None
     crowd: np.ndarray = None
     id: str | int = ""
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         self.boxes = _array(self.boxes, (0, 4), np.float32)
         self.labels = _array(self.labels, (0,), np.int64)
         count = len(self.boxes)
+        if self.weights is not None:
+            self.weights = _array(self.weights, (0,), np.float32)
         for name in ("difficult", "crowd"):
             value = getattr(self, name)
             setattr(self, name, np.zeros(count, bool) if value is None else _array(value, (0,), bool))
-        for name in ("labels", "difficult", "crowd"):
-            if len(getattr(self, name)) != count:
+        for name in ("labels", "difficult", "crowd", "weights"):
+            if getattr(self, name) is not None and len(getattr(self, name)) != count:
                 raise ValueError(
                     f"Sample {self.id!r}: {count} boxes but {len(getattr(self, name))} {name}; give one a box"
+                )
+        for name, lead in (("masks", (count,)), ("mask", ())):
+            value = getattr(self, name)
+            if value is not None and value.shape != (*lead, *self.size):
+                raise ValueError(
+                    f"Sample {self.id!r}: {name} of shape {value.shape}; give {(*lead, *self.size)}: one of the "
+                    "image's height and width" + (" for each box" if lead else "")
                 )
 
     @property

@@ -5,7 +5,10 @@ A transform is any callable that takes a NumPy generator, its only source of cha
 """
 
 from kzoo.augment.compose import PRESETS, TRANSFORMS, Compose, place, transforms
+from kzoo.augment.crop import RandomResizedCrop, SSDCrop
 from kzoo.augment.darknet import DarknetColor, DarknetJitter, scale_hsv
+from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
+from kzoo.augment.erase import Cutout, GridMask, HideAndSeek, RandomErasing
 from kzoo.augment.geometric import Affine, Flip, FlipVertical, Geometric, Rotate90, warp
 from kzoo.augment.letterbox import (
     RESIZES,
@@ -17,8 +20,11 @@ from kzoo.augment.letterbox import (
     letterbox_placement,
     stretch,
 )
+from kzoo.augment.mix import CopyPaste, CutMix, MixUp, Pair
 from kzoo.augment.mosaic import Mosaic
-from kzoo.augment.photometric import Albumentations, ColorJitter, adjust_color
+from kzoo.augment.named import FromAlbumentations
+from kzoo.augment.perspective import Perspective
+from kzoo.augment.photometric import Albumentations, ColorJitter, Recolor, adjust_color
 
 __all__ = [
     "PRESETS",
@@ -26,16 +32,37 @@ __all__ = [
     "TRANSFORMS",
     "Affine",
     "Albumentations",
+    "Clahe",
     "ColorJitter",
     "Compose",
+    "CopyPaste",
+    "CutMix",
+    "Cutout",
     "DarknetColor",
     "DarknetJitter",
     "Flip",
     "FlipVertical",
+    "FromAlbumentations",
+    "Gamma",
+    "GaussianBlur",
     "Geometric",
+    "Gray",
+    "GridMask",
+    "HideAndSeek",
+    "Jpeg",
+    "MedianBlur",
+    "MixUp",
     "Mosaic",
+    "MotionBlur",
+    "Noise",
+    "Pair",
+    "Perspective",
     "Placement",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Recolor",
     "Rotate90",
+    "SSDCrop",
     "adjust_color",
     "check_resize",
     "fit",

@@ -7,11 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from kzoo.augment.crop import RandomResizedCrop, SSDCrop
 from kzoo.augment.darknet import DarknetColor, DarknetJitter
+from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
+from kzoo.augment.erase import Cutout, GridMask, HideAndSeek, RandomErasing
 from kzoo.augment.geometric import Affine, Flip, FlipVertical, Geometric, Rotate90, clip_boxes, select, warp
 from kzoo.augment.letterbox import check_resize, fit, fit_placement
+from kzoo.augment.mix import CopyPaste, CutMix, MixUp, Pair
 from kzoo.augment.mosaic import Mosaic
-from kzoo.augment.photometric import ColorJitter
+from kzoo.augment.named import FromAlbumentations
+from kzoo.augment.perspective import Perspective
+from kzoo.augment.photometric import ColorJitter, Recolor
 from kzoo.structures import Sample
 
 Transform = Callable[[np.random.Generator, Sample], Sample]
@@ -19,18 +25,44 @@ Augment = str | Sequence[str | Mapping[str, Mapping] | Transform] | None
 
 TRANSFORMS = {
     "affine": Affine,
+    "albumentations": FromAlbumentations,
+    "clahe": Clahe,
     "color": ColorJitter,
+    "copy_paste": CopyPaste,
+    "cutmix": CutMix,
+    "cutout": Cutout,
     "darknet_color": DarknetColor,
     "darknet_jitter": DarknetJitter,
     "flip": Flip,
     "flip_vertical": FlipVertical,
+    "gamma": Gamma,
+    "gaussian_blur": GaussianBlur,
+    "gray": Gray,
+    "grid_mask": GridMask,
+    "hide_and_seek": HideAndSeek,
+    "jpeg": Jpeg,
+    "median_blur": MedianBlur,
+    "mixup": MixUp,
     "mosaic": Mosaic,
+    "motion_blur": MotionBlur,
+    "noise": Noise,
+    "perspective": Perspective,
+    "random_erasing": RandomErasing,
+    "random_resized_crop": RandomResizedCrop,
     "rotate90": Rotate90,
+    "ssd_crop": SSDCrop,
 }
 PRESETS = {
     "none": (),
     "light": ("flip", "affine", "color"),
     "mosaic": ("mosaic", "flip", "affine", "color"),
+    # What Darknet makes of the published yolov4.cfg, which has neither CutMix nor MixUp.
+    "yolov4": (
+        {"mosaic": {"p": 0.5, "centre": (0.2, 0.8)}},
+        {"darknet_jitter": {"jitter": 0.3}},
+        "flip",
+        {"darknet_color": {"hue": 0.1, "saturation": 1.5, "exposure": 1.5}},
+    ),
 }
 
 
@@ -38,9 +70,8 @@ def transforms(augment: Augment) -> list[Transform]:
     """The transforms that a preset, or a list of names and callables, stands for.
 
     Args:
-        augment: "none", "light" or "mosaic"; or a list of names ("affine", "color", "darknet_color",
-            "darknet_jitter", "flip", "flip_vertical", "mosaic", "rotate90"), of names with arguments, such as
-            `{"flip": {"p": 0.3}}`, and of callables `(rng, sample) -> sample`; None is "none".
+        augment: "none", "light", "mosaic" or "yolov4"; or a list of names out of `TRANSFORMS`, of names with
+            arguments, such as `{"flip": {"p": 0.3}}`, and of callables `(rng, sample) -> sample`; None is "none".
 
     Raises:
         ValueError: a name or an argument is unknown; the message has the nearest name.
@@ -76,13 +107,23 @@ class Compose:
     """Resizing and transforms together: a sample of any size becomes one of the network's.
 
     The geometric transforms and the resizing become one warp, which comes first, whatever their place in
-    the list; the others follow in their order, on the canvas. With a `Mosaic` among them, its four pictures
-    each go through the geometric transforms by themselves. Without a geometric one the picture is
-    resized exactly as for inference.
+    the list; the others follow in their order, on the canvas. With a `Mosaic` among them, its pictures each go
+    through the geometric transforms by themselves. Without a geometric one the picture is resized exactly as for
+    inference.
+
+    The partner of a `Pair`, such as `MixUp`, is a canvas made in the same way (a mosaic again, where there is
+    one): what stands before the pair in the list, but other pairs, has been done to both; what stands after it
+    is done to the mixture.
 
     Args:
         augment: as `transforms` takes it.
         resize: as `kzoo.augment.fit` takes it.
+
+    Attributes:
+        partners: whether some samples are made of several pictures.
+        pictures: the most pictures in a sample.
+        weighted: whether samples can have weights. A callable of your own that sets them has an attribute
+            `weighted` that is true.
     """
 
     def __init__(self, augment: Augment = None, resize: str = "letterbox"):
@@ -94,6 +135,10 @@ class Compose:
         self.mosaic = mosaics[0] if mosaics else None
         self.geometric = [t for t in chosen if isinstance(t, Geometric)]
         self.others = [t for t in chosen if not isinstance(t, (Geometric, Mosaic))]
+        pairs = sum(isinstance(t, Pair) for t in self.others)
+        self.partners = bool(mosaics or pairs)
+        self.pictures = (self.mosaic.pictures if mosaics else 1) * (1 + pairs)
+        self.weighted = any(getattr(t, "weighted", False) for t in self.others)
 
     def __call__(
         self,
@@ -101,26 +146,42 @@ class Compose:
         sample: Sample,
         size: tuple[int, int],
         partner: Callable[[], Sample] | None = None,
+        out: np.ndarray | None = None,
     ) -> Sample:
         """The sample on a canvas of `size`.
 
         Args:
             rng: the only source of chance.
-            sample: an annotated image of any size.
+            sample: an annotated image of any size; it is not changed.
             size: (height, width) of the canvas in pixels.
-            partner: gives another sample of the dataset, drawn by the same `rng`; without it there are no
-                mosaics.
+            partner: gives another sample of the dataset, drawn by the same `rng`; without it there are neither
+                mosaics nor pairs.
+            out: (height, width, 3) uint8 that may be drawn on; whether the result's image is this very array
+                depends on the transforms.
         """
+        return self._run(rng, sample, size, partner, self.others, out)
+
+    def _run(self, rng, sample, size, partner, steps, out=None) -> Sample:
+        canvas = self._canvas(rng, sample, size, partner, out)
+        ours = True  # What a callable of the user's has seen may be in use elsewhere.
+        for position, step in enumerate(steps):
+            if isinstance(step, Pair):
+                if partner and rng.random() < step.p:
+                    before = [t for t in steps[:position] if not isinstance(t, Pair)]
+                    canvas = step(rng, canvas, self._run(rng, partner(), size, partner, before))
+            elif isinstance(step, Recolor) and ours:
+                canvas.image = step.recolor(rng, canvas.image, out=canvas.image)
+            else:
+                canvas, ours = step(rng, canvas), False
+                if canvas.size != tuple(size):
+                    canvas = place(rng, canvas, size, resize=self.resize)
+        return canvas
+
+    def _canvas(self, rng, sample, size, partner, out) -> Sample:
         if self.mosaic and partner and rng.random() < self.mosaic.p:
-            four = [sample, partner(), partner(), partner()]
-            sample = self.mosaic(rng, four, size, self.geometric, self.resize)
-        else:
-            sample = place(rng, sample, size, self.geometric, self.resize)
-        for transform in self.others:
-            sample = transform(rng, sample)
-            if sample.size != tuple(size):
-                sample = place(rng, sample, size, resize=self.resize)
-        return sample
+            others = [partner() for _ in range(self.mosaic.pictures - 1)]
+            return self.mosaic(rng, [sample, *others], size, self.geometric, self.resize, out)
+        return place(rng, sample, size, self.geometric, self.resize, out)
 
 
 def place(
@@ -129,17 +190,30 @@ def place(
     size: tuple[int, int],
     geometric: Sequence[Geometric] = (),
     resize: str = "letterbox",
+    out: np.ndarray | None = None,
 ) -> Sample:
-    """The sample resized into a canvas of (height, width), and moved by the geometric transforms."""
+    """The sample resized into a canvas of (height, width), and moved by the geometric transforms.
+
+    Args:
+        rng: the only source of chance.
+        sample: an annotated image of any size; it is not changed.
+        size: (height, width) of the canvas in pixels.
+        geometric: transforms that join the resizing.
+        resize: as `kzoo.augment.fit` takes it.
+        out: (height, width, 3) uint8 that may be drawn on; a new array where None.
+    """
     placement = fit_placement(sample.size, size, resize)
     if geometric or sample.masks is not None or sample.mask is not None:
         matrix = placement.matrix
         for transform in geometric:
-            matrix = transform.matrix(rng, size) @ matrix
+            sample, matrix = transform.extend(rng, sample, matrix, size)
         # What resizing alone makes small stays: it was small before.
-        return warp(sample, matrix, size) if geometric else warp(sample, matrix, size, 0.0, 0.0)
+        return warp(sample, matrix, size, out=out) if geometric else warp(sample, matrix, size, 0.0, 0.0, out)
     boxes = placement.to_input(sample.boxes)
     boxes, _ = clip_boxes(boxes, (0, 0, size[1], size[0]))
     result = select(sample, np.ones(len(boxes), bool), boxes)
     result.image, _ = fit(sample.image, size, resize)
+    if result.image is sample.image:
+        # Others may hold the same picture.
+        result.image = sample.image.copy()
     return result

@@ -5,13 +5,13 @@ Source: Darknet, `load_data_detection` in data.c and `rand_scale` in utils.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from kzoo.augment.geometric import Geometric
-from kzoo.structures import Sample
+from kzoo.augment.photometric import Recolor
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class DarknetJitter(Geometric):
 
 
 @dataclass(frozen=True)
-class DarknetColor:
+class DarknetColor(Recolor):
     """Turns the hue, and multiplies saturation and value, in HSV.
 
     Attributes:
@@ -79,10 +79,12 @@ class DarknetColor:
                 "give numbers from 0"
             )
 
-    def __call__(self, rng: np.random.Generator, sample: Sample) -> Sample:
+    def recolor(
+        self, rng: np.random.Generator, image: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
         hue = rng.uniform(-self.hue, self.hue)
         saturation, exposure = (_scale(rng, most) for most in (self.saturation, self.exposure))
-        return replace(sample, image=scale_hsv(sample.image, hue, saturation, exposure))
+        return scale_hsv(image, hue, saturation, exposure, out)
 
 
 def _scale(rng: np.random.Generator, most: float) -> float:
@@ -93,7 +95,11 @@ def _scale(rng: np.random.Generator, most: float) -> float:
 
 
 def scale_hsv(
-    image: np.ndarray, hue: float = 0.0, saturation: float = 1.0, exposure: float = 1.0
+    image: np.ndarray,
+    hue: float = 0.0,
+    saturation: float = 1.0,
+    exposure: float = 1.0,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """A picture with its hue turned, and its saturation and value multiplied.
 
@@ -102,6 +108,7 @@ def scale_hsv(
         hue: turn, in parts of the colour circle.
         saturation: factor.
         exposure: factor of the value, the brightest of a pixel's channels.
+        out: an array to write to, which may be `image` itself.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -118,4 +125,6 @@ def scale_hsv(
         axis=-1,
     ).astype(np.uint8)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    return cv2.cvtColor(cv2.LUT(hsv, table[None]), cv2.COLOR_HSV2RGB_FULL)
+    cv2.LUT(hsv, table[None], dst=hsv)
+    changed = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=out)
+    return changed if out is None else out

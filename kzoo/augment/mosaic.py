@@ -1,40 +1,52 @@
-"""Four pictures in one (Bochkovskiy et al. 2020, YOLOv4, arXiv:2004.10934, section 3.4)."""
+"""Several pictures in one (Bochkovskiy et al. 2020, YOLOv4, arXiv:2004.10934, section 3.4)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kzoo.augment.geometric import (
-    IGNORED,
-    MIN_SIDE,
-    MIN_VISIBLE,
-    Geometric,
-    clip_boxes,
-    select,
-    transform_boxes,
-    warp,
-)
+from kzoo.augment.arguments import check_choice, check_number, check_range
+from kzoo.augment.geometric import IGNORED, Geometric, bounds, transform_boxes, warp_image, warp_masks
 from kzoo.augment.letterbox import FILL, fit_placement
+from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, select
 from kzoo.structures import Sample
+
+Cell = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Four pictures around a random point, each warped straight into its corner.
+    """Four or nine pictures around a random point, each warped straight into its cell.
 
-    A picture larger than its corner shows a random part of itself; a smaller one leans on the point where
-    the four meet, with grey around it.
+    A picture larger than its cell shows a random part of itself; a smaller one leans on the middle of the
+    mosaic, with grey around it. Objects are clipped to their picture's cell.
 
     Attributes:
         p: the share of samples that become mosaics.
-        centre: where the pictures meet, least and greatest, as a share of width and height.
+        centre: where the pictures meet, least and greatest, as a share of width and height. Of nine, the middle
+            one lies around that point and has a third of the width and height.
+        grid: pictures side by side: 2 for four in all, or 3 for nine, which are made two thirds as large.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
     """
 
     p: float = 1.0
     centre: tuple[float, float] = (0.3, 0.7)
+    grid: int = 2
+
+    def __post_init__(self):
+        check_number("mosaic", "p", self.p, 0.0, 1.0)
+        object.__setattr__(self, "centre", check_range("mosaic", "centre", self.centre, 0.0, 1.0))
+        check_choice("mosaic", "grid", self.grid, (2, 3))
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are in one mosaic."""
+        return self.grid**2
 
     def __call__(
         self,
@@ -43,77 +55,110 @@ class Mosaic:
         size: tuple[int, int],
         geometric: Sequence[Geometric] = (),
         resize: str = "letterbox",
+        out: np.ndarray | None = None,
     ) -> Sample:
         """The mosaic.
 
         Args:
             rng: draws the meeting point, the parts shown, and the geometric transforms of each picture.
-            samples: four; the mosaic takes the first one's id.
+            samples: four or nine, row by row; the mosaic takes the first one's id.
             size: (height, width) of the mosaic in pixels.
             geometric: transforms that every picture goes through by itself.
             resize: how each is brought to the size before, as `kzoo.augment.fit` takes it.
+            out: (height, width, 3) uint8 to draw it into; a new array where None.
         """
-        if len(samples) != 4:
-            raise ValueError(f"mosaic: needs 4 samples, got {len(samples)}")
-        height, width = size
-        x, y = (
-            round(side * share)
-            for side, share in zip((width, height), rng.uniform(*self.centre, 2), strict=True)
-        )
-        corners = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
-        canvas = np.full((height, width, 3), FILL, np.uint8)
-        tiles = []
-        for sample, corner in zip(samples, corners, strict=True):
-            base = fit_placement(sample.size, size, resize).matrix
-            tile = _tile(rng, sample, base, corner, (x, y), size, geometric)
-            canvas[corner[1] : corner[3], corner[0] : corner[2]] = tile.image
-            tiles.append(tile)
-        return _join(canvas, tiles, corners, samples[0].id)
+        if len(samples) != self.pictures:
+            raise ValueError(f"mosaic: needs {self.pictures} samples, got {len(samples)}")
+        canvas = Sample(np.empty((*size, 3), np.uint8) if out is None else out, id=samples[0].id)
+        cells, placed, matrices = self._cells(rng, size), [], []
+        for sample, cell in zip(samples, cells, strict=True):
+            matrix = fit_placement(sample.size, size, resize).matrix
+            for transform in geometric:
+                sample, matrix = transform.extend(rng, sample, matrix, size)
+            if self.grid > 2:
+                matrix = np.diag([2 / self.grid, 2 / self.grid, 1.0]) @ matrix
+            placed.append(sample)
+            matrices.append(_draw(rng, sample, matrix, cell, canvas.image))
+        return _with_objects(canvas, placed, np.array(matrices), cells)
+
+    def _cells(self, rng: np.random.Generator, size: tuple[int, int]) -> list[Cell]:
+        """x1, y1, x2, y2 of every picture's cell; one that the centre leaves no room has no area."""
+        cuts = []
+        for side in (size[1], size[0]):
+            centre = self.centre[0] + rng.random() * (self.centre[1] - self.centre[0])
+            lines = (centre + (line - self.grid / 2) / self.grid for line in range(1, self.grid))
+            cuts.append([0, *(round(side * min(max(line, 0.0), 1.0)) for line in lines), side])
+        (columns, rows), each = cuts, range(self.grid)
+        return [(columns[i], rows[j], columns[i + 1], rows[j + 1]) for j in each for i in each]
 
 
-def _tile(rng, sample, matrix, corner, meeting, size, geometric) -> Sample:
-    """One picture's part of the mosaic; image and masks of the corner alone, boxes in the mosaic's pixels."""
-    for transform in geometric:
-        matrix = transform.matrix(rng, size) @ matrix
-    height, width = sample.size
-    bounds = transform_boxes([[0, 0, width, height]], matrix)[0]
-    shift = np.eye(3)
-    for axis in (0, 1):
-        # The shifts at which the picture's far and near edges coincide with the corner's.
-        far, near = corner[axis + 2] - bounds[axis + 2], corner[axis] - bounds[axis]
-        if far <= near:
-            shift[axis, 2] = rng.uniform(far, near)
-        else:
-            shift[axis, 2] = near if corner[axis] == meeting[axis] else far
-    matrix = shift @ matrix
-    boxes, keep = clip_boxes(transform_boxes(sample.boxes, matrix), corner, MIN_VISIBLE, MIN_SIDE)
-    into_corner = np.eye(3)
-    into_corner[:2, 2] = -corner[0], -corner[1]
-    part = warp(
-        select(sample, keep), into_corner @ matrix, (corner[3] - corner[1], corner[2] - corner[0]), 0.0, 0.0
+def _draw(rng, sample: Sample, matrix: np.ndarray, cell: Cell, canvas: np.ndarray) -> np.ndarray:
+    """Draws a picture into its cell; returns the matrix with the shift to there in it."""
+    low_x, low_y, high_x, high_y = bounds(sample.size, matrix)
+    shift_x = _shift(rng.random(), low_x, high_x, cell[0], cell[2], canvas.shape[1])
+    shift_y = _shift(rng.random(), low_y, high_y, cell[1], cell[3], canvas.shape[0])
+    # One pixel more, where interpolation fades the picture out.
+    x1, x2 = max(cell[0], math.floor(low_x + shift_x) - 1), min(cell[2], math.ceil(high_x + shift_x) + 1)
+    y1, y2 = max(cell[1], math.floor(low_y + shift_y) - 1), min(cell[3], math.ceil(high_y + shift_y) + 1)
+    if (x1, y1, x2, y2) != cell:
+        canvas[cell[1] : cell[3], cell[0] : cell[2]] = FILL
+    if x2 > x1 and y2 > y1:
+        into_part = _shifted(matrix, shift_x - x1, shift_y - y1)
+        warp_image(sample.image, into_part, (y2 - y1, x2 - x1), out=canvas[y1:y2, x1:x2])
+    return _shifted(matrix, shift_x, shift_y)
+
+
+def _shift(draw: float, low: float, high: float, start: int, end: int, side: int) -> float:
+    """How far to move a picture from `low` to `high` so that it fills a cell from `start` to `end`.
+
+    A share `draw` of the way between what its low and its high edge allow. One that is too small for its cell
+    leans on the edge that is not the mosaic's.
+    """
+    near, far = start - low, end - high
+    if far > near and (start == 0) != (end == side):
+        draw = float(start == 0)
+    return near + draw * (far - near)
+
+
+def _shifted(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The matrix, and a shift after it."""
+    shifted = matrix.copy()
+    shifted[0] += x * matrix[2]
+    shifted[1] += y * matrix[2]
+    return shifted
+
+
+def _with_objects(canvas: Sample, samples, matrices: np.ndarray, cells) -> Sample:
+    """The canvas with the objects and masks of all samples, each moved by its matrix into its cell."""
+    counts = [len(sample.boxes) for sample in samples]
+    of = np.repeat(np.arange(len(samples)), counts)
+    unmasked = [sample if sample.masks is None else replace(sample, masks=None) for sample in samples]
+    objects = join(canvas, unmasked)
+    boxes, keep = clip_boxes(
+        transform_boxes(objects.boxes, matrices[of]), np.array(cells)[of], MIN_VISIBLE, MIN_SIDE
     )
-    part.boxes = boxes[keep].astype(np.float32)
-    return part
+    result = select(objects, keep, boxes)
+    if any(sample.masks is not None or sample.mask is not None for sample in samples):
+        kept = np.split(keep, np.cumsum(counts)[:-1])
+        parts = [select(sample, stay) for sample, stay in zip(samples, kept, strict=True)]
+        _add_masks(result, parts, matrices, cells)
+    return result
 
 
-def _join(canvas: np.ndarray, tiles: Sequence[Sample], corners, name) -> Sample:
-    """The tiles' objects together, their masks laid where their corners are."""
-    joined = Sample(
-        canvas,
-        **{
-            field: np.concatenate([getattr(tile, field) for tile in tiles])
-            for field in ("boxes", "labels", "difficult", "crowd")
-        },
-        id=name,
-    )
-    if all(tile.masks is not None for tile in tiles):
-        joined.masks = np.zeros((len(joined.boxes), *canvas.shape[:2]), bool)
+def _add_masks(canvas: Sample, parts: Sequence[Sample], matrices: np.ndarray, cells) -> None:
+    """Gives the canvas the masks of its parts: of a kind that all have."""
+    moved = []
+    for part, matrix, (x1, y1, x2, y2) in zip(parts, matrices, cells, strict=True):
+        size = (y2 - y1, x2 - x1)
+        moved.append(warp_masks(part, _shifted(matrix, -x1, -y1), size) if min(size) else (None, None))
+    if all(part.mask is not None for part in parts):
+        canvas.mask = np.full(canvas.size, IGNORED, parts[0].mask.dtype)
+        for (_, mask), (x1, y1, x2, y2) in zip(moved, cells, strict=True):
+            canvas.mask[y1:y2, x1:x2] = IGNORED if mask is None else mask
+    if all(part.masks is not None or not len(part.boxes) for part in parts):
+        canvas.masks = np.zeros((len(canvas.boxes), *canvas.size), bool)
         first = 0
-        for tile, (x1, y1, x2, y2) in zip(tiles, corners, strict=True):
-            joined.masks[first : first + len(tile.boxes), y1:y2, x1:x2] = tile.masks
-            first += len(tile.boxes)
-    if all(tile.mask is not None for tile in tiles):
-        joined.mask = np.full(canvas.shape[:2], IGNORED, tiles[0].mask.dtype)
-        for tile, (x1, y1, x2, y2) in zip(tiles, corners, strict=True):
-            joined.mask[y1:y2, x1:x2] = tile.mask
-    return joined
+        for part, (masks, _), (x1, y1, x2, y2) in zip(parts, moved, cells, strict=True):
+            if len(part.boxes):
+                canvas.masks[first : first + len(part.boxes), y1:y2, x1:x2] = masks
+            first += len(part.boxes)

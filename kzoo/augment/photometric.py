@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import random
 import threading
@@ -17,10 +18,35 @@ from kzoo.structures import Sample
 LUMA = np.array([0.299, 0.587, 0.114])
 # Luma and the two chroma axes of YIQ: hue turns in the plane of the latter.
 _YIQ = np.array([LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+_RGB = np.linalg.inv(_YIQ)
+
+
+class Recolor:
+    """A transform of colours alone."""
+
+    def recolor(
+        self, rng: np.random.Generator, image: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The image in other colours.
+
+        Args:
+            rng: the only source of chance.
+            image: (H, W, 3) uint8 RGB.
+            out: an array to write it to, which may be `image` itself; a new one where None.
+
+        Returns:
+            `out` or a new array; `image` itself where nothing is changed.
+        """
+        raise NotImplementedError
+
+    def __call__(self, rng: np.random.Generator, sample: Sample) -> Sample:
+        """The sample in other colours; a new one, unless nothing is changed."""
+        image = self.recolor(rng, sample.image)
+        return sample if image is sample.image else replace(sample, image=image)
 
 
 @dataclass(frozen=True)
-class ColorJitter:
+class ColorJitter(Recolor):
     """Brightness, contrast, saturation and hue, each drawn evenly within its bounds.
 
     The four are one 3x4 matrix on (R, G, B, 1), applied in one pass and rounded once: a twentieth of the
@@ -41,14 +67,16 @@ class ColorJitter:
     hue: float = 0.015
     p: float = 1.0
 
-    def __call__(self, rng: np.random.Generator, sample: Sample) -> Sample:
-        applied = rng.random() < self.p
-        bounds = np.array([self.brightness, self.contrast, self.saturation, self.hue])
-        brightness, contrast, saturation, hue = rng.uniform(-bounds, bounds)
-        if not applied:
-            return sample
-        factors = np.maximum(0.0, 1.0 + np.array([brightness, contrast, saturation]))
-        return replace(sample, image=adjust_color(sample.image, *factors, hue))
+    def recolor(
+        self, rng: np.random.Generator, image: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        # One by one: drawing an array lets go of the interpreter lock, and other threads cut in.
+        applied, *draws = (rng.random() for _ in range(5))
+        if applied >= self.p:
+            return image
+        bounds = self.brightness, self.contrast, self.saturation, self.hue
+        *changes, hue = ((2 * draw - 1) * bound for draw, bound in zip(draws, bounds, strict=True))
+        return adjust_color(image, *(max(0.0, 1.0 + change) for change in changes), hue, out)
 
 
 def adjust_color(
@@ -57,31 +85,39 @@ def adjust_color(
     contrast: float = 1.0,
     saturation: float = 1.0,
     hue: float = 0.0,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """A picture with its brightness, contrast, saturation multiplied, in this order, and its hue turned.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         brightness: factor on all pixels.
-        contrast: factor on the distance to the mean grey.
+        contrast: factor on the distance to the mean grey, as 144 pixels of a grid tell it.
         saturation: factor on the distance of a pixel to its own grey.
         hue: turn, in parts of the colour circle.
+        out: an array to write to, which may be `image` itself.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    mean = brightness * float(LUMA @ np.array(cv2.mean(image)[:3]))
-    angle = -2 * np.pi * hue  # red to green, as in HSV
-    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
-    linear = (
-        np.linalg.inv(_YIQ)
-        @ turn
-        @ _YIQ
-        @ (saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), LUMA))
-    )
+    mean = brightness * _grey(image)
+    angle = -2 * math.pi * hue  # red to green, as in HSV
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = _RGB @ np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) @ _YIQ
+    linear = turn @ (saturation * np.eye(3) + (1 - saturation) * LUMA)  # each row of greys is LUMA
     # Saturation and hue leave greys alone, so the offset of contrast passes through them unchanged.
-    offset = np.full((3, 1), (1 - contrast) * mean)
-    return cv2.transform(image, np.hstack([brightness * contrast * linear, offset]).astype(np.float32))
+    matrix = np.empty((3, 4), np.float32)
+    matrix[:, :3] = brightness * contrast * linear
+    matrix[:, 3] = (1 - contrast) * mean
+    changed = cv2.transform(image, matrix, dst=out)
+    return changed if out is None else out
+
+
+def _grey(image: np.ndarray) -> float:
+    """About the mean grey. That of all pixels would take as long as the rest of `adjust_color`."""
+    height, width = image.shape[:2]
+    rows, columns = max(1, height // 12), max(1, width // 12)
+    return float(LUMA @ image[rows // 2 :: rows, columns // 2 :: columns][:12, :12].mean((0, 1)))
 
 
 class Albumentations:
@@ -133,11 +169,9 @@ class Albumentations:
     def __call__(self, rng: np.random.Generator, sample: Sample) -> Sample:
         compose = self._compose()
         compose.set_random_state(rng, random.Random(int(rng.integers(2**62))))
-        masks = {
-            name: getattr(sample, name) for name in ("mask", "masks") if getattr(sample, name) is not None
-        }
-        if "masks" in masks:
-            masks["masks"] = masks["masks"].astype(np.uint8)
+        masks = {} if sample.mask is None else {"mask": sample.mask}
+        if sample.masks is not None and len(sample.masks):  # it fails on a list of none
+            masks["masks"] = sample.masks.astype(np.uint8)
         moved = compose(
             image=sample.image, bboxes=sample.boxes, positions=np.arange(len(sample.boxes)), **masks
         )
@@ -146,8 +180,10 @@ class Albumentations:
         result.boxes = np.asarray(moved["bboxes"], np.float32).reshape(-1, 4)
         if "mask" in masks:
             result.mask = moved["mask"]
-        if "masks" in masks:
-            result.masks = np.asarray(moved["masks"], bool)[
+        if sample.masks is not None:
+            # What fills up semantic masks, 255 say, is no object.
+            layers = np.asarray(moved.get("masks", ())) == 1
+            result.masks = layers.reshape(-1, *result.size)[
                 np.asarray(moved["positions"], np.int64).reshape(-1)
             ]
         return result

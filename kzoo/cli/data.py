@@ -93,6 +93,57 @@ def shapes(
     typer.echo(write(make_splits(count, (image_size, image_size), seed), out, to).summary())
 
 
+@app.command()
+def preview(
+    path: Data,
+    augment: Annotated[
+        str, typer.Option(help="A preset, or transforms joined by commas, as for kzoo train.")
+    ] = "light",
+    split: Annotated[
+        str | None, typer.Option(help="The part of it; train, or all where there is none, where left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other pictures and other changes.")] = 0,
+    images: Annotated[int, typer.Option(help="Pictures in a row.")] = 6,
+    image_size: Annotated[
+        int, typer.Option(help="Side of the input that they are made for, in pixels.")
+    ] = 416,
+    resize: Annotated[
+        str,
+        typer.Option(
+            metavar="letterbox|stretch|darknet", help="How photographs become inputs: as for the model."
+        ),
+    ] = "letterbox",
+    width: Annotated[int, typer.Option(help="Of the sheet, in pixels.")] = 1200,
+    out: Annotated[Path, typer.Option(help="The picture to write, .png or .jpg.")] = Path("preview.png"),
+):
+    """Show what augmentation does: a contact sheet, one row a transform, with boxes, masks and names drawn.
+
+    Pictures and boxes with faults are left out. The same seed gives the same sheet.
+    """
+    from kzoo import data
+    from kzoo.augment.compose import PRESETS
+    from kzoo.data.check import require_sound
+    from kzoo.data.dataset import choose_split
+    from kzoo.data.preview import preview
+    from kzoo.draw import save_picture
+
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ValueError(f"{out}: cannot write this kind of picture; give a name that ends in .png or .jpg")
+    parts = data.splits(path)
+    split = choose_split(split or "train", parts, path) if parts or split else None
+    dataset = require_sound(data.load(path, split, masks=True), skip_faulty=True, decode=False)
+    sheet = preview(
+        dataset,
+        augment if augment in PRESETS else augment.split(","),
+        image_size=image_size,
+        images=images,
+        seed=seed,
+        resize=resize,
+        width=width,
+    )
+    typer.echo(save_picture(out, sheet))
+
+
 def _counts(dataset) -> dict:
     boxes = sum(len(dataset.record(index)) for index in range(len(dataset)))
     return {"images": len(dataset), "boxes": boxes}

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from kzoo.augment.compose import Compose
-from kzoo.augment.geometric import select
+from kzoo.data.cache import Recent
+from kzoo.data.sampling import repeated_order
 from kzoo.structures import Sample
 
 # What a stream of random numbers is for. They come first in its seed: trailing zeros make no difference there.
 _ORDER, _SAMPLE, _SIZE = 1, 2, 3
 SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every ten batches.
+_PARTNERS = 128  # Images that a mosaic's others are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -40,6 +42,9 @@ def most_boxes(dataset) -> int:
 class BatchMaker:
     """Makes any batch of any epoch by itself; what workers share.
 
+    A sample of several pictures takes the others from the images shown last: the 128 up to the end of its batch, of
+    the previous epoch where this one has not shown so many. So, of a mosaic, one image alone is decoded anew.
+
     Attributes:
         dataset: the samples.
         compose: what a sample goes through.
@@ -49,8 +54,10 @@ class BatchMaker:
         max_boxes: rows of the targets.
         shuffle: whether epochs differ in their order.
         seed: of all chance.
-        mosaic_epochs: the epoch from which on there are no mosaics, or None.
+        mosaic_epochs: the epoch from which on no sample is made of several pictures, or None.
         size_steps: batches of one size in a row.
+        factors: (N,) how often an epoch shows each image, or None for once: see `kzoo.data.sampling`.
+        recent: the images that were shown last, decoded.
     """
 
     dataset: Any
@@ -63,9 +70,17 @@ class BatchMaker:
     seed: int
     mosaic_epochs: int | None
     size_steps: int = SIZE_STEPS
+    factors: np.ndarray | None = field(default=None, compare=False, repr=False)
+    recent: Recent = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self):
+        # Those that may be partners, and what other threads read ahead.
+        object.__setattr__(self, "recent", Recent(_PARTNERS + 2 * self.batch_size))
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions in the dataset, in the order of an epoch."""
+        if self.factors is not None:
+            return _repeated(self.seed, epoch, self.factors.tobytes(), self.steps * self.batch_size)
         count = len(self.dataset)
         return _permutation(self.seed, epoch, count) if self.shuffle else np.arange(count)
 
@@ -85,37 +100,94 @@ class BatchMaker:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """Batch `step` of `epoch`."""
-        rows = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        first = step * self.batch_size
+        rows = self.order(epoch)[first : first + self.batch_size]
         size = self.size(epoch, step)
         images = np.empty((len(rows), *size, 3), np.uint8)
-        boxes = np.zeros((len(rows), self.max_boxes, 4), np.float32)
-        labels = np.full((len(rows), self.max_boxes), -1, np.int32)
+        targets = {
+            "boxes": np.zeros((len(rows), self.max_boxes, 4), np.float32),
+            "labels": np.full((len(rows), self.max_boxes), -1, np.int32),
+        }
+        if self.compose.weighted:
+            targets["weights"] = np.ones((len(rows), self.max_boxes), np.float32)
         for row, index in enumerate(rows):
-            sample = self.sample(epoch, int(index), size)
+            image = images[row]
+            sample = self.sample(epoch, int(index), size, first + row, image)
             count = len(sample.boxes)
-            images[row] = sample.image
-            boxes[row, :count] = sample.boxes
-            labels[row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)
-        return images, {"boxes": boxes, "labels": labels}
+            if sample.image is not image:
+                image[...] = sample.image
+            targets["boxes"][row, :count] = sample.boxes
+            targets["labels"][row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)
+            if sample.weights is not None:
+                targets["weights"][row, :count] = sample.weights
+        return images, targets
 
-    def sample(self, epoch: int, index: int, size: tuple[int, int]) -> Sample:
-        """Sample `index` as `epoch` shows it."""
-        rng = np.random.default_rng((_SAMPLE, self.seed, epoch, index))
+    def sample(
+        self,
+        epoch: int,
+        index: int,
+        size: tuple[int, int],
+        place: int | None = None,
+        out: np.ndarray | None = None,
+    ) -> Sample:
+        """One sample as an epoch shows it.
+
+        Args:
+            epoch: which.
+            index: position in the dataset.
+            size: (height, width) in pixels.
+            place: the sample's in the epoch, from 0, in which there may be several of this index; its first
+                where None.
+            out: (height, width, 3) uint8 that it may be drawn on.
+        """
+        if place is None:
+            place = int((self.order(epoch) == index).argmax())
+        rng = np.random.default_rng((_SAMPLE, self.seed, epoch, place))
         partner: Callable | None = None
-        if self.mosaic_epochs is None or epoch < self.mosaic_epochs:
+        if self.compose.partners and (self.mosaic_epochs is None or epoch < self.mosaic_epochs):
+            first, pool = self.partners(epoch, place // self.batch_size)
+
             # The partners' order in the rng is that of the calls, hence always the same.
             def partner():
-                return self.read(int(rng.integers(len(self.dataset))))
+                drawn = int(rng.integers(len(pool)))
+                return self.read(int(pool[drawn]), first + drawn)
 
-        sample = self.compose(rng, self.read(index), size, partner)
+        sample = self.compose(rng, self.read(index, epoch * self._shown + place), size, partner, out)
         if len(sample.boxes) > self.max_boxes:
             raise ValueError(
                 f"image {sample.id!r}: {len(sample.boxes)} boxes, but max_boxes is {self.max_boxes}; "
                 f"give max_boxes={len(sample.boxes)} or more, or leave it out"
             )
+        if sample.weights is not None and not self.compose.weighted:
+            raise ValueError(
+                f"image {sample.id!r}: its objects have weights, but no transform says that it makes such; "
+                "set the attribute `weighted` of your own to True"
+            )
         return sample
 
-    def read(self, index: int) -> Sample:
+    @property
+    def _shown(self) -> int:
+        """Samples in an epoch."""
+        return min(self.steps * self.batch_size, len(self.order(0)))
+
+    def partners(self, epoch: int, step: int) -> tuple[int, np.ndarray]:
+        """The images that batch `step` of `epoch` draws partners from.
+
+        Returns:
+            When the first of them was shown, in samples since the first of all; and their positions in the dataset,
+            in the order in which they were shown.
+        """
+        end = min((step + 1) * self.batch_size, self._shown)
+        # The first epoch takes its own last images for those before it.
+        before = self.order(max(epoch - 1, 0))[: self._shown]
+        pool = np.concatenate([before, self.order(epoch)[:end]])[-_PARTNERS:]
+        return epoch * self._shown + end - len(pool), pool
+
+    def read(self, index: int, place: int) -> Sample:
+        """As `decode`, but what was shown not long before `place` is not decoded again, and cannot be written to."""
+        return self.recent.get(index, place, self.decode) if self.compose.partners else self.decode(index)
+
+    def decode(self, index: int) -> Sample:
         """Sample `index` of the dataset, its boxes clipped to the image.
 
         Raises:
@@ -134,9 +206,14 @@ class BatchMaker:
                 f"image {sample.id!r}: box {i} ({box}) with label {sample.labels[i]} cannot be trained on; "
                 "see `kzoo data check`, mend it or skip it"
             )
-        return select(sample, np.arange(len(boxes)), boxes)
+        return replace(sample, boxes=boxes)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
+def _repeated(seed: int, epoch: int, factors: bytes, length: int) -> np.ndarray:
+    return repeated_order(np.frombuffer(factors), length, np.random.default_rng((_ORDER, seed, epoch)))
+
+
+@functools.lru_cache(maxsize=8)
 def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng((_ORDER, seed, epoch)).permutation(count)

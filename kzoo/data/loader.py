@@ -14,6 +14,8 @@ from absl import logging as absl_logging
 
 from kzoo.augment.compose import Augment, Compose
 from kzoo.data.batch import SIZE_STEPS, Batch, BatchMaker, most_boxes
+from kzoo.data.cache import cached
+from kzoo.data.sampling import repeat_factors
 
 
 def _import_grain():
@@ -60,6 +62,8 @@ def batches(
     mosaic_epochs: int | None = None,
     size_steps: int = SIZE_STEPS,
     resize: str = "letterbox",
+    cache: str | None = None,
+    balance: float | None = None,
 ) -> Batches:
     """Batches of a dataset, for `model.fit`.
 
@@ -68,29 +72,37 @@ def batches(
         image_size: (height, width) of the network's input in pixels, or one number for a square; a list of
             sizes trains at all of them, another one every `size_steps` batches.
         batch_size: images in a batch.
-        augment: "none", "light", "mosaic", or a list of transforms and their names: see `kzoo.augment`.
+        augment: "none", "light", "mosaic", "yolov4", or a list of transforms and their names: see `kzoo.augment`.
         shuffle: whether every epoch has an order of its own.
         seed: of order, augmentation and sizes; 0 or more.
         workers: threads or processes that make batches ahead; 0 makes each when it is asked for.
         worker_kind: "thread", or "process" (where Python-side transforms hold the interpreter lock; a script
             that uses it needs `if __name__ == "__main__":`).
-        max_boxes: rows of the targets; as many as the fullest image, or mosaic, can need where None.
+        max_boxes: rows of the targets; as many as the fullest image, or mixture of images, can need where None.
         repeat: whether the batches go on without end, epoch after epoch; `fit` then needs
             `steps_per_epoch=len(batches)`. If not, each pass over them is the next epoch.
         drop_remainder: whether the last batch is left out if it is smaller; as `shuffle` where None.
         start_epoch: the first epoch: what a resumed training passes.
-        mosaic_epochs: from this epoch on there are no mosaics, so that training ends on whole pictures.
+        mosaic_epochs: from this epoch on no sample is made of several pictures (mosaics, CutMix, MixUp,
+            CopyPaste), so that training ends on whole ones.
         size_steps: batches of one size in a row.
         resize: how photographs become inputs: "letterbox", "stretch" or "darknet", see `kzoo.augment.fit`.
+        cache: "memory" keeps all decoded images, if there is room for them; "disk" and "disk:FOLDER" keep them as
+            files, see `kzoo.data.cache.cached`. Threads share what is in memory, processes each have their own.
+        balance: classes on a smaller share of the images than this are shown more often: see
+            `kzoo.data.sampling.repeat_factors`. An epoch is longer by that. None shows each image once.
 
     Returns:
         A Grain dataset of `(images, targets)`: images (B, H, W, 3) uint8 RGB; targets
         `{"boxes": (B, M, 4) float32 xyxy input pixels, "labels": (B, M) int32}`. A row with label -1 is
         padding where its box is all zeros, and a region to be ignored, a difficult or crowd object, where not.
+        With a transform that weights objects, such as "mixup", there is "weights" (B, M) float32 too, in every
+        batch: 1 where nothing else is known, also in padding.
 
     Raises:
-        ValueError: an argument is wrong, or the dataset is empty. While batches are made: an image cannot
-            be read, a box or label is faulty, or there are more than `max_boxes`; the message names the image.
+        ValueError: an argument is wrong, the dataset is empty, or the cache has no room. While batches are made:
+            an image cannot be read, a box or label is faulty, or there are more than `max_boxes`; the message
+            names the image.
     """
     count = len(dataset)
     if count == 0:
@@ -106,19 +118,28 @@ def batches(
             raise ValueError(f"batches: {name} is {value}; give {least} or more")
     if worker_kind not in ("thread", "process"):
         raise ValueError(f"batches: unknown worker_kind {worker_kind!r}; give 'thread' or 'process'")
+    factors = None
+    if balance is not None:
+        if not shuffle:
+            raise ValueError(
+                f"batches: balance={balance} draws the images of an epoch; leave shuffle=False out"
+            )
+        factors = repeat_factors(dataset, balance)
+        count = round(factors.sum())
     compose = Compose(augment, resize)
     drop = shuffle if drop_remainder is None else drop_remainder
     maker = BatchMaker(
-        dataset=dataset,
+        dataset=cached(dataset, cache, workers if worker_kind == "process" and workers else 1),
         compose=compose,
         sizes=_sizes(image_size),
         batch_size=batch_size,
         steps=steps_per_epoch(count, batch_size, drop),
-        max_boxes=max_boxes or most_boxes(dataset) * (4 if compose.mosaic else 1),
+        max_boxes=max_boxes or most_boxes(dataset) * compose.pictures,
         shuffle=shuffle,
         seed=seed,
         mosaic_epochs=mosaic_epochs,
         size_steps=size_steps,
+        factors=factors,
     )
     return Batches(maker, workers, worker_kind, repeat, start_epoch)
 

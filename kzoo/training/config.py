@@ -65,12 +65,20 @@ class TrainConfig:
     multi_scale: bool = _option(False, "Another input size every ten steps, from 2/3 to 4/3.")
     rectangular: bool = _option(False, "Validate on batches of images of one shape, with little grey around.")
     sizes: Sequence | None = _option(None, "The input sizes of that, joined by commas, such as 320,352,384.")
-    augment: str | Sequence[str] = _option("light", "none, light, mosaic, or transforms joined by commas.")
+    augment: str | Sequence[str] = _option(
+        "light", "none, light, mosaic, yolov4, or transforms joined by commas."
+    )
     sat: float = _option(
         0.0, "Share of batches that the network alters against itself first (self-adversarial training)."
     )
     close_mosaic: int | None = _option(
         None, "Epochs without mosaics at the end; a tenth of them where left out."
+    )
+    balance: float | None = _option(
+        None, "Show classes that a smaller share of the images has more often (repeat factors), such as 0.2."
+    )
+    cache: str | None = _option(
+        None, "Keep the decoded training images: memory, disk (in Keras's folder) or disk:FOLDER."
     )
     workers: int | None = _option(None, "Threads that make batches; by the cores where left out.")
     width: float | None = _option(None, "Scales the channels.")

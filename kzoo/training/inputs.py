@@ -86,6 +86,8 @@ def training_batches(
         # Gradients that are added up are of one size.
         size_steps=SIZE_STEPS * config.accumulate,
         resize=resize,
+        cache=config.cache,
+        balance=config.balance,
     )
 
 

@@ -45,8 +45,8 @@ class Recorded(Drawn):
 def equal(one, other) -> bool:
     return (
         one[0].tobytes() == other[0].tobytes()
-        and one[1]["boxes"].tobytes() == other[1]["boxes"].tobytes()
-        and one[1]["labels"].tobytes() == other[1]["labels"].tobytes()
+        and one[1].keys() == other[1].keys()
+        and all(one[1][name].tobytes() == other[1][name].tobytes() for name in one[1])
     )
 
 
@@ -101,7 +101,10 @@ def test_every_epoch_augments_anew():
     assert not any((a == b).all() for a, b in zip(one[0], two[0], strict=True))
 
 
-@pytest.mark.parametrize("augment", ["none", "light", "mosaic"])
+MANY = ["mosaic", "affine", "mixup", "cutmix", "random_erasing", "color"]
+
+
+@pytest.mark.parametrize("augment", ["none", "light", "mosaic", "yolov4", MANY], ids=str)
 def test_threads_make_the_same_batches(augment):
     alone = first(12, Drawn(), 64, 4, augment, seed=3)
     assert not equal(alone[0], alone[5])
@@ -112,18 +115,164 @@ def test_threads_make_the_same_batches(augment):
     assert not any(equal(a, b) for a, b in zip(alone, other, strict=True))
 
 
-def test_processes_make_the_same_batches():
-    alone = first(7, Recorded(), 64, 4, "mosaic", seed=3)
-    together = first(7, Recorded(), 64, 4, "mosaic", seed=3, workers=2, worker_kind="process")
+@pytest.mark.parametrize("augment", ["mosaic", MANY], ids=str)
+def test_processes_make_the_same_batches(augment):
+    alone = first(7, Recorded(), 64, 4, augment, seed=3)
+    together = first(7, Recorded(), 64, 4, augment, seed=3, workers=2, worker_kind="process")
     assert all(equal(a, b) for a, b in zip(alone, together, strict=True))
     assert type(together[0][0]) is np.ndarray
 
 
+@pytest.mark.parametrize("augment", ["mosaic", MANY], ids=str)
 @pytest.mark.parametrize("size", [64, [(32, 32), (48, 48), (64, 64)]])
-def test_a_later_epoch_is_made_directly(size):
-    through = first(20, Drawn(), size, 4, "mosaic", seed=1, mosaic_epochs=3)
-    resumed = first(10, Drawn(), size, 4, "mosaic", seed=1, mosaic_epochs=3, start_epoch=2, workers=2)
+def test_a_later_epoch_is_made_directly(size, augment):
+    options = {"seed": 1, "mosaic_epochs": 3}
+    through = first(20, Drawn(), size, 4, augment, **options)
+    resumed = first(10, Drawn(), size, 4, augment, start_epoch=2, workers=2, **options)
     assert all(equal(a, b) for a, b in zip(through[10:], resumed, strict=True))
+
+
+def test_any_batch_is_made_directly():
+    """Partners come from the images shown before; which those are does not depend on who was asked before."""
+    through = first(10, Drawn(300), 48, 16, MANY, seed=1, start_epoch=4)
+    fresh = batches(Drawn(300), 48, 16, MANY, seed=1).maker
+    assert all(equal(fresh.batch(4, step), through[step]) for step in (9, 3, 0))
+
+
+class Counted(Drawn):
+    """Knows how often each image was read."""
+
+    def __init__(self, count: int):
+        super().__init__(count)
+        self.reads = np.zeros(count, int)
+
+    def __getitem__(self, index: int) -> Sample:
+        self.reads[index] += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("augment", ["mosaic", [{"mosaic": {"grid": 3}}, "mixup"]], ids=str)
+def test_a_mosaic_reads_one_image_anew(augment):
+    data = Counted(800)
+    maker = batches(data, 32, 16, augment, seed=2).maker
+    for step in range(50):
+        maker.batch(0, step)
+    assert (data.reads >= 1).all()
+    # Besides, the images before the first: the last of the epoch, as long as they may be partners.
+    assert data.reads.sum() < 800 + 128
+
+
+def test_partners_were_shown_lately():
+    maker = batches(Drawn(500), 32, 10, "mosaic", seed=2).maker
+    for epoch, step in ((0, 0), (0, 40), (3, 2), (3, 49)):
+        first, pool = maker.partners(epoch, step)
+        assert first == epoch * 500 + (step + 1) * 10 - 128
+        own = maker.order(epoch)[step * 10 : step * 10 + 10]
+        assert len(pool) == 128 and len(set(pool)) >= 100 and set(own) <= set(pool)
+    before, now = set(maker.order(2)[-98:]), set(maker.order(3)[:30])
+    assert set(maker.partners(3, 2)[1]) == before | now
+
+
+@pytest.mark.parametrize(
+    "augment", ["mosaic", "yolov4", [{"mosaic": {"grid": 3}}], [{"cutmix": {"p": 1.0}}]], ids=str
+)
+def test_a_dataset_of_one_image(augment):
+    images, targets = next(iter(batches(Drawn(1), 64, 4, augment)))
+    assert images.shape == (1, 64, 64, 3) and (targets["labels"] >= 0).any()
+
+
+@pytest.mark.parametrize(
+    "augment", ["mosaic", "yolov4", MANY, ["random_resized_crop"], ["ssd_crop"]], ids=str
+)
+def test_images_of_few_pixels(augment):
+    class Tiny(Drawn):
+        def __getitem__(self, index):
+            return Sample(
+                np.full((1 + index % 3, 1 + index % 2, 3), 9, np.uint8), [[0, 0, 1, 1]], [index % 3]
+            )
+
+    images, targets = next(iter(batches(Tiny(), (64, 96), 8, augment)))
+    assert images.shape == (8, 64, 96, 3) and np.isfinite(targets["boxes"]).all()
+
+
+def test_all_boxes_gone():
+    """Objects in the corner that every crop cuts off: batches without boxes, not an error."""
+    corner = {"affine": {"scale": (4.0, 4.0), "translate": 0.0, "rotate": 0.0, "shear": 0.0}}
+
+    class Cornered(Drawn):
+        def __getitem__(self, index):
+            return Sample(np.zeros((48, 64, 3), np.uint8), [[0, 0, 4, 4], [60, 44, 64, 48]], [0, 1])
+
+    _, targets = next(iter(batches(Cornered(), 64, 4, [corner])))
+    assert (targets["labels"] == -1).all() and not targets["boxes"].any()
+
+
+def test_masks_of_another_size_stop_with_the_image_s_name():
+    class Masked(Drawn):
+        def __init__(self, **masks):
+            super().__init__()
+            self.masks = masks
+
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            vars(sample).update(self.masks)
+            return sample
+
+    for masks, hint in (
+        ({"mask": np.zeros((64, 48), np.uint8)}, r"mask of shape \(64, 48\); give \(48, 64\)"),
+        ({"masks": np.zeros((4, 24, 32), bool)}, r"masks of shape \(4, 24, 32\); give \(4, 48, 64\)"),
+        ({"masks": np.zeros((3, 48, 64), bool)}, r"masks of shape \(3, 48, 64\)"),
+    ):
+        with pytest.raises(ValueError, match=rf"Sample 'img\d+': {hint}"):
+            next(iter(batches(Masked(**masks), 64, 4, "mosaic")))
+
+
+def test_weights_of_mixed_images():
+    for augment in ("light", ["mosaic", "cutmix"]):
+        assert "weights" not in batches(Drawn(), 64, 4, augment).maker.batch(0, 0)[1]
+    made = batches(Recorded(), 64, 8, ["flip", {"mixup": {"p": 1.0}}], mosaic_epochs=1)
+    assert made.max_boxes == 16
+    _, targets = made.maker.batch(0, 0)
+    labels, weights = targets["labels"], targets["weights"]
+    assert weights.shape == (8, 16) and weights.dtype == np.float32
+    assert (weights[labels == -1] == 1).all()
+    for row in range(8):
+        both = weights[row][labels[row] >= 0]
+        assert len(np.unique(both)) == 2 and np.unique(both).sum() == pytest.approx(1)
+    # The names of the targets stay the same to the end, also when nothing is mixed any more.
+    assert (made.maker.batch(1, 0)[1]["weights"] == 1).all()
+
+
+def test_weights_that_no_transform_announces():
+    def halve(rng, sample):
+        return Sample(
+            sample.image, sample.boxes, sample.labels, id=sample.id, weights=0.5 * np.ones(len(sample.boxes))
+        )
+
+    with pytest.raises(ValueError, match=r"'img\d+': its objects have weights, .*`weighted`"):
+        next(iter(batches(Drawn(), 64, 4, [halve])))
+    halve.weighted = True
+    _, targets = next(iter(batches(Drawn(), 64, 4, [halve])))
+    assert (targets["weights"][targets["labels"] >= 0] == 0.5).all()
+
+
+def test_copy_paste_without_masks_stops_with_the_image_s_name():
+    with pytest.raises(ValueError, match=r"copy_paste: image 'img\d+' has objects without masks"):
+        next(iter(batches(Drawn(), 64, 4, [{"copy_paste": {"p": 1.0}}])))
+
+
+def test_a_transform_may_write_on_its_picture():
+    """It gets one of its own, even where nothing had to be resized."""
+
+    def black(rng, sample):
+        sample.image[:] = 0
+        return sample
+
+    data = Drawn()
+    for augment in ([black], ["cutmix", black], ["mosaic", black]):
+        made = batches(data, (48, 64), 4, augment, cache="memory")
+        assert not made.maker.batch(0, 0)[0].any()
+        np.testing.assert_array_equal(made.maker.decode(3).image, data[3].image)
 
 
 def test_mosaics_end():
@@ -131,6 +280,11 @@ def test_mosaics_end():
     assert made.max_boxes == 32
     most = [max((made.maker.batch(e, s)[1]["labels"] >= 0).sum(1).max() for s in range(5)) for e in range(4)]
     assert min(most[:2]) > 4 >= max(most[2:])
+    mixed = [
+        batches(Recorded(), 64, 4, augment, mosaic_epochs=0, max_boxes=8).maker.batch(0, 0)
+        for augment in (["cutmix"], [])
+    ]
+    assert equal(*mixed)
 
 
 def test_sizes_change_every_ten_batches():

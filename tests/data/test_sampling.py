@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import kzoo
+from kzoo.data.loader import batches
 from kzoo.data.sampling import repeat_factors, repeated_order
 
 
@@ -51,3 +53,27 @@ def test_a_threshold_that_is_no_share(threshold):
 def test_labels_have_to_be_known():
     with pytest.raises(ValueError, match="record"):
         repeat_factors([1, 2], 0.5)
+
+
+def test_batches_show_rare_classes_more_often_whatever_the_workers():
+    dataset = kzoo.data.load("shapes:24:64", "train")
+    plain, balanced = (batches(dataset, 32, 3, "light", balance=share) for share in (None, 1.0))
+    factors = repeat_factors(dataset, 1.0)
+    assert factors.max() > 1
+    assert len(balanced) == round(factors.sum()) // 3 > len(plain)
+    counts = np.bincount(balanced.maker.order(0), minlength=len(dataset))
+    assert counts.max() == 2
+    # An image that is shown twice is not shown twice alike.
+    twice = int(counts.argmax())
+    first, second = np.flatnonzero(balanced.maker.order(0) == twice)
+    size = (32, 32)
+    one, other = (balanced.maker.sample(0, twice, size, int(place)) for place in (first, second))
+    assert not np.array_equal(one.image, other.image)
+    threaded = batches(dataset, 32, 3, "light", balance=1.0, workers=2)
+    for (images, targets), (again, same) in zip(balanced, threaded, strict=True):
+        assert np.array_equal(images, again) and np.array_equal(targets["boxes"], same["boxes"])
+
+
+def test_balance_wants_a_shuffled_order():
+    with pytest.raises(ValueError, match="shuffle=False"):
+        batches(kzoo.data.load("shapes:8:64", "train"), 32, 4, shuffle=False, balance=0.5)

@@ -1,0 +1,219 @@
+"""Enlarging a part of the picture to the whole frame: one more matrix, drawn with an eye on the objects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kzoo.augment.arguments import check_number, check_range
+from kzoo.augment.geometric import Geometric, transform_boxes
+from kzoo.augment.objects import MIN_VISIBLE, clip_boxes, select
+from kzoo.structures import Sample
+
+_TRIES = 50  # Parts drawn before the picture stays whole; as many as SSD's.
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(Geometric):
+    """Enlarges a random part of the picture to the frame, with the objects in it.
+
+    Parts are drawn until one shows an object, if the picture has any; where none of 50 does, it stays whole.
+    The part is one of the picture as the transforms before have left it, without the grey beside it.
+
+    Attributes:
+        scale: least and greatest share of the picture's area, drawn evenly.
+        ratio: least and greatest stretch of width against height, drawn evenly on a logarithmic scale: what
+            the part's width over height is to the frame's.
+        min_visible: objects of which a smaller share of the box is in the part are left out; the others'
+            boxes are clipped to it.
+        p: the share of samples it is applied to.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+    """
+
+    scale: tuple[float, float] = (0.3, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    min_visible: float = MIN_VISIBLE
+    p: float = 1.0
+
+    def __post_init__(self):
+        check_range("random_resized_crop", "scale", self.scale, 1e-3, 1.0)
+        check_range("random_resized_crop", "ratio", self.ratio, 0.1, 10.0)
+        check_number("random_resized_crop", "min_visible", self.min_visible, 0.0, 1.0)
+        check_number("random_resized_crop", "p", self.p, 0.0, 1.0)
+
+    def extend(
+        self, rng: np.random.Generator, sample: Sample, matrix: np.ndarray, size: tuple[int, int]
+    ) -> tuple[Sample, np.ndarray]:
+        applied = rng.random() < self.p
+        boxes = transform_boxes(sample.boxes, matrix)
+        parts, fits = _parts(
+            rng, _picture(sample, matrix, size), rng.uniform(*self.scale, _TRIES), self.ratio, size
+        )
+        shares = _common(parts, boxes) / np.maximum(_areas(boxes), 1e-9)
+        shown = (shares >= self.min_visible) & (shares > 0)
+        good = fits & (shown.any(1) | (len(boxes) == 0))
+        if not (applied and good.any()):
+            return sample, matrix
+        first = good.argmax()
+        return _enlarged(sample, shown[first], parts[first], matrix, size)
+
+
+@dataclass(frozen=True)
+class SSDCrop(Geometric):
+    """SSD's sampling: a smaller picture on grey ground, then a part that overlaps an object as asked.
+
+    Equally often, the picture stays whole or a part of it becomes the frame, which has at least one of the IoUs
+    of `min_iou` with at least one object. In a part, objects whose centre is outside of it are left out,
+    the others' boxes are clipped to it, and at least one is left, if the picture has any. A wish that 50
+    random parts do not fulfil gives way to another.
+
+    Attributes:
+        min_iou: the wishes; 0 is any part. Without one, only the ground is added.
+        scale: least and greatest side of a part, as a share of the picture's, drawn evenly.
+        ratio: least and greatest stretch of width against height, drawn evenly on a logarithmic scale.
+        zoom_out: greatest side of the ground, as a multiple of the picture's; 1 for none.
+        zoom_out_p: the share of samples that get it.
+        p: the share of samples all this is applied to.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+
+    Source: Liu et al. 2016, SSD: Single Shot MultiBox Detector, arXiv:1512.02325, sections 2.2 and 3.6;
+    `scale` and the number of tries are those of its published configuration.
+    """
+
+    min_iou: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+    scale: tuple[float, float] = (0.3, 1.0)
+    ratio: tuple[float, float] = (0.5, 2.0)
+    zoom_out: float = 4.0
+    zoom_out_p: float = 0.5
+    p: float = 1.0
+
+    def __post_init__(self):
+        for wish in self.min_iou:
+            check_number("ssd_crop", "min_iou", wish, 0.0, 1.0)
+        check_range("ssd_crop", "scale", self.scale, 0.03, 1.0)
+        check_range("ssd_crop", "ratio", self.ratio, 0.1, 10.0)
+        check_number("ssd_crop", "zoom_out", self.zoom_out, 1.0, 32.0)
+        check_number("ssd_crop", "zoom_out_p", self.zoom_out_p, 0.0, 1.0)
+        check_number("ssd_crop", "p", self.p, 0.0, 1.0)
+
+    def extend(
+        self, rng: np.random.Generator, sample: Sample, matrix: np.ndarray, size: tuple[int, int]
+    ) -> tuple[Sample, np.ndarray]:
+        applied, zoomed = rng.random(2) < (self.p, self.zoom_out_p)
+        picture = _picture(sample, matrix, size)
+        zooming = _zoom_out(rng, picture, self.zoom_out)
+        sides = rng.uniform(*self.scale, _TRIES)
+        parts, fits = _parts(rng, picture, sides**2, self.ratio, size)
+        wishes = rng.permutation([*self.min_iou, np.inf])
+        if not applied:
+            return sample, matrix
+        if zoomed:
+            matrix = zooming @ matrix
+        boxes = transform_boxes(sample.boxes, matrix)
+        inside, ious = _centres_inside(parts, boxes), _ious(parts, boxes)
+        good = fits & (inside.any(1) | (len(boxes) == 0))
+        for wish in wishes:
+            if wish == np.inf:  # the whole picture
+                break
+            fulfilled = good & (ious.max(1, initial=0.0) >= wish)
+            if fulfilled.any():
+                first = fulfilled.argmax()
+                return _enlarged(sample, inside[first], parts[first], matrix, size)
+        return sample, matrix
+
+
+def _picture(sample: Sample, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """What of the frame the picture covers: x1, y1, x2, y2; the frame where it covers nothing."""
+    height, width = sample.size
+    frame = np.array([0.0, 0.0, size[1], size[0]])
+    bounds = transform_boxes([[0, 0, width, height]], matrix)[0]
+    covered = np.clip(bounds, 0.0, np.tile(frame[2:], 2))
+    return covered if (covered[2:] > covered[:2]).all() else frame
+
+
+def _parts(rng, picture, shares, ratio, size) -> tuple[np.ndarray, np.ndarray]:
+    """Random parts of the picture, (K, 4), and which of them do not stick out of it, (K,) bool."""
+    area = shares * (picture[2:] - picture[:2]).prod()
+    stretch = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), len(shares)))
+    aspect = stretch * size[1] / size[0]
+    sides = np.sqrt(np.stack([area * aspect, area / aspect], 1))
+    room = picture[2:] - picture[:2] - sides
+    corners = picture[:2] + np.maximum(room, 0.0) * rng.random((len(shares), 2))
+    return np.concatenate([corners, corners + sides], 1), (room > -1e-6).all(1)
+
+
+def _zoom_out(rng, picture, most) -> np.ndarray:
+    """The matrix that makes the picture smaller, on a ground that takes its place."""
+    ratio = rng.uniform(1.0, most)
+    matrix = np.diag([1 / ratio, 1 / ratio, 1.0])
+    room = (picture[2:] - picture[:2]) * (1 - 1 / ratio)
+    matrix[:2, 2] = picture[:2] * (1 - 1 / ratio) + room * rng.random(2)
+    return matrix
+
+
+def _enlarged(sample, keep, part, matrix, size) -> tuple[Sample, np.ndarray]:
+    """Some objects of a sample, what lies outside of a part of the frame cut off; and the matrix that makes
+    the part the frame.
+
+    It is cut off, because a transform that follows might bring it back, without its objects.
+    """
+    scale = np.array([size[1], size[0]]) / (part[2:] - part[:2])
+    enlarging = np.diag([*scale, 1.0])
+    enlarging[:2, 2] = -part[:2] * scale
+    cut, matrix = _cut(sample, keep, _bounds_before(part, matrix), matrix)
+    return cut, enlarging @ matrix
+
+
+def _bounds_before(part: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """What of the unmoved picture is in a part of the frame: the bounds of it, x1, y1, x2, y2."""
+    corners = np.array([(x, y, 1.0) for x in part[::2] for y in part[1::2]]) @ np.linalg.inv(matrix).T
+    if (corners[:, 2] <= 0).any():  # a corner beyond the horizon: no bounds
+        return np.array([-np.inf, -np.inf, np.inf, np.inf])
+    points = corners[:, :2] / corners[:, 2:]
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def _cut(sample, keep, bounds, matrix) -> tuple[Sample, np.ndarray]:
+    """Some objects of a sample, and the picture within bounds; the matrix is changed accordingly."""
+    height, width = sample.size
+    bounds = np.clip(bounds, 0, (width, height, width, height))
+    # One pixel more, which interpolation at the edge looks at.
+    x1, y1 = np.maximum(np.floor(bounds[:2]).astype(int) - 1, 0)
+    x2, y2 = np.minimum(np.ceil(bounds[2:]).astype(int) + 1, (width, height))
+    boxes, positive = clip_boxes(sample.boxes, (x1, y1, x2, y2), 0.0, 1e-3)
+    cut = select(sample, keep & positive, boxes - np.array([x1, y1, x1, y1]))
+    cut.image = cut.image[y1:y2, x1:x2]
+    if cut.masks is not None:
+        cut.masks = cut.masks[:, y1:y2, x1:x2]
+    if cut.mask is not None:
+        cut.mask = cut.mask[y1:y2, x1:x2]
+    moved = matrix.copy()
+    moved[:, 2] = matrix @ (x1, y1, 1.0)
+    return cut, moved
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
+
+
+def _common(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The area that each part has in common with each box: (K, N)."""
+    low = np.maximum(parts[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(parts[:, None, 2:], boxes[None, :, 2:])
+    return np.maximum(high - low, 0.0).prod(2)
+
+
+def _ious(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    common = _common(parts, boxes)
+    return common / np.maximum(_areas(parts)[:, None] + _areas(boxes)[None] - common, 1e-9)
+
+
+def _centres_inside(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return ((centres[None] >= parts[:, None, :2]) & (centres[None] < parts[:, None, 2:])).all(2)
