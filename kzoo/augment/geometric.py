@@ -18,6 +18,8 @@ from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, select
 from kzoo.structures import Sample
 
 _AFFINE = np.array([0.0, 0.0, 1.0])  # The last row of a matrix that keeps parallels parallel.
+_IDENTITY = np.eye(3)
+_IDENTITY.flags.writeable = False
 IGNORED = 255  # Semantic masks: what lies outside the photograph.
 
 
@@ -35,7 +37,7 @@ def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         ValueError: the matrix is projective and a box reaches its horizon, where pixels would be infinitely far.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    if _is_affine(matrix):
+    if not (matrix[..., 2, :] != _AFFINE).any():
         linear, shift = 0.5 * matrix[..., :2, :2], matrix[..., :2, 2]
         low, high = boxes[:, :2, None], boxes[:, 2:, None]
         middle = (linear @ (high + low))[..., 0] + shift
@@ -47,10 +49,6 @@ def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         raise ValueError("warp: the matrix has its horizon inside the picture; give a weaker perspective")
     moved = corners[..., :2] / corners[..., 2:]
     return np.concatenate([moved.min(1), moved.max(1)], 1)
-
-
-def _is_affine(matrix: np.ndarray) -> bool:
-    return not (matrix[..., 2, :] != _AFFINE).any()
 
 
 def bounds(size: tuple[int, int], matrix: np.ndarray) -> tuple[float, float, float, float]:
@@ -73,6 +71,7 @@ def warp_image(
     size: tuple[int, int],
     fill: int = FILL,
     out: np.ndarray | None = None,
+    start: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """The image moved by `matrix` into a canvas of `size`.
 
@@ -82,6 +81,7 @@ def warp_image(
         size: (height, width) of the canvas in pixels.
         fill: the grey level where no image lies.
         out: the canvas to write over, such as a part of another image; a new one where None.
+        start: x and y of the canvas's first pixel, where it is a part of another.
 
     Returns:
         (height, width, 3) uint8.
@@ -97,21 +97,24 @@ def warp_image(
         small = (max(1, width // part), max(1, height // part))
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.diag([width / small[0], height / small[1], 1.0])
-    return _warp(image, matrix, size, cv2.INTER_LINEAR, (fill,) * 3, out)
+    return _warp(image, matrix, size, cv2.INTER_LINEAR, (fill,) * 3, out, start)
 
 
-# OpenCV counts from pixel centres.
-_TO_EDGES = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
-_TO_CENTRES = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
-
-
-def _warp(image, matrix, size, interpolation, border, out=None) -> np.ndarray:
-    """OpenCV's warp, of a matrix that counts from edges."""
-    # A projective warp takes several times as long.
-    warp, rows = (cv2.warpAffine, 2) if _is_affine(matrix) else (cv2.warpPerspective, 3)
+def _warp(image, matrix, size, interpolation, border, out=None, start=(0, 0)) -> np.ndarray:
+    """OpenCV's warp, which counts from pixel centres, of a matrix that counts from edges."""
+    (a, b, x), (c, d, y), last = matrix.tolist()
+    if last == [0.0, 0.0, 1.0]:
+        warp = cv2.warpAffine
+        x, y = x + 0.5 * (a + b - 1) - start[0], y + 0.5 * (c + d - 1) - start[1]
+        centred = np.array(((a, b, x), (c, d, y)))
+    else:  # takes several times as long
+        warp = cv2.warpPerspective
+        to_edges, to_centres = np.eye(3), np.eye(3)
+        to_edges[:2, 2], to_centres[:2, 2] = 0.5, (-0.5 - start[0], -0.5 - start[1])
+        centred = to_centres @ matrix @ to_edges
     return warp(
         image,
-        (_TO_CENTRES @ matrix @ _TO_EDGES)[:rows],
+        centred,
         (size[1], size[0]),
         dst=out,
         flags=interpolation,
@@ -183,7 +186,8 @@ class Geometric:
             The sample, still unmoved, or the part of it that the transform leaves; and the (3, 3) matrix from
             its pixels to the canvas, with this transform in it.
         """
-        return sample, self.matrix(rng, size) @ matrix
+        step = self.matrix(rng, size)
+        return sample, matrix if step is _IDENTITY else step @ matrix
 
     def __call__(self, rng: np.random.Generator, sample: Sample) -> Sample:
         """The sample moved within its own frame."""
@@ -198,7 +202,7 @@ class Flip(Geometric):
     p: float = 0.5
 
     def matrix(self, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-        return _about_centre(((-1.0, 0.0), (0.0, 1.0)), size) if rng.random() < self.p else np.eye(3)
+        return _about_centre(((-1.0, 0.0), (0.0, 1.0)), size) if rng.random() < self.p else _IDENTITY
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ class FlipVertical(Geometric):
     p: float = 0.5
 
     def matrix(self, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-        return _about_centre(((1.0, 0.0), (0.0, -1.0)), size) if rng.random() < self.p else np.eye(3)
+        return _about_centre(((1.0, 0.0), (0.0, -1.0)), size) if rng.random() < self.p else _IDENTITY
 
 
 @dataclass(frozen=True)
@@ -243,14 +247,16 @@ class Affine(Geometric):
 
     def matrix(self, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
         # All figures are drawn in any case, so that `p` does not shift those of the transforms that follow.
-        applied, enlarge, *others = (rng.random() for _ in range(7))
+        draw = rng.random  # One by one: for an array it lets go of the interpreter lock, and threads cut in.
+        applied, enlarge, turn = draw(), draw(), 2 * draw() - 1
+        shear_x, shear_y, move_x, move_y = 2 * draw() - 1, 2 * draw() - 1, 2 * draw() - 1, 2 * draw() - 1
         if applied >= self.p:
-            return np.eye(3)
+            return _IDENTITY
         low, high = self.scale
         ratio = low * (high / low) ** enlarge
-        turn, shear_x, shear_y, move_x, move_y = (2 * draw - 1 for draw in others)
         angle = math.radians(self.rotate * turn)
-        slant_x, slant_y = (math.tan(math.radians(self.shear * shear)) for shear in (shear_x, shear_y))
+        slant_x = math.tan(math.radians(self.shear * shear_x))
+        slant_y = math.tan(math.radians(self.shear * shear_y))
         cos, sin = ratio * math.cos(angle), ratio * math.sin(angle)
         matrix = _about_centre(
             ((cos - sin * slant_y, cos * slant_x - sin), (sin + cos * slant_y, sin * slant_x + cos)), size

@@ -97,15 +97,15 @@ def _draw(rng, sample: Sample, matrix: np.ndarray, cell: Cell, canvas: np.ndarra
     low_x, low_y, high_x, high_y = bounds(sample.size, matrix)
     shift_x = _shift(rng.random(), low_x, high_x, cell[0], cell[2], canvas.shape[1])
     shift_y = _shift(rng.random(), low_y, high_y, cell[1], cell[3], canvas.shape[0])
+    matrix = _shifted(matrix, shift_x, shift_y)
     # One pixel more, where interpolation fades the picture out.
     x1, x2 = max(cell[0], math.floor(low_x + shift_x) - 1), min(cell[2], math.ceil(high_x + shift_x) + 1)
     y1, y2 = max(cell[1], math.floor(low_y + shift_y) - 1), min(cell[3], math.ceil(high_y + shift_y) + 1)
     if (x1, y1, x2, y2) != cell:
         canvas[cell[1] : cell[3], cell[0] : cell[2]] = FILL
     if x2 > x1 and y2 > y1:
-        into_part = _shifted(matrix, shift_x - x1, shift_y - y1)
-        warp_image(sample.image, into_part, (y2 - y1, x2 - x1), out=canvas[y1:y2, x1:x2])
-    return _shifted(matrix, shift_x, shift_y)
+        warp_image(sample.image, matrix, (y2 - y1, x2 - x1), out=canvas[y1:y2, x1:x2], start=(x1, y1))
+    return matrix
 
 
 def _shift(draw: float, low: float, high: float, start: int, end: int, side: int) -> float:

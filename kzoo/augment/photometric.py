@@ -19,6 +19,10 @@ LUMA = np.array([0.299, 0.587, 0.114])
 # Luma and the two chroma axes of YIQ: hue turns in the plane of the latter.
 _YIQ = np.array([LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 _RGB = np.linalg.inv(_YIQ)
+# What a turn of the hue is made of: what stays, and what goes with the angle's cosine and sine.
+_LUMA_PART = _RGB[:, :1] @ _YIQ[:1]
+_COSINE_PART = _RGB[:, 1:] @ _YIQ[1:]
+_SINE_PART = _RGB[:, 2:] @ _YIQ[1:2] - _RGB[:, 1:2] @ _YIQ[2:]
 
 
 class Recolor:
@@ -100,15 +104,12 @@ def adjust_color(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    mean = brightness * _grey(image)
     angle = -2 * math.pi * hue  # red to green, as in HSV
-    cos, sin = math.cos(angle), math.sin(angle)
-    turn = _RGB @ np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) @ _YIQ
-    linear = turn @ (saturation * np.eye(3) + (1 - saturation) * LUMA)  # each row of greys is LUMA
-    # Saturation and hue leave greys alone, so the offset of contrast passes through them unchanged.
+    # Hue leaves greys and luma alone, and saturation greys: the two turn and stretch the chroma.
+    linear = _LUMA_PART + saturation * (math.cos(angle) * _COSINE_PART + math.sin(angle) * _SINE_PART)
     matrix = np.empty((3, 4), np.float32)
     matrix[:, :3] = brightness * contrast * linear
-    matrix[:, 3] = (1 - contrast) * mean
+    matrix[:, 3] = (1 - contrast) * brightness * _grey(image)
     changed = cv2.transform(image, matrix, dst=out)
     return changed if out is None else out
 
@@ -117,7 +118,8 @@ def _grey(image: np.ndarray) -> float:
     """About the mean grey. That of all pixels would take as long as the rest of `adjust_color`."""
     height, width = image.shape[:2]
     rows, columns = max(1, height // 12), max(1, width // 12)
-    return float(LUMA @ image[rows // 2 :: rows, columns // 2 :: columns][:12, :12].mean((0, 1)))
+    grid = image[rows // 2 :: rows, columns // 2 :: columns][:12, :12]
+    return float(LUMA @ grid.sum((0, 1))) / (grid.size // 3)
 
 
 class Albumentations:

@@ -110,9 +110,10 @@ class BatchMaker:
         }
         if self.compose.weighted:
             targets["weights"] = np.ones((len(rows), self.max_boxes), np.float32)
+        pool = self.partners(epoch, step)
         for row, index in enumerate(rows):
             image = images[row]
-            sample = self.sample(epoch, int(index), size, first + row, image)
+            sample = self._sample(epoch, int(index), first + row, size, pool, image)
             count = len(sample.boxes)
             if sample.image is not image:
                 image[...] = sample.image
@@ -122,35 +123,30 @@ class BatchMaker:
                 targets["weights"][row, :count] = sample.weights
         return images, targets
 
-    def sample(
-        self,
-        epoch: int,
-        index: int,
-        size: tuple[int, int],
-        place: int | None = None,
-        out: np.ndarray | None = None,
-    ) -> Sample:
+    def sample(self, epoch: int, index: int, size: tuple[int, int], place: int | None = None) -> Sample:
         """One sample as an epoch shows it.
 
         Args:
             epoch: which.
             index: position in the dataset.
             size: (height, width) in pixels.
-            place: the sample's in the epoch, from 0, in which there may be several of this index; its first
-                where None.
-            out: (height, width, 3) uint8 that it may be drawn on.
+            place: the sample's in the epoch, from 0, which may show an image repeatedly; its first where None.
         """
         if place is None:
             place = int((self.order(epoch) == index).argmax())
+        return self._sample(epoch, index, place, size, self.partners(epoch, place // self.batch_size))
+
+    def _sample(self, epoch: int, index: int, place: int, size, pool, out=None) -> Sample:
+        """Image `index`, shown at `place` of an epoch, its partners drawn from `pool`; drawn on `out` if it can be."""
         rng = np.random.default_rng((_SAMPLE, self.seed, epoch, place))
         partner: Callable | None = None
-        if self.compose.partners and (self.mosaic_epochs is None or epoch < self.mosaic_epochs):
-            first, pool = self.partners(epoch, place // self.batch_size)
+        if pool is not None:
+            first, indices = pool
 
             # The partners' order in the rng is that of the calls, hence always the same.
             def partner():
-                drawn = int(rng.integers(len(pool)))
-                return self.read(int(pool[drawn]), first + drawn)
+                drawn = int(rng.integers(len(indices)))
+                return self.read(int(indices[drawn]), first + drawn)
 
         sample = self.compose(rng, self.read(index, epoch * self._shown + place), size, partner, out)
         if len(sample.boxes) > self.max_boxes:
@@ -168,19 +164,22 @@ class BatchMaker:
     @property
     def _shown(self) -> int:
         """Samples in an epoch."""
-        return min(self.steps * self.batch_size, len(self.order(0)))
+        shown = self.steps * self.batch_size
+        return shown if self.factors is not None else min(shown, len(self.dataset))
 
-    def partners(self, epoch: int, step: int) -> tuple[int, np.ndarray]:
+    def partners(self, epoch: int, step: int) -> tuple[int, np.ndarray] | None:
         """The images that batch `step` of `epoch` draws partners from.
 
         Returns:
             When the first of them was shown, in samples since the first of all; and their positions in the dataset,
-            in the order in which they were shown.
+            in the order in which they were shown. None where no sample is made of several pictures.
         """
+        if not self.compose.partners or (self.mosaic_epochs is not None and epoch >= self.mosaic_epochs):
+            return None
         end = min((step + 1) * self.batch_size, self._shown)
         # The first epoch takes its own last images for those before it.
-        before = self.order(max(epoch - 1, 0))[: self._shown]
-        pool = np.concatenate([before, self.order(epoch)[:end]])[-_PARTNERS:]
+        before = self.order(max(epoch - 1, 0))[: self._shown][-_PARTNERS:]
+        pool = np.concatenate([before, self.order(epoch)[max(0, end - _PARTNERS) : end]])[-_PARTNERS:]
         return epoch * self._shown + end - len(pool), pool
 
     def read(self, index: int, place: int) -> Sample:

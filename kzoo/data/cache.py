@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.data.dataset import Selection
+from kzoo.data.dataset import Dataset, Selection
 from kzoo.files import replacing
 from kzoo.structures import Sample
 
@@ -121,10 +121,10 @@ class _OnDisk(Selection):
     """A dataset whose images come from a folder of arrays, once they are in it."""
 
     def __init__(self, dataset, folder: Path):
-        if not (hasattr(dataset, "record") and hasattr(dataset, "image")):
+        if not isinstance(dataset, Dataset):
             raise ValueError(
-                f"{type(dataset).__name__}: cache='disk' wants a dataset with record(i) and image(i), such as "
-                "kzoo.data.load opens; use cache='memory'"
+                f"{type(dataset).__name__}: cache='disk' wants a dataset such as kzoo.data.load opens; "
+                "use cache='memory'"
             )
         super().__init__(dataset, range(len(dataset)))
         self.folder = folder
@@ -184,13 +184,13 @@ def available_memory() -> int | None:
 
 def _needed_bytes(dataset) -> int:
     """Of all images and masks; of a dataset that does not tell sizes, as if all were as large as the first."""
-    if not (hasattr(dataset, "record") and hasattr(dataset, "size")):
+    if not isinstance(dataset, Dataset):
         return _pixel_bytes(dataset[0]) * len(dataset)
     total = 0
     for index in range(len(dataset)):
         record = dataset.record(index)
         height, width = record.size or dataset.size(index)
-        layers = 3 + (len(record.boxes) if getattr(dataset, "masks", False) else 0)
+        layers = 3 + (len(record.boxes) if dataset.masks else 0)
         total += height * width * layers
     return total
 

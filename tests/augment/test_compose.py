@@ -3,7 +3,21 @@
 import numpy as np
 import pytest
 
-from kzoo.augment import Affine, ColorJitter, Compose, Flip, Mosaic, Rotate90, letterbox, place, transforms
+from kzoo.augment import (
+    PRESETS,
+    TRANSFORMS,
+    Affine,
+    ColorJitter,
+    Compose,
+    DarknetColor,
+    DarknetJitter,
+    Flip,
+    Mosaic,
+    Rotate90,
+    letterbox,
+    place,
+    transforms,
+)
 from kzoo.structures import Sample
 
 SIZE = (96, 128)
@@ -31,6 +45,58 @@ def test_presets_and_names():
     assert [type(t) for t in transforms("mosaic")] == [Mosaic, Flip, Affine, ColorJitter]
     own = Rotate90()
     assert transforms(["flip", own])[1] is own
+    # What the importer of cfg files makes of the published yolov4.cfg.
+    assert transforms("yolov4") == [
+        Mosaic(p=0.5, centre=(0.2, 0.8)),
+        DarknetJitter(jitter=0.3),
+        Flip(),
+        DarknetColor(hue=0.1, saturation=1.5, exposure=1.5),
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "albumentations"])
+def test_every_name_makes_a_sample_of_the_canvas_s_size(name):
+    """With masks, by itself and after a warp; whatever it is, it leaves the pictures that went in alone."""
+    chain = Compose([{name: {"p": 1.0}} if hasattr(transforms([name])[0], "p") else name])
+    sample, other = photograph(1), photograph(2, 90, 50)
+    for one in (sample, other):
+        one.masks = np.zeros((3, *one.size), bool)
+        for mask, (x1, y1, x2, y2) in zip(one.masks, one.boxes.astype(int), strict=True):
+            mask[y1:y2, x1:x2] = True
+        one.mask = one.masks.any(0).astype(np.uint8)
+        one.image.flags.writeable = one.masks.flags.writeable = one.mask.flags.writeable = False
+    for seed in range(5):
+        result = chain(np.random.default_rng(seed), sample, SIZE, lambda: other)
+        assert result.image.shape == (*SIZE, 3) and result.image.dtype == np.uint8
+        assert result.masks.shape == (len(result.boxes), *SIZE) and result.mask.shape == SIZE
+        assert (result.boxes[:, 2:] > result.boxes[:, :2]).all() and result.id == sample.id
+        assert (result.boxes >= 0).all() and (result.boxes <= (SIZE[1], SIZE[0]) * 2).all()
+
+
+@pytest.mark.parametrize(
+    "augment", [*PRESETS, ["mosaic", "mixup", "color"], ["cutmix", "gray", "color"]], ids=str
+)
+def test_drawn_into_an_array_that_is_given(augment):
+    chain, out = Compose(augment), np.full((*SIZE, 3), 77, np.uint8)
+    for seed in range(10):
+        new = chain(np.random.default_rng(seed), photograph(1), SIZE, lambda: photograph(2))
+        there = chain(np.random.default_rng(seed), photograph(1), SIZE, lambda: photograph(2), out=out)
+        np.testing.assert_array_equal(there.image, new.image)
+        np.testing.assert_array_equal(there.boxes, new.boxes)
+    if augment == "light":
+        assert there.image is out
+
+
+def test_what_a_callable_saw_is_not_drawn_over():
+    seen = []
+
+    def look(rng, sample):
+        seen.append((sample.image, sample.image.copy()))
+        return sample
+
+    Compose(["affine", look, "color", "darknet_color"])(np.random.default_rng(0), photograph(), SIZE)
+    [(image, then)] = seen
+    np.testing.assert_array_equal(image, then)
 
 
 @pytest.mark.parametrize("wrong, hint", [("ligth", "light"), (["flipp"], "flip"), (["?"], "known: affine")])
@@ -61,7 +127,7 @@ def test_none_keeps_even_the_smallest_object():
 
 
 @pytest.mark.parametrize(
-    "augment", ["light", "mosaic", ["flip", "flip_vertical", "rotate90", "affine", "color"]]
+    "augment", ["light", "mosaic", "yolov4", ["flip", "flip_vertical", "rotate90", "affine", "color"]]
 )
 def test_same_rng_same_sample(augment):
     compose = Compose(augment)
