@@ -21,7 +21,10 @@ from kzoo.structures import Sample
 # What a stream of random numbers is for. They come first in its seed: trailing zeros make no difference there.
 _ORDER, _SAMPLE, _SIZE = 1, 2, 3
 SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every ten batches.
-_PARTNERS = 128  # Images that a mosaic's others are drawn from: few enough to keep decoded.
+# Every fourth batch is of one lane, and a mosaic's others come from its lane: workers, each with every second or
+# every fourth batch, share no images, so processes decode none twice.
+LANES = 4
+_PARTNERS = 64  # Images of a lane that others are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -42,8 +45,8 @@ def most_boxes(dataset) -> int:
 class BatchMaker:
     """Makes any batch of any epoch by itself; what workers share.
 
-    A sample of several pictures takes the others from the images shown last: the 128 up to the end of its batch, of
-    the previous epoch where this one has not shown so many. So, of a mosaic, one image alone is decoded anew.
+    A sample of several pictures takes the others from the images shown last: the 64 up to the end of its batch, of
+    every fourth batch before it and into previous epochs. So, of a mosaic, one image alone is decoded anew.
 
     Attributes:
         dataset: the samples.
@@ -75,7 +78,7 @@ class BatchMaker:
 
     def __post_init__(self):
         # Those that may be partners, and what other threads read ahead.
-        object.__setattr__(self, "recent", Recent(_PARTNERS + 2 * self.batch_size))
+        object.__setattr__(self, "recent", Recent(LANES * (_PARTNERS + self.batch_size)))
 
     def order(self, epoch: int) -> np.ndarray:
         """Positions in the dataset, in the order of an epoch."""
@@ -101,7 +104,7 @@ class BatchMaker:
     def batch(self, epoch: int, step: int) -> Batch:
         """Batch `step` of `epoch`."""
         first = step * self.batch_size
-        rows = self.order(epoch)[first : first + self.batch_size]
+        rows = self._rows(epoch, step)
         size = self.size(epoch, step)
         images = np.empty((len(rows), *size, 3), np.uint8)
         targets = {
@@ -141,12 +144,12 @@ class BatchMaker:
         rng = np.random.default_rng((_SAMPLE, self.seed, epoch, place))
         partner: Callable | None = None
         if pool is not None:
-            first, indices = pool
+            indices, places = pool
 
             # The partners' order in the rng is that of the calls, hence always the same.
             def partner():
                 drawn = int(rng.integers(len(indices)))
-                return self.read(int(indices[drawn]), first + drawn)
+                return self.read(int(indices[drawn]), int(places[drawn]))
 
         sample = self.compose(rng, self.read(index, epoch * self._shown + place), size, partner, out)
         if len(sample.boxes) > self.max_boxes:
@@ -167,20 +170,31 @@ class BatchMaker:
         shown = self.steps * self.batch_size
         return shown if self.factors is not None else min(shown, len(self.dataset))
 
-    def partners(self, epoch: int, step: int) -> tuple[int, np.ndarray] | None:
+    def _rows(self, epoch: int, step: int) -> np.ndarray:
+        """Positions in the dataset of what batch `step` of `epoch` shows."""
+        return self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def partners(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The images that batch `step` of `epoch` draws partners from.
 
         Returns:
-            When the first of them was shown, in samples since the first of all; and their positions in the dataset,
-            in the order in which they were shown. None where no sample is made of several pictures.
+            Their positions in the dataset, and when each was shown, in samples since the first of all; the latest
+            last. None where no sample is made of several pictures.
         """
         if not self.compose.partners or (self.mosaic_epochs is not None and epoch >= self.mosaic_epochs):
             return None
-        end = min((step + 1) * self.batch_size, self._shown)
-        # The first epoch takes its own last images for those before it.
-        before = self.order(max(epoch - 1, 0))[: self._shown][-_PARTNERS:]
-        pool = np.concatenate([before, self.order(epoch)[max(0, end - _PARTNERS) : end]])[-_PARTNERS:]
-        return epoch * self._shown + end - len(pool), pool
+        indices, places = [], []
+        batch, missing = epoch * self.steps + step, _PARTNERS
+        while missing > 0:
+            shown, place = divmod(batch, self.steps)
+            # Before the first epoch, as if it had been shown already.
+            rows = self._rows(max(shown, 0), place)[-missing:]
+            end = shown * self._shown + min((place + 1) * self.batch_size, self._shown)
+            indices.append(rows)
+            places.append(np.arange(end - len(rows), end))
+            missing -= len(rows)
+            batch -= LANES
+        return np.concatenate(indices[::-1]), np.concatenate(places[::-1])
 
     def read(self, index: int, place: int) -> Sample:
         """As `decode`, but what was shown not long before `place` is not decoded again, and cannot be written to."""

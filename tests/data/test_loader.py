@@ -159,18 +159,26 @@ def test_a_mosaic_reads_one_image_anew(augment):
         maker.batch(0, step)
     assert (data.reads >= 1).all()
     # Besides, the images before the first: the last of the epoch, as long as they may be partners.
-    assert data.reads.sum() < 800 + 128
+    assert data.reads.sum() < 800 + 4 * 64
 
 
 def test_partners_were_shown_lately():
     maker = batches(Drawn(500), 32, 10, "mosaic", seed=2).maker
     for epoch, step in ((0, 0), (0, 40), (3, 2), (3, 49)):
-        first, pool = maker.partners(epoch, step)
-        assert first == epoch * 500 + (step + 1) * 10 - 128
-        own = maker.order(epoch)[step * 10 : step * 10 + 10]
-        assert len(pool) == 128 and len(set(pool)) >= 100 and set(own) <= set(pool)
-    before, now = set(maker.order(2)[-98:]), set(maker.order(3)[:30])
-    assert set(maker.partners(3, 2)[1]) == before | now
+        pool, places = maker.partners(epoch, step)
+        end = epoch * 500 + (step + 1) * 10
+        assert places[-1] == end - 1 and places[0] == end - 6 * 40 - 4, "six batches before it, and four images"
+        assert len(pool) == 64 and (np.diff(places) > 0).all()
+        for index, place in zip(pool, places, strict=True):
+            assert maker.order(max(place // 500, 0))[place % 500] == index
+
+
+def test_workers_share_no_images():
+    """With two or four of them, none draws partners from what another one decodes."""
+    maker = batches(Drawn(500), 32, 10, "mosaic", seed=2).maker
+    for step in range(200, 208):
+        batch_of = maker.partners(*divmod(step, 50))[1] // 10
+        assert set(batch_of % 4) == {step % 4}
 
 
 @pytest.mark.parametrize(
