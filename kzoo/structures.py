@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+IGNORED = 255  # In semantic masks: a pixel that neither trains nor counts.
+
 
 def _array(value, shape: tuple[int, ...], dtype) -> np.ndarray:
     """`value` as an array of `dtype`; an empty one takes `shape`, so that no boxes are still (0, 4)."""
@@ -29,6 +31,7 @@ class Sample:
         difficult: (N,) bool, Pascal VOC's flag: not trained on, neither hit nor miss in evaluation.
         crowd: (N,) bool, COCO's `iscrowd`: the same, and one crowd box absorbs many detections.
         weights: (N,) float32, how much each object counts in the loss, or None where all count alike.
+        pixel_weights: (H, W) float32, how much each pixel of `mask` counts in the loss, or None where all count alike.
         id: what names the image in its dataset: a file stem or a COCO image id.
     """
 
@@ -41,6 +44,7 @@ class Sample:
     crowd: np.ndarray = None
     id: str | int = ""
     weights: np.ndarray | None = None
+    pixel_weights: np.ndarray | None = None
 
     def __post_init__(self):
         self.boxes = _array(self.boxes, (0, 4), np.float32)
@@ -56,7 +60,7 @@ class Sample:
                 raise ValueError(
                     f"Sample {self.id!r}: {count} boxes but {len(getattr(self, name))} {name}; give one a box"
                 )
-        for name, lead in (("masks", (count,)), ("mask", ())):
+        for name, lead in (("masks", (count,)), ("mask", ()), ("pixel_weights", ())):
             value = getattr(self, name)
             if value is not None and value.shape != (*lead, *self.size):
                 raise ValueError(

@@ -15,12 +15,11 @@ import numpy as np
 
 from kzoo.augment.letterbox import FILL
 from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, select
-from kzoo.structures import Sample
+from kzoo.structures import IGNORED, Sample
 
 _AFFINE = np.array([0.0, 0.0, 1.0])  # The last row of a matrix that keeps parallels parallel.
 _IDENTITY = np.eye(3)
 _IDENTITY.flags.writeable = False
-IGNORED = 255  # Semantic masks: what lies outside the photograph.
 
 
 def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:

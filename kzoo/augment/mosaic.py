@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kzoo.augment.arguments import check_choice, check_number, check_range
-from kzoo.augment.geometric import IGNORED, Geometric, bounds, transform_boxes, warp_image, warp_masks
+from kzoo.augment.geometric import Geometric, bounds, transform_boxes, warp_image, warp_masks
 from kzoo.augment.letterbox import FILL, fit_placement
 from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, select
-from kzoo.structures import Sample
+from kzoo.structures import IGNORED, Sample
 
 Cell = tuple[int, int, int, int]
 

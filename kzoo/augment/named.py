@@ -12,11 +12,10 @@ import numpy as np
 
 from kzoo.augment.arguments import check_number
 from kzoo.augment.degrade import OnPixels, import_albumentations
-from kzoo.augment.geometric import IGNORED
 from kzoo.augment.letterbox import FILL
 from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE
 from kzoo.augment.photometric import Albumentations
-from kzoo.structures import Sample
+from kzoo.structures import IGNORED, Sample
 
 
 @dataclass(frozen=True)

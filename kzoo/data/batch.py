@@ -16,7 +16,7 @@ import numpy as np
 from kzoo.augment.compose import Compose
 from kzoo.data.cache import Recent
 from kzoo.data.sampling import repeated_order
-from kzoo.structures import Sample
+from kzoo.structures import IGNORED, Sample
 
 # What a stream of random numbers is for. They come first in its seed: trailing zeros make no difference there.
 _ORDER, _SAMPLE, _SIZE = 1, 2, 3
@@ -107,24 +107,38 @@ class BatchMaker:
         rows = self._rows(epoch, step)
         size = self.size(epoch, step)
         images = np.empty((len(rows), *size, 3), np.uint8)
-        targets = {
-            "boxes": np.zeros((len(rows), self.max_boxes, 4), np.float32),
-            "labels": np.full((len(rows), self.max_boxes), -1, np.int32),
-        }
-        if self.compose.weighted:
-            targets["weights"] = np.ones((len(rows), self.max_boxes), np.float32)
+        targets = self._targets(len(rows), size)
         pool = self.partners(epoch, step)
         for row, index in enumerate(rows):
             image = images[row]
             sample = self._sample(epoch, int(index), first + row, size, pool, image)
-            count = len(sample.boxes)
             if sample.image is not image:
                 image[...] = sample.image
-            targets["boxes"][row, :count] = sample.boxes
-            targets["labels"][row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)
-            if sample.weights is not None:
-                targets["weights"][row, :count] = sample.weights
+            if self.semantic:
+                _fill_pixels(targets, row, sample)
+            else:
+                _fill_boxes(targets, row, sample)
         return images, targets
+
+    @property
+    def semantic(self) -> bool:
+        """Whether the targets are semantic masks, not boxes."""
+        return getattr(self.dataset, "semantic", False)
+
+    def _targets(self, count: int, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Those of a batch without objects: all padding, all pixels ignored."""
+        if self.semantic:
+            targets = {"mask": np.full((count, *size), IGNORED, np.uint8)}
+            shape = (count, *size)
+        else:
+            targets = {
+                "boxes": np.zeros((count, self.max_boxes, 4), np.float32),
+                "labels": np.full((count, self.max_boxes), -1, np.int32),
+            }
+            shape = (count, self.max_boxes)
+        if self.compose.weighted:
+            targets["weights"] = np.ones(shape, np.float32)
+        return targets
 
     def sample(self, epoch: int, index: int, size: tuple[int, int], place: int | None = None) -> Sample:
         """One sample as an epoch shows it.
@@ -152,14 +166,19 @@ class BatchMaker:
                 return self.read(int(indices[drawn]), int(places[drawn]))
 
         sample = self.compose(rng, self.read(index, epoch * self._shown + place), size, partner, out)
-        if len(sample.boxes) > self.max_boxes:
+        if self.semantic and sample.mask is None:
+            raise ValueError(
+                f"image {sample.id!r}: no semantic mask; see `kzoo data check`, mend it or skip it"
+            )
+        if not self.semantic and len(sample.boxes) > self.max_boxes:
             raise ValueError(
                 f"image {sample.id!r}: {len(sample.boxes)} boxes, but max_boxes is {self.max_boxes}; "
                 f"give max_boxes={len(sample.boxes)} or more, or leave it out"
             )
-        if sample.weights is not None and not self.compose.weighted:
+        given = sample.pixel_weights if self.semantic else sample.weights
+        if given is not None and not self.compose.weighted:
             raise ValueError(
-                f"image {sample.id!r}: its objects have weights, but no transform says that it makes such; "
+                f"image {sample.id!r}: its {'pixels' if self.semantic else 'objects'} have weights, but no transform says that it makes such; "
                 "set the attribute `weighted` of your own to True"
             )
         return sample
@@ -220,6 +239,20 @@ class BatchMaker:
                 "see `kzoo data check`, mend it or skip it"
             )
         return replace(sample, boxes=boxes)
+
+
+def _fill_boxes(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
+    count = len(sample.boxes)
+    targets["boxes"][row, :count] = sample.boxes
+    targets["labels"][row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)
+    if sample.weights is not None:
+        targets["weights"][row, :count] = sample.weights
+
+
+def _fill_pixels(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
+    targets["mask"][row] = sample.mask
+    if sample.pixel_weights is not None:
+        targets["weights"][row] = sample.pixel_weights
 
 
 @functools.lru_cache(maxsize=8)
