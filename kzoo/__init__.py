@@ -15,7 +15,7 @@ _EXPORTS = {
     "evaluate": "kzoo.evaluation",
     "export": "kzoo.deploy",
     "list_models": "kzoo.registry",
-    "load": "kzoo.predict",
+    "load": "kzoo.opening",
     "train": "kzoo.training",
 }
 _MODULES = ("augment", "darknet", "data", "losses", "metrics", "ops")

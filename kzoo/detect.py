@@ -80,7 +80,7 @@ def detect_stream(
     size = getattr(detector, "batch_size", None) or batch_size
     batch: list = []
     for source in sources:
-        batch.append(_read(source))
+        batch.append(read_source(source))
         if len(batch) == size:
             yield from _detect_batch(detector, batch, score_threshold, size, resize)
             batch = []
@@ -101,13 +101,18 @@ def resize_of(detector: Detector, resize: str | None = None) -> str:
     return check_resize(resize or getattr(detector, "resize", "letterbox"))
 
 
-def _read(source) -> tuple[np.ndarray, str | Path | None]:
+def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:
+    """An image (H, W, 3) uint8 RGB, and the file it came from, if any.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is not there or no readable image, or an array is no image.
+    """
     if isinstance(source, (str, Path)):
         return read_image(source), source
     image = np.asarray(source)
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
         raise ValueError(
-            f"detect: an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8 RGB"
+            f"an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8 RGB"
         )
     return image, None
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kzoo.structures import IGNORED
+
 GOLDEN_RATIO = 0.618033988749895
 
 
@@ -73,6 +75,67 @@ def draw_boxes(
     return canvas
 
 
+def draw_mask(
+    image: np.ndarray,
+    mask: np.ndarray,
+    names: Sequence[str] = (),
+    opacity: float = 0.5,
+    background: int | None = 0,
+    legend: bool = False,
+) -> np.ndarray:
+    """A semantic mask over its image: a veil in the colour of each class. Ignored pixels stay as they are.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) whole numbers; 255 is ignored.
+        names: class names; a value beyond them shows as "class 7".
+        opacity: of the veil, 0 to 1.
+        background: the class that stays without a veil, or None.
+        legend: whether the classes on the mask are listed on a panel at the right, which makes the picture wider.
+
+    Returns:
+        (H, W, 3) uint8 RGB; with a legend wider, and higher where its lines need it.
+
+    Raises:
+        ValueError: image and mask differ in size.
+    """
+    if mask.shape != image.shape[:2]:
+        raise ValueError(
+            f"draw: a mask of shape {mask.shape} on an image of {image.shape[:2]}; resize one of them"
+        )
+    values = [int(value) for value in np.unique(mask) if value not in (background, IGNORED)]
+    veil = image.copy()
+    for value in values:
+        veil[mask == value] = color(value)
+    picture = cv2.addWeighted(image, 1.0 - opacity, veil, opacity, 0.0)
+    if not legend:
+        return picture
+    entries = [(class_name(names, value), color(value)) for value in values]
+    return _beside(picture, _legend(entries, max(1.0, image.shape[0] / 600)))
+
+
+def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], scale: float) -> np.ndarray:
+    """Names beside patches of their colours, each a line of 20 pixels times the scale: (h, w, 3) uint8."""
+    line, patch, thickness = round(20 * scale), round(12 * scale), round(scale)
+    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.45 * scale)
+    widths = [cv2.getTextSize(text, *font, thickness)[0][0] for text, _ in entries]
+    shape = (line * len(entries) + patch, 3 * patch + max(widths, default=0), 3)
+    panel = np.full(shape, 32, np.uint8)
+    for row, (text, paint) in enumerate(entries):
+        bottom = row * line + line
+        cv2.rectangle(panel, (patch // 2, bottom - patch), (patch // 2 + patch, bottom), paint, -1)
+        cv2.putText(panel, text, (2 * patch, bottom), *font, (235, 235, 235), thickness, cv2.LINE_AA)
+    return panel
+
+
+def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures side by side, the lower one filled up with dark ground."""
+    sheet = np.full((max(len(left), len(right)), left.shape[1] + right.shape[1], 3), 32, np.uint8)
+    sheet[: len(left), : left.shape[1]] = left
+    sheet[: len(right), left.shape[1] :] = right
+    return sheet
+
+
 def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, cell: int = 320) -> np.ndarray:
     """Pictures side by side, each fitted into a square cell on dark ground: (rows*cell, columns*cell, 3) uint8."""
     columns = max(1, min(columns, len(pictures)))
@@ -88,8 +151,9 @@ def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, cell: int = 
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """An RGB picture as PNG."""
-    ok, data = cv2.imencode(".png", image[..., ::-1])
+    """A picture as PNG: RGB (H, W, 3), RGBA (H, W, 4) or grey levels (H, W)."""
+    # OpenCV writes blue, green, red.
+    ok, data = cv2.imencode(".png", image if image.ndim == 2 else image[..., [2, 1, 0, 3][: image.shape[-1]]])
     if not ok:
         raise ValueError(f"cannot encode a picture of shape {image.shape} as PNG")
     return data.tobytes()

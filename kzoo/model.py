@@ -94,7 +94,8 @@ class ZooModel(keras.Model):
 
         Returns:
             For a detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) best first, and `labels`
-            (B, M), -1 where there is no detection; for a classifier `scores` (B, classes) and `label` (B,).
+            (B, M), -1 where there is no detection; for a segmenter `mask` (B, H, W) and `probabilities`
+            (B, H, W, classes); for a classifier `scores` (B, classes) and `label` (B,).
         """
         return self.decoder().predict(x, batch_size, verbose, steps, callbacks)
 
@@ -107,6 +108,12 @@ class ZooModel(keras.Model):
         from kzoo.detect import detect
 
         return detect(self, source, **arguments)
+
+    def segment(self, source, **arguments):
+        """The class of every pixel of a photograph of any size: see `kzoo.segment.segment`."""
+        from kzoo.segment import segment
+
+        return segment(self, source, **arguments)
 
     def remade(self, network: keras.Model, head: Head) -> ZooModel:
         """A model of another network and head, and the same in all else."""
@@ -164,6 +171,27 @@ def images_input(sides: Sequence[int | None] = (None, None)):
     inputs = keras.Input((*sides, 3), name="images")
     # In float32 whatever the policy: 255 grey levels do not survive half precision's rounding unharmed.
     return inputs, layers.Rescaling(1 / 255, dtype="float32", name="normalize")(inputs)
+
+
+def check_arguments(
+    num_classes: int, image_size: Sequence[int], names: Sequence[str] | None, multiple: int
+) -> None:
+    """Refuses what no architecture takes.
+
+    Args:
+        num_classes: how many.
+        image_size: height and width in pixels.
+        names: class names, or None.
+        multiple: what the sides have to be multiples of.
+
+    Raises:
+        ValueError: the sides are not, or there are not as many names as classes.
+    """
+    height, width = image_size
+    if min(height, width) < multiple or height % multiple or width % multiple:
+        raise ValueError(f"image_size={tuple(image_size)}: height and width must be multiples of {multiple}")
+    if names and len(names) != num_classes:
+        raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
 
 
 def backbone_layers(model: ZooModel) -> list:

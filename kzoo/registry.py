@@ -32,8 +32,63 @@ class Entry:
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
 
+_UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
+
+_CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
+_DEEPLABV3 = (
+    "Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587"
+)
+_DEEPLABV3PLUS = (
+    "Chen et al. 2018, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, "
+    "arXiv:1802.02611"
+)
+_FCN = "Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
+_RESNET = "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385"
+_VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
+
 _ENTRIES = (
     Entry("darknet53", "kzoo.models.darknet:darknet53", "classify", (256, 256), _YOLOV3, 41_645_640, 1000),
+    Entry("deeplabv3", "kzoo.models.deeplab:deeplabv3", "segment", (520, 520), _DEEPLABV3, 39_695_573, 21),
+    Entry(
+        "deeplabv3-resnet101",
+        "kzoo.models.deeplab:deeplabv3_resnet101",
+        "segment",
+        (520, 520),
+        _DEEPLABV3,
+        58_739_925,
+        21,
+    ),
+    Entry(
+        "deeplabv3plus",
+        "kzoo.models.deeplab:deeplabv3plus",
+        "segment",
+        (512, 512),
+        _DEEPLABV3PLUS,
+        40_409_493,
+        21,
+    ),
+    Entry(
+        "deeplabv3plus-resnet101",
+        "kzoo.models.deeplab:deeplabv3plus_resnet101",
+        "segment",
+        (512, 512),
+        _DEEPLABV3PLUS,
+        59_453_845,
+        21,
+    ),
+    Entry("dilated8", "kzoo.models.dilated:dilated8", "segment", (512, 512), _CONTEXT, 141_149_720, 21),
+    Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21),
+    Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21),
+    Entry("fcn32", "kzoo.models.fcn:fcn32", "segment", (512, 512), _FCN, 136_152_917, 21),
+    Entry("fcn-resnet50", "kzoo.models.fcn:fcn_resnet50", "segment", (520, 520), _FCN, 33_011_157, 21),
+    Entry("fcn-resnet101", "kzoo.models.fcn:fcn_resnet101", "segment", (520, 520), _FCN, 52_055_509, 21),
+    Entry("resnet18", "kzoo.models.resnet:resnet18", "classify", (224, 224), _RESNET, 11_699_112, 1000),
+    Entry("resnet34", "kzoo.models.resnet:resnet34", "classify", (224, 224), _RESNET, 21_814_696, 1000),
+    Entry("resnet50", "kzoo.models.resnet:resnet50", "classify", (224, 224), _RESNET, 25_610_152, 1000),
+    Entry("resnet101", "kzoo.models.resnet:resnet101", "classify", (224, 224), _RESNET, 44_654_504, 1000),
+    Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224), _RESNET, 60_344_232, 1000),
+    Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2),
+    Entry("vgg16", "kzoo.models.vgg:vgg16", "classify", (224, 224), _VGG, 138_357_544, 1000),
     Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80),
     Entry("yolov3-spp", "kzoo.models.yolov3:yolov3_spp", "detect", (608, 608), _YOLOV3, 63_052_381, 80),
     Entry("yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416), _YOLOV3, 8_858_734, 80),

@@ -14,7 +14,7 @@ import kzoo
 from kzoo.data.anchors import kmeans_anchors
 from kzoo.data.check import require_sound
 from kzoo.data.loader import batches
-from kzoo.training import AveragePrecision
+from kzoo.training import Evaluation
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument(
@@ -52,7 +52,7 @@ model.fit(
     train_batches,
     steps_per_epoch=steps,
     epochs=args.epochs,
-    callbacks=[AveragePrecision(val, every=10)],
+    callbacks=[Evaluation(val, every=10)],
     verbose=2,
 )
 

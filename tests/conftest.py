@@ -30,6 +30,12 @@ def bccd() -> Path:
 
 
 @pytest.fixture(scope="session")
+def nuclei() -> Path:
+    """Cell nuclei under the microscope: 140 images, a mask an instance."""
+    return _folder(SHARED / "data" / "nuclei")
+
+
+@pytest.fixture(scope="session")
 def darknet_data() -> Path:
     """Darknet's cfg files, names and six photographs."""
     return _folder(SHARED / "data" / "darknet")

@@ -276,9 +276,9 @@ def run(monkeypatch):
     data = Rectangles(6)
     data.split = "test"
     monkeypatch.setitem(
-        sys.modules, "kzoo.predict", SimpleNamespace(load=lambda path, weights, names: ColorDetector())
+        sys.modules, "kzoo.opening", SimpleNamespace(load=lambda path, weights, names: ColorDetector())
     )
-    monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, split: data)
+    monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, split, task: data)
     app = typer.Typer()
     app.command()(command)
     return lambda *arguments: CliRunner().invoke(app, ["best.keras", "--data", "street", *arguments])

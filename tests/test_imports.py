@@ -13,17 +13,29 @@ PACKAGE = Path(kzoo.__file__).parent
 
 # Each room and the floor it is on; a module imports from its own floor or below.
 FLOORS = {
-    "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "draw": 0, "ops": 0,
+    "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "draw": 0, "contours": 0, "ops": 0,
     "data": 1, "augment": 1, "losses": 1, "layers": 1,
-    "backbones": 2, "heads": 2,
-    "model": 3, "detect": 3,
+    "backbones": 2, "heads": 2, "sources": 2, "tiles": 2,
+    "model": 3, "detect": 3, "segment": 3,
     "models": 4, "darknet": 4, "weights": 4,
-    "metrics": 5, "sources": 5, "evaluation": 5, "predict": 5, "deploy": 5, "training": 5,
+    "metrics": 5, "evaluation": 5, "opening": 5, "results": 5, "predict": 5, "deploy": 5, "training": 5,
     "demo": 6, "cli": 7,
 }  # fmt: skip
 # The few that reach up on purpose, inside a function, for a method that reads well: model.detect, detections.draw.
-NUMPY_ONLY = ("structures", "files", "progress", "draw", "registry", "data", "augment", "metrics")
+NUMPY_ONLY = (
+    "structures",
+    "files",
+    "progress",
+    "draw",
+    "contours",
+    "registry",
+    "data",
+    "augment",
+    "metrics",
+    "tiles",
+)
 TENSORFLOW_ROOMS = ("deploy", "training")
+TENSORFLOW_FILES = ("ops/resize.py",)  # Keras's own cannot resize to sides that are known at run time only.
 
 
 def modules():
@@ -73,7 +85,9 @@ def test_tensorflow_stays_in_its_rooms():
         f"{path} imports {name}"
         for path, tree in modules()
         for name in imported(tree)
-        if name.split(".")[0] == "tensorflow" and room(path) not in TENSORFLOW_ROOMS
+        if name.split(".")[0] == "tensorflow"
+        and room(path) not in TENSORFLOW_ROOMS
+        and str(path) not in TENSORFLOW_FILES
     ]
     assert not wrong
 

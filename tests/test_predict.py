@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 import kzoo
-from kzoo import predict as predicting
 from kzoo.cli import predict as command
-from kzoo.predict import load, predict
+from kzoo.opening import load
+from kzoo.predict import predict
 from kzoo.sources import Video, expand, is_video, writing_video
 
 BOX = (30, 20, 70, 60)
@@ -96,7 +96,7 @@ def test_nothing_to_look_at(tmp_path, source, hint):
 
 def test_pictures_json_and_labels(folder, tmp_path):
     out = tmp_path / "out"
-    outcome, lines = run(Bright(), folder, out, json=True, txt=True)
+    outcome, lines = run(Bright(), folder, out, json=True, kinds=["labels"])
     assert outcome.images == 3 and not outcome.faults
     assert [re.sub(r"[\d.]+ ms", "T ms", line) for line in lines] == [
         f"{folder / 'a.jpg'}: 1 bright thing  (T ms)",
@@ -151,7 +151,7 @@ def test_results_of_several_folders_do_not_collide(folder, tmp_path):
     other.mkdir()
     cv2.imwrite(str(other / "a.jpg"), picture())
     cv2.imwrite(str(other / "a.tif"), picture())
-    run(Bright(), [folder, other], tmp_path / "out", txt=True)
+    run(Bright(), [folder, other], tmp_path / "out", kinds=["labels"])
     written = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert written == {
         "street/a.jpg", "street/b.png", "street/c.bmp", "other/a.jpg", "other/a.tif.png",
@@ -165,7 +165,7 @@ def test_a_photograph_is_never_replaced(folder):
     with pytest.raises(ValueError, match="give another folder"):
         run(Bright(), folder, folder)
     assert (folder / "a.jpg").read_bytes() == before
-    run(Bright(), folder, folder, pictures=False, txt=True)
+    run(Bright(), folder, folder, pictures=False, kinds=["labels"])
     assert (folder / "labels" / "a.txt").exists()
 
 
@@ -205,7 +205,7 @@ def clip(tmp_path):
 
 def test_video(clip, tmp_path):
     out = tmp_path / "out"
-    outcome, lines = run(Bright(), clip, out, batch_size=2, json=True, txt=True)
+    outcome, lines = run(Bright(), clip, out, batch_size=2, json=True, kinds=["labels"])
     assert outcome.images == 5
     assert (
         re.fullmatch(rf"{clip}: 5 frames, 4 bright thing  \([\d.]+ ms a frame\)", lines[0])
@@ -246,7 +246,7 @@ def test_a_video_that_stops_half_written_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def bright(monkeypatch):
-    monkeypatch.setattr(predicting, "load", lambda path, weights, names: Bright())
+    monkeypatch.setattr("kzoo.opening.load", lambda path, weights, names: Bright())
 
 
 def invoke(*arguments):

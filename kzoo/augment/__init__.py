@@ -4,6 +4,7 @@ A transform is any callable that takes a NumPy generator, its only source of cha
 `Compose` joins them with the resizing.
 """
 
+from kzoo.augment.border import BorderWeights
 from kzoo.augment.compose import PRESETS, TRANSFORMS, Compose, place, transforms
 from kzoo.augment.crop import RandomResizedCrop, SSDCrop
 from kzoo.augment.darknet import DarknetColor, DarknetJitter, scale_hsv
@@ -32,6 +33,7 @@ __all__ = [
     "TRANSFORMS",
     "Affine",
     "Albumentations",
+    "BorderWeights",
     "Clahe",
     "ColorJitter",
     "Compose",

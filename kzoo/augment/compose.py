@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from kzoo.augment.border import BorderWeights
 from kzoo.augment.crop import RandomResizedCrop, SSDCrop
 from kzoo.augment.darknet import DarknetColor, DarknetJitter
 from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
@@ -26,6 +27,7 @@ Augment = str | Sequence[str | Mapping[str, Mapping] | Transform] | None
 TRANSFORMS = {
     "affine": Affine,
     "albumentations": FromAlbumentations,
+    "border_weights": BorderWeights,
     "clahe": Clahe,
     "color": ColorJitter,
     "copy_paste": CopyPaste,
@@ -122,6 +124,7 @@ class Compose:
     Attributes:
         partners: whether some samples are made of several pictures.
         pictures: the most pictures in a sample.
+        instances: whether a transform makes use of instance masks, which a dataset gives when asked for them.
         weighted: whether samples can have weights. A callable of your own that sets them has an attribute
             `weighted` that is true.
     """
@@ -138,6 +141,7 @@ class Compose:
         pairs = sum(isinstance(t, Pair) for t in self.others)
         self.partners = bool(mosaics or pairs)
         self.pictures = (self.mosaic.pictures if mosaics else 1) * (1 + pairs)
+        self.instances = any(getattr(t, "instances", False) for t in self.others)
         self.weighted = any(getattr(t, "weighted", False) for t in self.others)
 
     def __call__(

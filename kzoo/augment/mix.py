@@ -141,6 +141,8 @@ class CopyPaste(Pair):
     Source: Ghiasi et al. 2021, Simple Copy-Paste is a Strong Data Augmentation Method, arXiv:2012.07177.
     """
 
+    instances = True
+
     share: float = 0.5
     min_visible: float = MIN_VISIBLE
 

@@ -50,7 +50,7 @@ def benchmark(
 
 
 def _load(model: str, image_size: int | None, weights: Path | None, names: str | None):
-    from kzoo.predict import load
+    from kzoo.opening import load
     from kzoo.registry import build
 
     size = {"image_size": (image_size, image_size)} if image_size else {}

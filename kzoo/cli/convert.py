@@ -75,7 +75,7 @@ def convert(
 
 def _opened(path: Path, weights, names):
     from kzoo.model import ZooModel
-    from kzoo.predict import load
+    from kzoo.opening import load
 
     model = load(path, weights=weights, names=names)
     if not isinstance(model, ZooModel):

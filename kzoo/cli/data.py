@@ -12,7 +12,15 @@ app = typer.Typer(help="Look at, check, convert and make datasets.", no_args_is_
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="PATH", help="A Pascal VOC, YOLO or COCO dataset: its folder, .yaml, .data or .json."
+        metavar="PATH",
+        help="A dataset: the folder of a Pascal VOC, YOLO or COCO one or its .yaml, .data or .json; one of "
+        "images/ and masks/, of a folder an image, or of .npy arrays; or shapes.",
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="detect|segment", help="Boxes or semantic masks; what the format is for where left out."
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="The part of it, such as train or val; all where left out.")]
@@ -22,6 +30,7 @@ Split = Annotated[str | None, typer.Option(help="The part of it, such as train o
 def check(
     path: Data,
     split: Split = None,
+    task: Task = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     all_faults: Annotated[bool, typer.Option("--all", help="Print every fault, not ten of a kind.")] = False,
     decode: Annotated[bool, typer.Option(help="Decode every image; without it, headers alone.")] = True,
@@ -29,7 +38,7 @@ def check(
     """Report every fault with file and line. The exit status is 1 where there are errors."""
     from kzoo.data.check import check
 
-    report = check(path, split, decode)
+    report = check(path, split, decode, task)
     if json:
         _print_json(report.to_dict())
     else:
@@ -42,24 +51,28 @@ def check(
 def info(
     path: Data,
     split: Split = None,
+    task: Task = None,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ):
     """Say what a dataset holds: format, splits, images, boxes, classes."""
     from kzoo import data
 
-    whole = data.load(path, split)
+    whole = data.load(path, split, task=task)
     found = {
         "path": str(path),
         "format": whole.format,
+        "task": "segment" if whole.semantic else "detect",
         "classes": whole.classes,
         "splits": {
-            name: _counts(data.load(path, name)) for name in data.splits(path) if split in (None, name)
+            name: _counts(data.load(path, name, task=task))
+            for name in data.splits(path, task)
+            if split in (None, name)
         },
         "all": _counts(whole),
     }
     if json:
         return _print_json(found)
-    typer.echo(f"{path}: {whole.format}")
+    typer.echo(f"{path}: {whole.format}{', semantic masks' if whole.semantic else ''}")
     typer.echo(f"classes ({len(whole.classes)}): {', '.join(whole.classes)}")
     for name, counts in [*found["splits"].items(), (split or "all", found["all"])]:
         typer.echo(f"{name:12} {counts['images']:8} images {counts['boxes']:9} boxes")
@@ -102,6 +115,7 @@ def preview(
     split: Annotated[
         str | None, typer.Option(help="The part of it; train, or all where there is none, where left out.")
     ] = None,
+    task: Task = None,
     seed: Annotated[int, typer.Option(help="Another seed gives other pictures and other changes.")] = 0,
     images: Annotated[int, typer.Option(help="Pictures in a row.")] = 6,
     image_size: Annotated[
@@ -129,9 +143,11 @@ def preview(
 
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{out}: cannot write this kind of picture; give a name that ends in .png or .jpg")
-    parts = data.splits(path)
+    parts = data.splits(path, task)
     split = choose_split(split or "train", parts, path) if parts or split else None
-    dataset = require_sound(data.load(path, split, masks=True), skip_faulty=True, decode=False)
+    # Masks are seen through: one that is faulty would stop the sheet.
+    found = data.load(path, split, masks=True, task=task)
+    dataset = require_sound(found, skip_faulty=True, decode=found.semantic)
     sheet = preview(
         dataset,
         augment if augment in PRESETS else augment.split(","),

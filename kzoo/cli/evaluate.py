@@ -1,4 +1,4 @@
-"""`kzoo evaluate`: average precision of a model or an exported file on a dataset."""
+"""`kzoo evaluate`: how good a model or an exported file is on a dataset."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Model, Names, Resize, Weights
+from kzoo.cli.options import Flips, Method, Model, Names, Overlap, Resize, Weights, inference_options
 
-Data = Annotated[str, typer.Option(metavar="PATH", help="A Pascal VOC, YOLO or COCO dataset.")]
+Data = Annotated[
+    str, typer.Option(metavar="PATH", help="A dataset: boxes for a detector, masks for a segmenter.")
+]
 Split = Annotated[str | None, typer.Option(help="The part of it, such as test; val where left out.")]
 Size = Annotated[
-    int | None, typer.Option(help="Side in pixels to evaluate at; the model's own where left out.")
+    int | None,
+    typer.Option(help="Of detectors: side in pixels to evaluate at; the model's own where left out."),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="A folder for metrics.json, precision_recall.png and confusion.png.")
+    Path | None,
+    typer.Option(help="A folder for metrics.json, confusion.png and, of detectors, precision_recall.png."),
 ]
 
 
@@ -35,20 +39,23 @@ def evaluate(
         bool, typer.Option("--rectangular", help="Batches of images of one shape, with little grey around.")
     ] = False,
     resize: Resize = None,
+    method: Method = None,
+    overlap: Overlap = None,
+    flips: Flips = None,
     weights: Weights = None,
     names: Names = None,
 ):
-    """Measure average precision (COCO's, Pascal VOC's and by class) on a dataset."""
+    """Measure average precision (COCO's, Pascal VOC's), or IoU, Dice and boundary F1 of masks, on a dataset."""
     from time import perf_counter
 
     from kzoo import evaluation
-    from kzoo.files import write_atomically
-    from kzoo.predict import load
+    from kzoo.opening import load
 
-    dataset = evaluation.open_split(data, split)
+    found = load(model, weights=weights, names=names)
+    dataset = evaluation.open_split(data, split, evaluation.data_task(found))
     start = perf_counter()
     metrics = evaluation.evaluate(
-        load(model, weights=weights, names=names),
+        found,
         dataset,
         batch_size=batch_size,
         image_size=None if image_size is None else (image_size, image_size),
@@ -56,18 +63,32 @@ def evaluate(
         skip_faulty=skip_faulty,
         resize=resize,
         rectangular=rectangular,
+        **inference_options(method, overlap, flips),
     )
     head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
+    masks = evaluation.data_task(found) == "segment"
     if out is not None:
-        from kzoo.metrics import plot_confusion, plot_precision_recall
-
-        write_atomically(out / "metrics.json", _json({**head, **metrics.to_dict(curves=True)}))
-        plot_precision_recall(metrics, out / "precision_recall.png")
-        plot_confusion(metrics, out / "confusion.png")
+        _write(out, head, metrics, masks)
     if json:
         typer.echo(_json({**head, **metrics.to_dict()}))
-    else:
-        _print(head, metrics, out)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    (_print_masks if masks else _print)(console, head, metrics)
+    if out is not None:
+        console.print(f"metrics.json and pictures written to {out}", markup=False)
+
+
+def _write(out: Path, head: dict, metrics, masks: bool) -> None:
+    from kzoo.files import write_atomically
+    from kzoo.metrics import plot_confusion, plot_precision_recall
+
+    more = {} if masks else {"curves": True}
+    write_atomically(out / "metrics.json", _json({**head, **metrics.to_dict(**more)}))
+    plot_confusion(metrics, out / "confusion.png")
+    if not masks:
+        plot_precision_recall(metrics, out / "precision_recall.png")
 
 
 def _json(content: dict) -> str:
@@ -76,14 +97,10 @@ def _json(content: dict) -> str:
     return json.dumps(content, indent=2)
 
 
-def _print(head: dict, metrics, out: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    part = f", split {head['split']}" if head["split"] else ""
+def _print(console, head: dict, metrics) -> None:
+    """A detector's figures."""
     console.print(
-        f"{head['model']} on {head['data']}{part}: {metrics.images} images, {metrics.objects} objects, "
-        f"{head['seconds']:.1f} s",
+        f"{_subject(head)}: {metrics.images} images, {metrics.objects} objects, {head['seconds']:.1f} s",
         markup=False,
     )
     if metrics.discarded:
@@ -92,8 +109,37 @@ def _print(head: dict, metrics, out: Path | None) -> None:
         )
     console.print(_overall(metrics))
     console.print(_by_class(metrics))
-    if out is not None:
-        console.print(f"{out / 'metrics.json'}, precision_recall.png and confusion.png written", markup=False)
+
+
+def _print_masks(console, head: dict, metrics) -> None:
+    """A segmenter's figures."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(f"{_subject(head)}: {metrics.images} images, {head['seconds']:.1f} s", markup=False)
+    overall = Table("over all pixels", "", "mean over images or classes", "", title_justify="left")
+    rows = [
+        ("mean IoU", metrics.mean_iou, "Dice by image", metrics.image_dice),
+        ("Dice", metrics.dice, "IoU by image", metrics.image_iou),
+        ("pixel accuracy", metrics.pixel_accuracy, "mean accuracy", metrics.mean_accuracy),
+        ("frequency-weighted IoU", metrics.frequency_weighted_iou, "boundary F1", metrics.boundary_f1),
+    ]
+    for left, value, right, other in rows:
+        overall.add_row(left, _figure(value), right, _figure(other))
+    console.print(overall)
+    table = Table(title="by class", title_justify="left")
+    table.add_column("class")
+    for column in ("pixels", "share", "IoU", "Dice", "recall", "precision", "boundary F1"):
+        table.add_column(column, justify="right")
+    for row in metrics.per_class:
+        figures = (row.share, row.iou, row.dice, row.recall, row.precision, row.boundary_f1)
+        table.add_row(escape(row.name), f"{row.pixels:,}", *map(_figure, figures))
+    console.print(table)
+
+
+def _subject(head: dict) -> str:
+    part = f", split {head['split']}" if head["split"] else ""
+    return f"{head['model']} on {head['data']}{part}"
 
 
 def _overall(metrics):

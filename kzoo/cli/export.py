@@ -47,10 +47,11 @@ def export(
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
     from kzoo.detect import resize_of
-    from kzoo.predict import load
+    from kzoo.evaluation import data_task
+    from kzoo.opening import load
 
-    images = load_data(data, split) if data is not None else None
     found = load(model, weights=weights, names=names)
+    images = load_data(data, split, task=data_task(found)) if data is not None else None
     size = (image_size, image_size) if image_size else tuple(found.image_size)
     name = _name(Path(model), found.name)
     with _spinner("exporting"):

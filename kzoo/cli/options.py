@@ -28,3 +28,22 @@ Resize = Annotated[
         help="How photographs become inputs; the model's own way where left out.",
     ),
 ]
+
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="resize|window",
+        help="Of segmenters: whole images at the input's size, or tiles at their own; resize where left out.",
+    ),
+]
+Overlap = Annotated[int | None, typer.Option(help="Of tiles, pixels; a quarter of them where left out.")]
+Flips = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Of segmenters: average over mirror images too: horizontal,vertical."),
+]
+
+
+def inference_options(method: str | None, overlap: int | None, flips: str | None) -> dict:
+    """Those that were given, as arguments of `kzoo.evaluate` and `kzoo.predict.predict`."""
+    given = {"method": method, "overlap": overlap, "flips": flips.split(",") if flips else None}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`kzoo predict`: objects in images, folders and videos."""
+"""`kzoo predict`: objects or masks in images, folders and videos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Model, Names, Resize, Weights
+from kzoo.cli.options import Flips, Method, Model, Names, Overlap, Resize, Weights, inference_options
 
 Source = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="Images, folders, globs or video files.")
@@ -25,23 +25,35 @@ def predict(
     txt: Annotated[
         bool, typer.Option("--txt", help="Write YOLO label files with scores to labels/.")
     ] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Of segmenters: write PNG files of class indices to masks/.")
+    ] = False,
+    cutout: Annotated[
+        bool,
+        typer.Option("--cutout", help="Of segmenters: write the subject on transparent ground to cutouts/."),
+    ] = False,
     pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
     score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out what scores lower.")] = 0.25,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     resize: Resize = None,
+    method: Method = None,
+    overlap: Overlap = None,
+    flips: Flips = None,
     weights: Weights = None,
     names: Names = None,
 ):
-    """Find objects in images, folders, globs and videos, and write annotated pictures."""
-    from kzoo.predict import load
+    """Find objects or masks in images, folders, globs and videos, and write annotated pictures."""
+    from kzoo.opening import load
     from kzoo.predict import predict as run
     from kzoo.sources import expand
 
     paths = expand(source)
     out = out or Path("runs") / "predict" / _name(source, paths)
-    detector = load(model, weights=weights, names=names)
-    outcome = run(detector, paths, out, score, batch_size, pictures, json, txt, typer.echo, resize)
-    if pictures or json or txt:
+    kinds = [kind for kind, wanted in (("labels", txt), ("masks", masks), ("cutouts", cutout)) if wanted]
+    found = load(model, weights=weights, names=names)
+    more = inference_options(method, overlap, flips)
+    outcome = run(found, paths, out, score, batch_size, pictures, json, kinds, typer.echo, resize, **more)
+    if pictures or json or kinds:
         typer.echo(f"results in {out}")
     if outcome.faults:
         raise typer.Exit(1)

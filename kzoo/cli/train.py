@@ -121,7 +121,7 @@ def _model(name: str):
     """A name, or the path of a .cfg, as it is; a `.keras` file as the model in it."""
     if not name.endswith(".keras"):
         return name
-    from kzoo.predict import load
+    from kzoo.opening import load
 
     return load(name)
 

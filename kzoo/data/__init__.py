@@ -7,7 +7,7 @@ from pathlib import Path
 
 _EXPORTS = {
     "Dataset": "dataset",
-    "Fault": "dataset",
+    "Fault": "fault",
     "Record": "dataset",
     "Selection": "dataset",
     "Shapes": "shapes",
@@ -16,7 +16,7 @@ _EXPORTS = {
     "read_image": "image",
 }
 _MODULES = frozenset(
-    "anchors batch check coco convert dataset image loader report rle shapes voc yolo".split()  # noqa: SIM905
+    "anchors arrays batch check coco convert dataset image instances loader masks report rle shapes voc yolo".split()  # noqa: SIM905
 )
 __all__ = ["load", "splits", *sorted(_EXPORTS)]
 
@@ -31,53 +31,72 @@ def __getattr__(name: str):
     raise AttributeError(f"module 'kzoo.data' has no attribute {name!r}")
 
 
-def load(path: str | Path, split: str | None = None, masks: bool = False):
+def load(path: str | Path, split: str | None = None, masks: bool = False, task: str | None = None):
     """Opens a dataset, telling its format by looking.
 
     Args:
         path: a Pascal VOC folder; a YOLO `data.yaml`, a Darknet `.data` file or the folder of one; a COCO
-            `.json` or the folder of some; "shapes" or "shapes:COUNT" for synthetic images.
+            `.json` or the folder of some; a folder with `images/` and `masks/`; a folder of folders with an image
+            and its objects' masks each; a folder of `.npy` arrays; "shapes" or "shapes:COUNT" for synthetic
+            images.
         split: "train", "val", "test" or what the dataset calls it; all images where None.
         masks: whether samples carry instance masks, where the dataset has them.
+        task: "detect" for boxes, "segment" for semantic masks; where None what the format is for: boxes, or masks
+            where it has none.
 
     Returns:
         A `kzoo.data.Dataset`: `len(dataset)`, `dataset[i]` (a `Sample`), `dataset.record(i)`,
-        `dataset.classes`.
+        `dataset.classes`; `dataset.semantic` tells whether it is one of semantic masks.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        ValueError: no known format, or no such split; the message lists those there are.
+        ValueError: no known format, no such split, or nothing for the task; the message lists what there is.
 
     Example:
-        >>> sample = kzoo.data.load("VOCdevkit/VOC2012", split="train")[0]
+        >>> sample = kzoo.data.load("VOCdevkit/VOC2012", split="train", task="segment")[0]
     """
-    kind = sniff(path)
+    if task not in (None, "detect", "segment"):
+        raise ValueError(f"{path}: task {task!r}; give detect or segment")
+    kind = sniff(path, task)
+    module = importlib.import_module(f"kzoo.data.{kind}")
     if kind == "shapes":
-        from kzoo.data.shapes import from_name
-
-        return from_name(str(path), split, masks)
+        return module.from_name(str(path), split, masks, task or "detect")
     path = Path(path)
+    if kind == "instances":
+        return module.Instances(path, split, masks, task=task or "segment")
+    if task == "detect" and (kind in ("masks", "arrays") or (kind == "voc" and not module.has_boxes(path))):
+        raise ValueError(f"{path}: semantic masks and no boxes; open it with task='segment'")
+    if kind in ("masks", "arrays"):
+        return (module.Masks if kind == "masks" else module.Arrays)(path, split)
+    if kind == "voc" and (task == "segment" or not module.has_boxes(path)):
+        from kzoo.data.voc_masks import VOCMasks
+
+        return VOCMasks(path, split, masks)
     if kind == "voc":
-        from kzoo.data.voc import VOC
+        return module.VOC(path, split)
+    dataset = (module.YOLO if kind == "yolo" else module.COCO)(path, split, masks)
+    if task == "segment":
+        from kzoo.data.rasterise import Rasterised
 
-        return VOC(path, split)
-    if kind == "yolo":
-        from kzoo.data.yolo import YOLO
-
-        return YOLO(path, split, masks)
-    from kzoo.data.coco import COCO
-
-    return COCO(path, split, masks)
+        return Rasterised(dataset)
+    return dataset
 
 
-def splits(path: str | Path) -> list[str]:
+def splits(path: str | Path, task: str | None = None) -> list[str]:
     """Names of the parts a dataset is divided in, train, val and test first; none where it is not divided."""
-    kind = sniff(path)
-    return list(importlib.import_module(f"kzoo.data.{kind}").splits(Path(path)))
+    kind = sniff(path, task)
+    module = importlib.import_module(f"kzoo.data.{kind}")
+    if kind == "voc" and (task == "segment" or not module.has_boxes(Path(path))):
+        module = importlib.import_module("kzoo.data.voc_masks")
+    return list(module.splits(Path(path)))
 
 
-def sniff(path: str | Path) -> str:
-    """The format of what lies at `path`: "voc", "yolo", "coco" or "shapes".
+def sniff(path: str | Path, task: str | None = None) -> str:
+    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco" or "shapes".
+
+    Args:
+        path: the dataset.
+        task: a folder with `masks` and `labels` is "masks" where this is "segment", and "yolo" where not.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -90,10 +109,15 @@ def sniff(path: str | Path) -> str:
         raise FileNotFoundError(
             f"{path}: no such dataset; give a folder, a .yaml, .data or .json file, or shapes"
         )
-    for kind in ("voc", "yolo", "coco"):
+    labelled = any((path / folder).is_dir() for folder in ("labels", "train/labels"))
+    boxes = task == "detect" or (task is None and labelled)
+    # A data.yaml may be there for the names of masks alone.
+    kinds = ("yolo", "coco", "masks") if boxes else ("masks", "yolo", "coco")
+    for kind in ("voc", *kinds, "instances", "arrays"):
         if getattr(importlib.import_module(f"kzoo.data.{kind}"), f"is_{kind}")(path):
             return kind
     raise ValueError(
         f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/), "
-        "YOLO (a data.yaml or .data file) and COCO (a .json file, or annotations/*.json)"
+        "YOLO (a data.yaml or .data file), COCO (a .json file, or annotations/*.json), images/ with masks/, "
+        "a folder with images/ and masks/ for each image, and arrays (images.npy with masks.npy)"
     )

@@ -26,6 +26,8 @@ SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every t
 LANES = 4
 _PARTNERS = 64  # Images of a lane that others are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
+# Targets without objects: all padding, all pixels ignored.
+_BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1}
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -101,13 +103,24 @@ class BatchMaker:
         half = shuffled[turn % 2 :: 2]
         return self.sizes[half[np.random.default_rng((_SIZE, self.seed, turn + 1)).integers(len(half))]]
 
-    def batch(self, epoch: int, step: int) -> Batch:
-        """Batch `step` of `epoch`."""
+    def batch(self, epoch: int, step: int, arrays: dict[str, np.ndarray] | None = None) -> Batch:
+        """Batch `step` of `epoch`.
+
+        Args:
+            epoch: which.
+            step: which.
+            arrays: what to fill, as `layout` has it; new ones where None.
+        """
         first = step * self.batch_size
         rows = self._rows(epoch, step)
         size = self.size(epoch, step)
-        images = np.empty((len(rows), *size, 3), np.uint8)
-        targets = self._targets(len(rows), size)
+        if arrays is None:
+            layout = self.layout(len(rows), size)
+            arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in layout.items()}
+        images = arrays["images"]
+        targets = {name: array for name, array in arrays.items() if name != "images"}
+        for name, target in targets.items():
+            target[...] = _BLANK[name]
         pool = self.partners(epoch, step)
         for row, index in enumerate(rows):
             image = images[row]
@@ -125,20 +138,20 @@ class BatchMaker:
         """Whether the targets are semantic masks, not boxes."""
         return getattr(self.dataset, "semantic", False)
 
-    def _targets(self, count: int, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """Those of a batch without objects: all padding, all pixels ignored."""
+    def count(self, epoch: int, step: int) -> int:
+        """Images of a batch; the last one of an epoch may have fewer."""
+        return len(self._rows(epoch, step))
+
+    def layout(self, count: int, size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of the arrays of a batch of `count` images: "images" and each target."""
         if self.semantic:
-            targets = {"mask": np.full((count, *size), IGNORED, np.uint8)}
-            shape = (count, *size)
+            targets, counted = {"mask": ((count, *size), np.uint8)}, (count, *size)
         else:
-            targets = {
-                "boxes": np.zeros((count, self.max_boxes, 4), np.float32),
-                "labels": np.full((count, self.max_boxes), -1, np.int32),
-            }
-            shape = (count, self.max_boxes)
+            counted = count, self.max_boxes
+            targets = {"boxes": ((*counted, 4), np.float32), "labels": (counted, np.int32)}
         if self.compose.weighted:
-            targets["weights"] = np.ones(shape, np.float32)
-        return targets
+            targets["weights"] = counted, np.float32
+        return {"images": ((count, *size, 3), np.uint8), **targets}
 
     def sample(self, epoch: int, index: int, size: tuple[int, int], place: int | None = None) -> Sample:
         """One sample as an epoch shows it.
@@ -175,10 +188,10 @@ class BatchMaker:
                 f"image {sample.id!r}: {len(sample.boxes)} boxes, but max_boxes is {self.max_boxes}; "
                 f"give max_boxes={len(sample.boxes)} or more, or leave it out"
             )
-        given = sample.pixel_weights if self.semantic else sample.weights
+        given, what = (sample.pixel_weights, "pixels") if self.semantic else (sample.weights, "objects")
         if given is not None and not self.compose.weighted:
             raise ValueError(
-                f"image {sample.id!r}: its {'pixels' if self.semantic else 'objects'} have weights, but no transform says that it makes such; "
+                f"image {sample.id!r}: its {what} have weights, but no transform says that it makes such; "
                 "set the attribute `weighted` of your own to True"
             )
         return sample

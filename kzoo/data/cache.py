@@ -105,6 +105,7 @@ class _InMemory:
 
     def __init__(self, dataset):
         self.dataset, self.classes = dataset, dataset.classes
+        self.semantic = getattr(dataset, "semantic", False)
         self._samples: list[Sample | None] = [None] * len(dataset)
 
     def __len__(self) -> int:
@@ -190,7 +191,7 @@ def _needed_bytes(dataset) -> int:
     for index in range(len(dataset)):
         record = dataset.record(index)
         height, width = record.size or dataset.size(index)
-        layers = 3 + (len(record.boxes) if dataset.masks else 0)
+        layers = 3 + (len(record.boxes) if dataset.masks else 0) + dataset.semantic
         total += height * width * layers
     return total
 

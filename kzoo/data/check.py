@@ -11,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.data.dataset import Dataset, Fault, Record, Selection, image_fault
-from kzoo.data.image import orientation
+from kzoo.data.dataset import Dataset, Record, Selection, image_fault
+from kzoo.data.fault import Fault, FaultError
+from kzoo.data.image import image_size, orientation
+from kzoo.data.mask_faults import KINDS as MASK_KINDS
+from kzoo.data.mask_faults import refuse_size, unreadable_mask
 from kzoo.data.report import Report, plural
 from kzoo.progress import track
+from kzoo.structures import IGNORED
 
 __all__ = ["Report", "check", "inspect_record", "require_sound"]
 
@@ -29,20 +33,25 @@ _WHOLE_IMAGE = frozenset(
         "missing-image",
         "unreadable-image",
         "unreadable-label",
+        *MASK_KINDS,
     }
 )
+_GROUND = ("background", "bg", "ground")  # Names of a class 0 that is no object.
 _ROUNDING = 1.0  # pixels a box may reach beyond its image: readers and writers round, and some count from 1
 _NOTHING = 1e-3  # a side below this many pixels is none
 
 
-def check(dataset: Dataset | str | Path, split: str | None = None, decode: bool = True) -> Report:
-    """Looks at every image and every box of a dataset.
+def check(
+    dataset: Dataset | str | Path, split: str | None = None, decode: bool = True, task: str | None = None
+) -> Report:
+    """Looks at every image, every box and every semantic mask of a dataset.
 
     Args:
         dataset: a dataset, or the path of one.
         split: with a path, the part to look at; all where None.
         decode: whether every image is decoded; without it headers and ends of the files are looked at, which finds
-            files that are missing, truncated or no images.
+            files that are missing, truncated or no images; and masks of another size, where those are files.
+        task: with a path, "detect" or "segment", as `kzoo.data.load` takes it.
 
     Returns:
         The report; `report.errors` is empty where the dataset is sound.
@@ -50,7 +59,7 @@ def check(dataset: Dataset | str | Path, split: str | None = None, decode: bool 
     Example:
         >>> print(check("VOCdevkit/VOC2012", split="train").format_text())
     """
-    return _examine(_opened(dataset, split), decode)[0]
+    return _examine(_opened(dataset, split, task), decode)[0]
 
 
 def require_sound(dataset: Dataset, skip_faulty: bool = False, decode: bool = True) -> Dataset:
@@ -154,49 +163,104 @@ def _box_fault(corners: list[float], size: tuple[int, int] | None) -> tuple[str,
     return None
 
 
-def _inspect_image(dataset: Dataset, index: int, decode: bool) -> tuple[Record, list[Fault]]:
-    """The record of one image, and all that is wrong with picture or annotation."""
+def _inspect_image(
+    dataset: Dataset, index: int, decode: bool
+) -> tuple[Record, list[Fault], np.ndarray | None]:
+    """The record of one image, all that is wrong with picture or annotation, and its mask's pixels by value."""
     record = dataset.record(index)
-    size, faults = None, []
+    size, faults, pixels = None, [], None
     try:
         size = dataset.image(index).shape[:2] if decode else dataset.probe(index)
     except (OSError, ValueError) as error:
         faults.append(image_fault(record.path, error))
         record.problems = [f for f in record.problems if f.kind not in ("missing-image", "unreadable-image")]
     if size is not None:
-        turned = orientation(record.path) if record.path.is_file() else 1
-        if turned != 1:
-            message = (
-                f"EXIF orientation {turned}: turned upright, to {size[1]} x {size[0]} pixels, before use"
-            )
-            faults.append(Fault(record.path, None, "exif-rotation", message, "warning"))
-        if record.size is not None and tuple(record.size) != tuple(size):
-            claim = f"claims {record.size[1]} x {record.size[0]} pixels, the image has {size[1]} x {size[0]}"
-            if turned >= 5 and tuple(record.size) == tuple(size)[::-1]:
-                claim += ": the boxes may have been drawn before it was turned upright"
-            faults.append(record.fault("size-mismatch", claim, "warning"))
-    return record, faults + inspect_record(record, size, len(dataset.classes))
+        faults += _size_faults(record, size)
+    known = any(fault.kind in MASK_KINDS for fault in record.problems)
+    if dataset.semantic and size is not None and not known:
+        try:
+            pixels = _count_pixels(dataset, index, record, size, decode)
+        except FaultError as error:
+            faults.append(error.fault)
+        else:
+            faults += _empty_mask(dataset, record, pixels)
+    return record, faults + inspect_record(record, size, len(dataset.classes)), pixels
+
+
+def _size_faults(record: Record, size: tuple[int, int]) -> list[Fault]:
+    """What is odd about the (height, width) of an upright image."""
+    faults = []
+    turned = orientation(record.path) if record.path.is_file() else 1
+    if turned != 1:
+        message = f"EXIF orientation {turned}: turned upright, to {size[1]} x {size[0]} pixels, before use"
+        faults.append(Fault(record.path, None, "exif-rotation", message, "warning"))
+    if record.size is not None and tuple(record.size) != tuple(size):
+        claim = f"claims {record.size[1]} x {record.size[0]} pixels, the image has {size[1]} x {size[0]}"
+        if turned >= 5 and tuple(record.size) == tuple(size)[::-1]:
+            claim += ": the boxes may have been drawn before it was turned upright"
+        faults.append(record.fault("size-mismatch", claim, "warning"))
+    return faults
+
+
+def _count_pixels(
+    dataset: Dataset, index: int, record: Record, size: tuple[int, int], decode: bool
+) -> np.ndarray | None:
+    """(256,) how many pixels of an image's mask have each value; None where it is not to be decoded.
+
+    Raises:
+        FaultError: it cannot be used.
+    """
+    if decode:
+        return np.bincount(dataset.mask_of(index, record, size).ravel(), minlength=256)
+    if record.mask is not None and record.mask.is_file():
+        try:
+            found = image_size(record.mask)
+        except ValueError as error:
+            raise unreadable_mask(record.mask, error) from None
+        refuse_size(found, size, record.mask)
+    return None
+
+
+def _empty_mask(dataset: Dataset, record: Record, pixels: np.ndarray | None) -> list[Fault]:
+    """The oddity of a mask that is all ground."""
+    if pixels is None or pixels[1:IGNORED].any() or dataset.classes[0].strip("_").lower() not in _GROUND:
+        return []
+    file = record.mask or record.source or record.path
+    return [Fault(file, None, "empty-mask", f"nothing but {dataset.classes[0]}", "warning")]
 
 
 def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]:
     """The report, and the faults of every image."""
-    report = Report(dataset.root, dataset.split, dataset.format, images=len(dataset))
+    report = Report(
+        dataset.root, dataset.split, dataset.format, images=len(dataset), semantic=dataset.semantic
+    )
     boxes, images = Counter(), Counter()
+    pixels, pictured = np.zeros(256, np.int64), np.zeros(256, np.int64)
     sides: list[np.ndarray] = []
     by_image: list[list[Fault]] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         jobs = pool.map(lambda index: _inspect_image(dataset, index, decode), range(len(dataset)))
-        for record, faults in track(jobs, "checking", total=len(dataset)):
+        for record, faults, found in track(jobs, "checking", total=len(dataset)):
             by_image.append(faults)
             boxes.update(record.labels.tolist())
             images.update(set(record.labels.tolist()))
             report.backgrounds += not len(record)
+            if found is not None:
+                pixels += found
+                pictured += found > 0
+                report.masks += 1
             bad = {fault.box for fault in faults if fault.severity == "error"}
             sound = [box for box in range(len(record)) if box not in bad]
             corners = record.boxes[sound].astype(np.float64)
             sides.append(np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1)))
-    report.counts = {name: boxes[label] for label, name in enumerate(dataset.classes)}
-    report.images_by_class = {name: images[label] for label, name in enumerate(dataset.classes)}
+    named = list(enumerate(dataset.classes))
+    report.counts = {name: boxes[label] for label, name in named}
+    report.images_by_class = {name: images[label] for label, name in named}
+    if dataset.semantic:
+        report.pixels = {name: int(pixels[label]) for label, name in named}
+        report.images_by_class = {name: int(pictured[label]) for label, name in named}
+        report.ignored = int(pixels[IGNORED])
+        report.backgrounds = sum(fault.kind == "empty-mask" for faults in by_image for fault in faults)
     report.sides = np.concatenate(sides) if sides else np.zeros(0)
     report.faults = [*itertools.chain(*by_image), *dataset.problems(), *_dataset_faults(dataset, report)]
     return report, by_image
@@ -206,7 +270,10 @@ def _dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
     where = f" in split {dataset.split!r}" if dataset.split else ""
     if not report.images:
         return [Fault(dataset.root, None, "empty-dataset", f"no images{where}")]
-    missing = [name for name, count in report.counts.items() if not count]
+    if report.semantic and not report.masks:
+        return []
+    counts = report.pixels if report.semantic else report.counts
+    missing = [name for name, count in counts.items() if not count]
     message = "class {!r} has no example" + where
     return [
         Fault(dataset.root, None, "class-without-example", message.format(name), "warning")
@@ -214,11 +281,11 @@ def _dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
     ]
 
 
-def _opened(dataset: Dataset | str | Path, split: str | None) -> Dataset:
+def _opened(dataset: Dataset | str | Path, split: str | None, task: str | None) -> Dataset:
     if isinstance(dataset, (str, Path)):
         from kzoo.data import load
 
-        return load(dataset, split)
+        return load(dataset, split, task=task)
     return dataset
 
 

@@ -78,9 +78,9 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
         OSError: `out` cannot be written.
     """
     out = _new_folder(out, to)
-    whole = load(path)
-    names = split_names(path)
-    parts = {name: load(path, name) for name in names}
+    whole = load(path, task="detect")
+    names = split_names(path, "detect")
+    parts = {name: load(path, name, task="detect") for name in names}
     if sniff(path) != "shapes":
         listed = {part.record(index).path for part in parts.values() for index in range(len(part))}
         rest = [index for index in range(len(whole)) if whole.record(index).path not in listed]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kzoo.data.fault import Fault, FaultError
 from kzoo.data.image import image_size, probe_image, read_image
 from kzoo.structures import Sample
 
@@ -34,39 +35,6 @@ IMAGE_SUFFIXES = frozenset(
 _VALIDATION = {"val", "valid", "validation", "dev"}
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong, or odd, in a dataset.
-
-    Attributes:
-        file: the file it is in.
-        line: its line there, from 1; or, where `element` says so, the position in that list, from 0.
-        kind: a short name of the fault, such as "zero-area".
-        message: what is wrong, with the value.
-        severity: "error" stops a training, "warning" does not.
-        element: the list of a JSON file that `line` counts in, such as "annotations".
-        box: which of the record's boxes it is about, from 0; None where it is about the file.
-    """
-
-    file: Path
-    line: int | None
-    kind: str
-    message: str
-    severity: str = "error"
-    element: str = ""
-    box: int | None = None
-
-    @property
-    def place(self) -> str:
-        """File and line as editors and `jq` take them: "a.xml:12", "b.json:annotations[3]"."""
-        if self.line is None:
-            return str(self.file)
-        return f"{self.file}:{self.element}[{self.line}]" if self.element else f"{self.file}:{self.line}"
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
-
-
 @dataclass
 class Record:
     """The annotation of one image as its file has it: nothing decoded, clipped or left out.
@@ -85,6 +53,7 @@ class Record:
         areas: (N,) float64 square pixels the annotation file claims; None where it does not say.
         element: the list of a JSON file that `lines` counts in.
         problems: what could not be read as a box at all.
+        mask: the file of the semantic mask; None where there is none, or where it is drawn from `polygons`.
     """
 
     path: Path
@@ -100,6 +69,7 @@ class Record:
     areas: np.ndarray | None = None
     element: str = ""
     problems: list[Fault] = field(default_factory=list)
+    mask: Path | None = None
 
     def __post_init__(self):
         self.boxes = np.asarray(() if self.boxes is None else self.boxes, np.float32).reshape(-1, 4)
@@ -143,11 +113,14 @@ class Dataset:
         category_ids: the id of every class in the files; the label itself where they have none.
         root: the folder or file it was opened from.
         split: the part of it, or None for all.
-        format: "voc", "yolo", "coco" or "shapes".
+        format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
         masks: whether samples carry instance masks, drawn from the records' polygons.
+        semantic: whether samples carry semantic masks. Then `classes` are the values of those, and labels of boxes
+            count the same way.
     """
 
     format = ""
+    semantic = False
 
     def __init__(
         self,
@@ -186,6 +159,25 @@ class Dataset:
         """
         return probe_image(self.record(index).path)
 
+    def mask(self, index: int) -> np.ndarray:
+        """Semantic mask of image `index`: (H, W) uint8, values into `classes`, 255 = ignored.
+
+        Raises:
+            ValueError: the dataset has none, or this one cannot be used.
+        """
+        if not self.semantic:
+            raise ValueError(f"{self.root}: opened without semantic masks; open it with task='segment'")
+        return self.mask_of(self._position(index), self.record(index), self.size(index))
+
+    def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
+        """As `mask`, for a `record` of image `index` and its (height, width), which are known already.
+
+        Here it is painted from the polygons of the record. Readers of mask files override it.
+        """
+        from kzoo.data.rasterise import paint
+
+        return paint(record, size)
+
     def problems(self) -> list[Fault]:
         """Faults that belong to no image of the dataset, such as a label file without an image."""
         return []
@@ -200,8 +192,9 @@ class Dataset:
         record = self.record(index)
         fatal = next((fault for fault in record.problems if fault.severity == "error"), None)
         if fatal is not None:
-            raise ValueError(f"{fatal.place}: {fatal.message}; mend it, or leave it out with --skip-faulty")
+            raise FaultError(fatal, "mend it, or leave it out with --skip-faulty")
         image = self.image(index)
+        mask = self.mask_of(index, record, image.shape[:2]) if self.semantic else None
         masks = None
         if self.masks and record.polygons is not None:
             from kzoo.data.rle import draw_masks
@@ -212,6 +205,7 @@ class Dataset:
             record.boxes.copy(),
             record.labels.copy(),
             masks=masks,
+            mask=mask,
             difficult=record.difficult.copy(),
             crowd=record.crowd.copy(),
             id=record.id,
@@ -244,6 +238,7 @@ class Selection(Dataset):
     def __init__(self, base: Dataset, indices: Iterable[int], keep: dict[int, np.ndarray] | None = None):
         super().__init__(base.root, base.split, base.classes, base.category_ids, base.masks)
         self.format = base.format
+        self.semantic = base.semantic
         self.base = base
         self.indices = [int(index) for index in indices]
         self.keep = dict(keep or {})
@@ -264,6 +259,9 @@ class Selection(Dataset):
 
     def probe(self, index: int) -> tuple[int, int]:
         return self.base.probe(self.indices[self._position(index)])
+
+    def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
+        return self.base.mask_of(self.indices[index], record, size)
 
 
 def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:
@@ -291,6 +289,11 @@ def order_splits(names: Iterable[str]) -> list[str]:
         return usual.index(plain) if plain in usual else (1 if plain in _VALIDATION else 3), name
 
     return sorted(names, key=rank)
+
+
+def is_usual_split(name: str) -> bool:
+    """Whether a name is one that parts of datasets have: "train", "valid", "test2017"."""
+    return _without_number(name) in {"train", "test", *_VALIDATION}
 
 
 def _without_number(split: str) -> str:

@@ -1,37 +1,17 @@
-"""Batches for `fit`, made ahead in threads or processes by Grain."""
+"""Batches for `fit`, made ahead in threads or processes."""
 
 from __future__ import annotations
 
-import atexit
 import operator
-import weakref
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
-from absl import flags
-from absl import logging as absl_logging
 
 from kzoo.augment.compose import Augment, Compose
-from kzoo.data.batch import SIZE_STEPS, Batch, BatchMaker, most_boxes
+from kzoo.data.batch import SIZE_STEPS, BatchMaker, most_boxes
 from kzoo.data.cache import cached
+from kzoo.data.passes import Batches
 from kzoo.data.sampling import repeat_factors
-
-
-def _import_grain():
-    """Grain, without its warning on stderr that the profiler of JAX is missing."""
-    verbosity = absl_logging.get_verbosity()
-    absl_logging.set_verbosity(absl_logging.ERROR)
-    try:
-        import grain
-    finally:
-        absl_logging.set_verbosity(verbosity)
-    return grain
-
-
-grain = _import_grain()
-
-_MANY_EPOCHS = 10**6  # How long `repeat` goes on; Grain wants a length.
 
 
 def steps_per_epoch(count: int, batch_size: int, drop_remainder: bool = True) -> int:
@@ -76,8 +56,9 @@ def batches(
         shuffle: whether every epoch has an order of its own.
         seed: of order, augmentation and sizes; 0 or more.
         workers: threads or processes that make batches ahead; 0 makes each when it is asked for.
-        worker_kind: "thread", or "process" (where Python-side transforms hold the interpreter lock; a script
-            that uses it needs `if __name__ == "__main__":`).
+        worker_kind: "thread", or "process": two threads give little more than one, as most of the work holds the
+            interpreter's lock, and two processes twice as much; each takes half a second to start and about 400 MB.
+            A script that defines the dataset or a transform itself then needs `if __name__ == "__main__":`.
         max_boxes: rows of the targets; as many as the fullest image, or mixture of images, can need where None.
         repeat: whether the batches go on without end, epoch after epoch; `fit` then needs
             `steps_per_epoch=len(batches)`. If not, each pass over them is the next epoch.
@@ -161,125 +142,3 @@ def _sizes(image_size) -> tuple[tuple[int, int], ...]:
             f"batches: sizes {list(sizes)} share some heights or widths; let all differ, or none"
         )
     return sizes
-
-
-class _Span:
-    """Batches from one epoch's first to another's last, as Grain reads a source."""
-
-    def __init__(self, maker: BatchMaker, first_epoch: int, epochs: int):
-        self.maker = maker
-        self.first_epoch = first_epoch
-        self.epochs = epochs
-
-    def __len__(self) -> int:
-        return self.epochs * self.maker.steps
-
-    def __getitem__(self, position: int) -> Batch:
-        epoch, step = divmod(position, self.maker.steps)
-        return self.maker.batch(self.first_epoch + epoch, step)
-
-
-class Batches(grain.IterDataset):
-    """What `batches` returns: a Grain dataset that knows its length and counts its epochs.
-
-    Attributes:
-        maker: makes single batches: `batches.maker.batch(epoch, step)`.
-        epoch: the epoch that the next pass shows.
-        error: what stopped the last pass, or None. TensorFlow wraps an error of the input in one of its own,
-            with a page of traceback; this is the one underneath.
-    """
-
-    def __init__(self, maker: BatchMaker, workers: int, worker_kind: str, repeat: bool, start_epoch: int):
-        super().__init__()
-        self.maker = maker
-        self.workers = workers
-        self.worker_kind = worker_kind
-        self.repeat = repeat
-        self.epoch = start_epoch
-        self.error: Exception | None = None
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return self.maker.steps
-
-    @property
-    def max_boxes(self) -> int:
-        """Rows of the targets."""
-        return self.maker.max_boxes
-
-    def __iter__(self) -> grain.DatasetIterator:
-        span = _Span(self.maker, self.epoch, _MANY_EPOCHS if self.repeat else 1)
-        source = grain.MapDataset.source(span)
-        if self.workers and self.worker_kind == "process":
-            if not flags.FLAGS.is_parsed():
-                # Grain's processes read absl's flags, which only absl's own `app.run` would have parsed.
-                flags.FLAGS.mark_as_parsed()
-            stream = source.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
-            options = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=2)
-            stream = stream.mp_prefetch(options, worker_init_fn=_start_worker)
-        else:
-            options = grain.ReadOptions(num_threads=self.workers, prefetch_buffer_size=2 * self.workers)
-            stream = source.to_iter_dataset(options)
-        return _Pass(self, iter(stream))
-
-
-class _Pass(grain.DatasetIterator):
-    """One pass over `Batches`: moves their epoch on once it has shown all of it, and keeps what stopped it.
-
-    The epoch is not moved on at the end of the iteration, because Keras, once it knows the length, does not
-    go there; nor at its start, because Keras takes a look at two batches before the first epoch.
-    """
-
-    def __init__(self, owner: Batches, stream: grain.DatasetIterator):
-        super().__init__(stream)
-        self._owner = owner
-        self._epoch = owner.epoch
-        self._shown = 0
-        _OPEN.add(self)
-
-    def __next__(self) -> Batch:
-        if not self._parents:
-            raise ValueError("batches: this pass was closed; start another with iter(batches)")
-        try:
-            batch = next(self._parent)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self._owner.error = error
-            self.close()
-            raise
-        self._shown += 1
-        if self._shown == len(self._owner) and not self._owner.repeat:
-            self._owner.epoch = self._epoch + 1
-        if self._owner.worker_kind == "process":
-            images, targets = batch
-            # Out of memory shared with the workers, which would complain if it outlived them.
-            batch = np.array(images), {name: np.array(value) for name, value in targets.items()}
-        return batch
-
-    def get_state(self) -> dict:
-        return {"epoch": self._epoch, "shown": self._shown, "stream": self._parent.get_state()}
-
-    def set_state(self, state: dict) -> None:
-        self._epoch, self._shown = state["epoch"], state["shown"]
-        self._parent.set_state(state["stream"])
-
-    def close(self) -> None:
-        """Stops the workers."""
-        super().close()
-        self._parents = ()
-
-
-_OPEN: weakref.WeakSet[_Pass] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Stops workers while there still is an interpreter: Keras keeps its iterators to the very end."""
-    for one in list(_OPEN):
-        one.close()
-
-
-def _start_worker(index: int, count: int) -> None:
-    """In every worker process: one thread each, as there is one process a core."""
-    cv2.setNumThreads(0)

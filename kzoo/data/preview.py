@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from kzoo.augment.compose import TRANSFORMS, Augment, transforms
-from kzoo.augment.geometric import IGNORED
 from kzoo.data.loader import batches
-from kzoo.draw import color, draw_boxes
+from kzoo.draw import color, draw_boxes, draw_mask
 from kzoo.structures import Sample
 
 WIDTH = 1200  # Of a sheet, in pixels.
@@ -108,26 +107,25 @@ def _strip(samples: Sequence[Sample], names: Sequence[str], cell: int) -> np.nda
     tall = max(1, round(height * ratio))
     strip = np.full((tall + 2, cell * len(samples), 3), 24, np.uint8)
     for column, sample in enumerate(samples):
-        # Drawn at the size it is shown at, or names could not be read.
-        small = cv2.resize(_with_masks(sample), (cell - 2, tall), interpolation=cv2.INTER_AREA)
-        scale = np.array([(cell - 2) / width, tall / height] * 2)
         left = column * cell
-        strip[:tall, left : left + cell - 2] = draw_boxes(
-            small, sample.boxes * scale, sample.labels, names=names
-        )
+        small = cv2.resize(_with_masks(sample), (cell - 2, tall), interpolation=cv2.INTER_AREA)
+        if sample.mask is None:
+            # Drawn at the size it is shown at, or names could not be read.
+            scale = np.array([(cell - 2) / width, tall / height] * 2)
+            small = draw_boxes(small, sample.boxes * scale, sample.labels, names=names)
+        strip[:tall, left : left + cell - 2] = small
     return strip
 
 
 def _with_masks(sample: Sample) -> np.ndarray:
-    """The image, with a veil of its class's colour over every object's mask, or over the semantic mask."""
-    veil, where = sample.image.copy(), np.zeros(sample.size, bool)
+    """The image under a veil of class colours: of the semantic mask, or else of every object's."""
     if sample.mask is not None:
-        where = (sample.mask != IGNORED) & (sample.mask > 0)
-        for label in np.unique(sample.mask[where]):
-            veil[sample.mask == label] = color(int(label))
-    if sample.masks is not None:
-        for mask, label in zip(sample.masks, sample.labels, strict=True):
-            veil[mask] = color(int(label))
-            where |= mask
+        # Boxes and names of hundreds of objects would hide it.
+        return draw_mask(sample.image, sample.mask)
+    if sample.masks is None:
+        return sample.image
+    veil = sample.image.copy()
+    for mask, label in zip(sample.masks, sample.labels, strict=True):
+        veil[mask] = color(int(label))
     mixed = cv2.addWeighted(sample.image, 0.5, veil, 0.5, 0.0)
-    return np.where(where[..., None], mixed, sample.image)
+    return np.where(sample.masks.any(axis=0)[..., None], mixed, sample.image)

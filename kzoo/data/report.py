@@ -22,13 +22,17 @@ class Report:
     Attributes:
         root: the dataset.
         split: the part of it that was looked at; None for all.
-        format: "voc", "yolo", "coco" or "shapes".
+        format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
         faults: all of them, errors and warnings, in the dataset's order.
         images: how many images it names.
-        backgrounds: how many of them have no box.
+        backgrounds: how many of them have no box or, of semantic masks, nothing but ground.
         counts: boxes by class name, in the order of the labels.
         images_by_class: images a class occurs in.
         sides: for every sound box the square root of its area, in pixels.
+        semantic: whether the dataset is one of semantic masks.
+        masks: how many of those could be used and were decoded.
+        pixels: of these, pixels by class name, in the order of the values.
+        ignored: of these, pixels that are ignored.
     """
 
     root: Path
@@ -40,6 +44,10 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     images_by_class: dict[str, int] = field(default_factory=dict)
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    semantic: bool = False
+    masks: int = 0
+    pixels: dict[str, int] = field(default_factory=dict)
+    ignored: int = 0
 
     @property
     def errors(self) -> list[Fault]:
@@ -90,12 +98,16 @@ class Report:
     def format_text(self, limit: int | None = 10) -> str:
         """The whole report as text: counts, box sizes, faults and how many there are."""
         part = f", split {self.split}" if self.split else ""
-        head = (
-            f"{self.root}{part}: {self.format}, {plural(self.images, 'image')}, {plural(self.boxes, 'box')}"
-        )
-        background = f", {self.backgrounds} of the images without a box" if self.backgrounds else ""
-        faults = self.format_faults(limit=limit)
-        blocks = [head + background, self._class_table(), self._size_table(), faults, self.summary()]
+        counts = [self.format, plural(self.images, "image")]
+        counts += [plural(self.masks, "mask")] if self.semantic else []
+        counts += [plural(self.boxes, "box")] if self.boxes or not self.semantic else []
+        if self.backgrounds:
+            counts.append(
+                f"{self.backgrounds} of the images " + ("empty" if self.semantic else "without a box")
+            )
+        head = f"{self.root}{part}: {', '.join(counts)}"
+        tables = [self._pixel_table()] if self.semantic else [self._class_table(), self._size_table()]
+        blocks = [head, *tables, self.format_faults(limit=limit), self.summary()]
         return "\n\n".join(block for block in blocks if block)
 
     def _class_table(self) -> str:
@@ -105,6 +117,25 @@ class Report:
         most = max(self.counts.values(), default=0)
         lines = [f"{'class':{width}}  {'boxes':>8}  {'images':>8}"]
         lines += [f"{name:{width}}  {n:8}  {images:8}  {_bar(n, most)}" for name, n, images in rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _pixel_table(self) -> str:
+        if not self.masks:
+            return ""
+        total = sum(self.pixels.values())
+        rows = [(name, count, self.images_by_class[name]) for name, count in self.pixels.items()]
+        width = max(len("ignored"), *(len(name) for name in self.pixels))
+        most = max(self.pixels.values())
+        lines = [f"{'class':{width}}  {'pixels':>12}  {'share':>7}  {'images':>8}  {'share':>7}"]
+        for name, count, images in rows:
+            shares = f"{count / max(total, 1):7.2%}", f"{images / self.masks:7.2%}"
+            lines.append(
+                f"{name:{width}}  {count:12}  {shares[0]}  {images:8}  {shares[1]}  {_bar(count, most, 20)}"
+            )
+        if self.ignored:
+            lines.append(
+                f"{'ignored':{width}}  {self.ignored:12}  {self.ignored / (total + self.ignored):7.2%} of all"
+            )
         return "\n".join(line.rstrip() for line in lines)
 
     def _size_table(self) -> str:
@@ -134,8 +165,10 @@ class Report:
             "images": self.images,
             "backgrounds": self.backgrounds,
             "boxes": self.boxes,
+            "masks": self.masks if self.semantic else None,
+            "ignored_pixels": self.ignored if self.semantic else None,
             "classes": [
-                {"name": name, "boxes": count, "images": self.images_by_class[name]}
+                {"name": name, "boxes": count, "images": self.images_by_class[name]} | self._shares(name)
                 for name, count in self.counts.items()
             ],
             "sizes": self.sizes,
@@ -153,6 +186,17 @@ class Report:
                 }
                 for fault in self.faults
             ],
+        }
+
+    def _shares(self, name: str) -> dict:
+        """Of a class in semantic masks: its pixels, their share, and that of the images it is on."""
+        if not self.semantic:
+            return {}
+        pixels = self.pixels[name]
+        return {
+            "pixels": pixels,
+            "pixel_share": pixels / max(sum(self.pixels.values()), 1),
+            "image_share": self.images_by_class[name] / max(self.masks, 1),
         }
 
 

@@ -29,6 +29,7 @@ class Shapes(Dataset):
         seed: another seed gives another dataset.
         split: "train", "val" or "test"; None is train.
         masks: whether samples carry instance masks.
+        task: "detect", or "segment" for semantic masks: ground is class 0, the shapes follow.
 
     Example:
         >>> Shapes(count=10, image_size=(128, 128))[0].image.shape
@@ -44,13 +45,15 @@ class Shapes(Dataset):
         seed: int = 0,
         split: str | None = None,
         masks: bool = False,
+        task: str = "detect",
     ):
         if count < 0:
             raise ValueError(f"shapes: count {count}; give 0 or more images")
         if min(image_size) < 32:
             raise ValueError(f"shapes: image size {tuple(image_size)}; give at least 32 pixels a side")
         split = None if split is None else choose_split(split, SPLITS, "shapes")
-        super().__init__("shapes", split, CLASSES, masks=masks)
+        self.semantic = task == "segment"
+        super().__init__("shapes", split, ("background", *CLASSES) if self.semantic else CLASSES, masks=masks)
         self.count = count
         self.image_size = tuple(image_size)
         self.seed = seed
@@ -60,7 +63,7 @@ class Shapes(Dataset):
 
     def record(self, index: int) -> Record:
         index = self._position(index)
-        _, masks, labels = self._draw(index)
+        _, masks, labels = self._labelled(index)
         name = f"{self.split or 'train'}_{index:06d}"
         return Record(
             Path("shapes") / f"{name}.png",
@@ -83,9 +86,20 @@ class Shapes(Dataset):
 
     def __getitem__(self, index: int):
         index = self._position(index)
+        image, masks, labels = self._labelled(index)
+        mask = (masks * labels.astype(np.uint8)[:, None, None]).sum(axis=0, dtype=np.uint8)
+        return Sample(
+            image,
+            _tight_boxes(masks),
+            labels,
+            masks=masks if self.masks else None,
+            mask=mask if self.semantic else None,
+            id=f"{self.split or 'train'}_{index:06d}",
+        )
+
+    def _labelled(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         image, masks, labels = self._draw(index)
-        name = f"{self.split or 'train'}_{index:06d}"
-        return Sample(image, _tight_boxes(masks), labels, masks=masks if self.masks else None, id=name)
+        return image, masks, labels + self.semantic
 
     def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split or "train"), index])
@@ -188,12 +202,16 @@ def _tight_boxes(masks: np.ndarray) -> np.ndarray:
 
 
 def make_splits(
-    count: int, image_size: tuple[int, int] = (256, 256), seed: int = 0, masks: bool = False
+    count: int,
+    image_size: tuple[int, int] = (256, 256),
+    seed: int = 0,
+    masks: bool = False,
+    task: str = "detect",
 ) -> dict[str, Shapes]:
     """Train, of `count` images, and val and test, a quarter of it each."""
     few = min(max(count // 4, 1), count)
     counts = {"train": count, "val": few, "test": few}
-    return {split: Shapes(n, image_size, seed, split, masks) for split, n in counts.items()}
+    return {split: Shapes(n, image_size, seed, split, masks, task) for split, n in counts.items()}
 
 
 def is_shapes(path: Path) -> bool:
@@ -206,7 +224,7 @@ def splits(path: Path) -> list[str]:
     return list(SPLITS)
 
 
-def from_name(name: str, split: str | None = None, masks: bool = False) -> Shapes:
+def from_name(name: str, split: str | None = None, masks: bool = False, task: str = "detect") -> Shapes:
     """The dataset of a name: "shapes" is 500 images of 256 pixels, "shapes:1000:128" 1000 of 128.
 
     Val and test have a quarter as many as train.
@@ -220,6 +238,5 @@ def from_name(name: str, split: str | None = None, masks: bool = False) -> Shape
     count = int(parts[0]) if parts else 500
     side = int(parts[1]) if len(parts) > 1 else 256
     split = None if split is None else choose_split(split, SPLITS, name)
-    return Shapes(
-        count if split in (None, "train") else max(count // 4, 1), (side, side), split=split, masks=masks
-    )
+    count = count if split in (None, "train") else max(count // 4, 1)
+    return Shapes(count, (side, side), split=split, masks=masks, task=task)

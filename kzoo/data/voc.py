@@ -197,8 +197,14 @@ def parse(path: str | Path) -> Annotation:
 
 
 def is_voc(path: Path) -> bool:
-    """Whether `path` is a Pascal VOC folder."""
-    return path.is_dir() and (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
+    """Whether `path` is a Pascal VOC folder, of boxes or of semantic masks."""
+    masks = (path / "SegmentationClass").is_dir()
+    return path.is_dir() and (has_boxes(path) or masks) and (path / "JPEGImages").is_dir()
+
+
+def has_boxes(path: Path) -> bool:
+    """Whether a Pascal VOC folder has boxes: those made for segmentation alone have none."""
+    return (path / "Annotations").is_dir()
 
 
 def splits(root: Path) -> list[str]:

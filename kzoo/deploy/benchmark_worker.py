@@ -47,7 +47,7 @@ def peak_memory() -> int:
 def _keras_parts(request: dict, images: np.ndarray) -> tuple[dict[str, Callable], dict]:
     import keras
 
-    from kzoo.predict import load
+    from kzoo.opening import load
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

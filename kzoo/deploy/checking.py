@@ -19,12 +19,13 @@ class Agreement:
     """How the results of an export compare with its model's, on some images.
 
     Attributes:
-        total: detections that either found; for a classifier, images.
+        total: detections that either found; for a classifier, images; for a segmenter, pixels.
         found: detections that both found, with the same label and an IoU above 0.5; for a classifier, images of
-            the same best class.
-        same: those of them with an IoU above 0.99.
-        scores: largest difference of the scores of those found.
-        boxes: largest difference of the coordinates of those found, in pixels; 0 for a classifier.
+            the same best class; for a segmenter, pixels of the same class.
+        same: those of them with an IoU above 0.99; all of them where there are no boxes.
+        scores: largest difference of the scores of those found; for a segmenter, of all probabilities.
+        boxes: largest difference of the coordinates of those found, in pixels; 0 where there are none.
+        unit: what is counted.
     """
 
     total: int
@@ -32,8 +33,12 @@ class Agreement:
     same: int
     scores: float
     boxes: float = 0.0
+    unit: str = "results"
 
     def __str__(self) -> str:
+        if self.unit == "pixels":
+            share = 100 * self.found / self.total
+            return f"{share:.3f} % of Keras's pixels; largest difference {self.scores:.1g} in probabilities"
         return (
             f"{self.found} of Keras's {self.total} results, {self.same} at IoU > {SAME}; "
             f"largest difference {self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes"
@@ -50,6 +55,10 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
         score_threshold: detections that score lower are not looked at.
     """
     expected, given = model.predict_on_batch(images), open_export(path).predict_on_batch(images)
+    if "mask" in expected:
+        same = int((expected["mask"] == given["mask"]).sum())
+        difference = np.abs(expected["probabilities"] - given["probabilities"]).max()
+        return Agreement(expected["mask"].size, same, same, float(difference), unit="pixels")
     if "boxes" not in expected:
         same = expected["label"] == given["label"]
         difference = np.abs(expected["scores"] - given["scores"]).max()

@@ -71,6 +71,12 @@ class Exported:
 
         return detect(self, source, **arguments)
 
+    def segment(self, source, **arguments):
+        """The class of every pixel of a photograph of any size: see `kzoo.segment.segment`."""
+        from kzoo.segment import segment
+
+        return segment(self, source, **arguments)
+
     def _checked(self, images) -> np.ndarray:
         images = np.asarray(images)
         expected = (*self.image_size, 3)

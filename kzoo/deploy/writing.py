@@ -31,9 +31,9 @@ def export(
     """Writes a model with normalisation, decoding and suppression inside.
 
     The input is `images` (B, H, W, 3) uint8 RGB, of its size; the outputs are what `predict` gives: for a
-    detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none. Class
-    names, input size, thresholds and the way photographs are resized are stored with it. Weights and arithmetic
-    are float32, unless quantised.
+    detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none; for a
+    segmenter `mask` (B, H, W) and `probabilities` (B, H, W, classes). Class names, input size, thresholds and the
+    way photographs are resized are stored with it. Weights and arithmetic are float32, unless quantised.
 
     Args:
         model: a `ZooModel`.
@@ -146,7 +146,7 @@ def _check_model(model) -> None:
 
 def _check_size(model, image_size) -> tuple[int, int]:
     height, width = (int(v) for v in image_size)
-    stride = max(getattr(model.head, "strides", (1,)))
+    stride = getattr(model.head, "multiple", None) or max(getattr(model.head, "strides", (1,)))
     if min(height, width) < stride or height % stride or width % stride:
         raise ValueError(
             f"image_size={height}x{width}: height and width must be multiples of {stride} for {model.name}"

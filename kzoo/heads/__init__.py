@@ -4,6 +4,7 @@ from kzoo.heads.base import Head
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
+from kzoo.heads.pixel import PixelHead
 from kzoo.heads.yolo import YoloHead
 
-__all__ = ["ClassifyHead", "FeatureHead", "GridHead", "Head", "YoloHead"]
+__all__ = ["ClassifyHead", "FeatureHead", "GridHead", "Head", "PixelHead", "YoloHead"]

@@ -1,16 +1,30 @@
-"""Losses as functions, elementwise, to be summed by the heads."""
+"""Losses as functions: elementwise for boxes and classes, scalars for the pixels of masks."""
 
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels, softmax_focal_loss
 from kzoo.losses.iou import BOX_LOSSES, ciou_loss, diou_loss, giou_loss, iou_loss
+from kzoo.losses.lovasz import lovasz
+from kzoo.losses.named import PIXEL_LOSSES, PixelLoss
+from kzoo.losses.overlap import dice, dice_generalized, jaccard, tversky
+from kzoo.losses.pixel import border, cross_entropy, focal
 
 __all__ = [
     "BOX_LOSSES",
+    "PIXEL_LOSSES",
+    "PixelLoss",
+    "border",
     "ciou_loss",
+    "cross_entropy",
+    "dice",
+    "dice_generalized",
     "diou_loss",
+    "focal",
     "giou_loss",
     "iou_loss",
+    "jaccard",
+    "lovasz",
     "sigmoid_cross_entropy",
     "sigmoid_focal_loss",
     "smooth_labels",
     "softmax_focal_loss",
+    "tversky",
 ]

@@ -1,11 +1,13 @@
-"""How good predictions are. NumPy only; boxes are compared in the original image's pixels."""
+"""How good predictions are. NumPy only; boxes and masks are compared in the original image's pixels."""
 
+from kzoo.metrics.boundary import boundary_f1
 from kzoo.metrics.coco import coco_figures
 from kzoo.metrics.confusion import confusion_matrix
 from kzoo.metrics.curves import Curve
 from kzoo.metrics.detection import ClassMetrics, DetectionEvaluator, DetectionMetrics
 from kzoo.metrics.matching import EvaluatedImage, match
 from kzoo.metrics.plots import plot_confusion, plot_precision_recall
+from kzoo.metrics.segmentation import SegmentationClassMetrics, SegmentationEvaluator, SegmentationMetrics
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
 __all__ = [
@@ -14,8 +16,12 @@ __all__ = [
     "DetectionEvaluator",
     "DetectionMetrics",
     "EvaluatedImage",
+    "SegmentationClassMetrics",
+    "SegmentationEvaluator",
+    "SegmentationMetrics",
     "average_precision_11point",
     "average_precision_all",
+    "boundary_f1",
     "coco_figures",
     "confusion_matrix",
     "match",

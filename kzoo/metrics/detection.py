@@ -11,6 +11,7 @@ import numpy as np
 from kzoo.metrics.coco import coco_figures
 from kzoo.metrics.confusion import confusion_matrix
 from kzoo.metrics.curves import Curve
+from kzoo.metrics.figures import known_mean, without_nan
 from kzoo.metrics.matching import EvaluatedImage, area, match
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
@@ -119,21 +120,7 @@ class DetectionMetrics:
                 "recall": np.linspace(0, 1, CURVE_POINTS).tolist(),
                 "precision": {curve.name: curve.sampled(CURVE_POINTS).tolist() for curve in self.curves},
             }
-        return _without_nan(table)
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean of the classes that have objects; NaN if none has."""
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
+        return without_nan(table)
 
 
 class DetectionEvaluator:
@@ -239,8 +226,8 @@ class DetectionEvaluator:
             detections=sum(len(image.scores) for image in self._images),
             discarded=self._discarded,
             coco=coco.figures,
-            voc_ap_11point=_mean([row.voc_ap_11point for row in rows]),
-            voc_ap_all=_mean([row.voc_ap_all for row in rows]),
+            voc_ap_11point=known_mean([row.voc_ap_11point for row in rows]),
+            voc_ap_all=known_mean([row.voc_ap_all for row in rows]),
             per_class=tuple(rows),
             curves=curves,
             confusion=confusion_matrix(self._images, len(self.names), IOU_THRESHOLD, CONFUSION_SCORE),

@@ -1,4 +1,4 @@
-"""Pictures of a detector's metrics, with matplotlib."""
+"""Pictures of metrics, with matplotlib."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.metrics.detection import CONFUSION_SCORE, IOU_THRESHOLD, DetectionMetrics
+from kzoo.metrics.segmentation import SegmentationMetrics
 
 SMOOTH = 1001
 MOST_NAMED_CURVES = 10
@@ -71,8 +72,11 @@ def plot_precision_recall(metrics: DetectionMetrics, path: str | Path) -> Path:
     return _save(figure, path)
 
 
-def plot_confusion(metrics: DetectionMetrics, path: str | Path) -> Path:
+def plot_confusion(metrics: DetectionMetrics | SegmentationMetrics, path: str | Path) -> Path:
     """Draws the confusion matrix: true class by row, predicted by column, shade by the share of the row.
+
+    Of a detector the cells count objects, and have the background last; of a segmenter they are shares of the
+    pixels of the true class.
 
     Args:
         metrics: what to draw.
@@ -82,29 +86,29 @@ def plot_confusion(metrics: DetectionMetrics, path: str | Path) -> Path:
         OSError: the folder cannot be written.
     """
     counts = metrics.confusion
-    labels = [*metrics.names, "background"]
+    pixels = isinstance(metrics, SegmentationMetrics)
+    labels = list(metrics.names) if pixels else [*metrics.names, "background"]
     side = float(np.clip(3.0 + 0.55 * len(labels), 5.0, 14.0))
     figure, axes = _figure(side + 0.8, side)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(picture, ax=axes, fraction=0.045, label="share of the row")
     if len(labels) <= MOST_PRINTED_CELLS:
-        _print_cells(axes, counts, share)
+        _print_cells(axes, counts, share, pixels)
     _tick(axes, labels)
     axes.set(xlabel="predicted", ylabel="true")
-    title = f"Objects at IoU {IOU_THRESHOLD}, score {CONFUSION_SCORE}, {metrics.images} images"
-    axes.set_title(title, fontsize=11)
+    what = "Pixels" if pixels else f"Objects at IoU {IOU_THRESHOLD}, score {CONFUSION_SCORE}"
+    axes.set_title(f"{what}, {metrics.images} images", fontsize=11)
     return _save(figure, path)
 
 
-def _print_cells(axes, counts: np.ndarray, share: np.ndarray) -> None:
+def _print_cells(axes, counts: np.ndarray, share: np.ndarray, pixels: bool) -> None:
     for (row, column), count in np.ndenumerate(counts):
-        # Background found as background is not a thing that can be counted.
-        corner = row == column == len(counts) - 1
+        text = f"{share[row, column]:.3f}" if pixels else f"{count}"
+        if not pixels and row == column == len(counts) - 1:
+            text = ""  # Background found as background is not a thing that can be counted.
         color = "white" if share[row, column] > 0.55 else INK if count else GREY
-        axes.text(
-            column, row, "" if corner else f"{count}", ha="center", va="center", color=color, fontsize=9
-        )
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
 
 
 def _tick(axes, labels: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from kzoo.backbones.darknet import darknet53, darknet_tiny
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.spp import spatial_pyramid_pooling
-from kzoo.model import ZooModel, images_input
+from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.published import published_anchors
 
@@ -133,13 +133,7 @@ def _assemble(
     network, strides, num_classes, image_size, anchors, names, name, weights, backbone_weights, head
 ) -> ZooModel:
     """Network and head as one model, with weights where they are given."""
-    height, width = image_size
-    if min(height, width) < strides[-1] or height % strides[-1] or width % strides[-1]:
-        raise ValueError(
-            f"image_size={tuple(image_size)}: height and width must be multiples of {strides[-1]}"
-        )
-    if names and len(names) != num_classes:
-        raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
+    check_arguments(num_classes, image_size, names, strides[-1])
     if anchors is ANCHORS or anchors is TINY_ANCHORS:
         anchors = published_anchors(name, weights) or anchors
     # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 _EXPORTS = {
-    "AveragePrecision": "callbacks",
+    "Evaluation": "callbacks",
     "RunFolder": "run",
     "TrainConfig": "config",
     "TrainResult": "fitting",

@@ -1,4 +1,4 @@
-"""What happens beside the steps of `fit`: average precision, averaged weights, a stop on NaN, the run's records."""
+"""What happens beside the steps of `fit`: the task's figures, averaged weights, a stop on NaN, the run's records."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kzoo.evaluation import Evaluator
-from kzoo.metrics import DetectionMetrics
+from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.training.checkpoint import save_checkpoint, save_model
 from kzoo.training.optimizers import averaged_weights, averages_weights, swap_averages
 from kzoo.training.run import RunFolder
+from kzoo.training.tasks import task_of
 
 
-class AveragePrecision(keras.callbacks.Callback):
-    """Puts `val_map` and `val_map50` into the logs of every epoch.
+class Evaluation(keras.callbacks.Callback):
+    """Puts the figures of the model's task into the logs of every epoch.
 
-    Put it before callbacks that look at them, such as `EarlyStopping("val_map", mode="max")`; `fit`'s own history
-    and progress bar come last and show them in any case. Where the optimizer keeps an average of the weights
+    A detector's are `val_map` and `val_map50`, a segmenter's `val_mean_iou`, `val_dice` and `val_boundary_f1`. Put it
+    before callbacks that look at them, such as `EarlyStopping("val_map", mode="max")`; `fit`'s own history and
+    progress bar come last and show them in any case. Where the optimizer keeps an average of the weights
     (`use_ema`), that is what is evaluated.
 
     Args:
         dataset: anything with `len`, `[i] -> Sample` and `classes`.
-        image_size: height and width in pixels; the model's own where None.
+        image_size: of a detector, height and width in pixels; the model's own where None.
         batch_size: images a step.
         every: evaluates each so-manieth epoch, and the last.
-        rectangular: batches of images of one shape: see `kzoo.evaluation.Evaluator`.
+        rectangular: of a detector, batches of images of one shape: see `kzoo.evaluation.Evaluator`.
 
     Attributes:
-        metrics: the latest `DetectionMetrics`.
+        metrics: the latest `DetectionMetrics` or `SegmentationMetrics`.
 
     Example:
-        >>> model.fit(batches, epochs=10, callbacks=[AveragePrecision(kzoo.data.load("street", split="val"))])
+        >>> model.fit(batches, epochs=10, callbacks=[Evaluation(kzoo.data.load("street", split="val"))])
     """
 
     def __init__(
@@ -45,23 +46,21 @@ class AveragePrecision(keras.callbacks.Callback):
         rectangular: bool = False,
     ):
         super().__init__()
-        self.rectangular = rectangular
-        self.dataset, self.image_size, self.batch_size, self.every = dataset, image_size, batch_size, every
-        self.metrics: DetectionMetrics | None = None
-        self._evaluator: Evaluator | None = None
+        self.dataset, self.every = dataset, every
+        self.options = {"batch_size": batch_size, "image_size": image_size, "rectangular": rectangular}
+        self.metrics: DetectionMetrics | SegmentationMetrics | None = None
+        self._evaluator: Callable | None = None
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.params.get("epochs"):
             return
+        task = task_of(self.model)
         if self._evaluator is None:
-            size = self.image_size or self.model.image_size
-            self._evaluator = Evaluator(
-                self.dataset, size, batch_size=self.batch_size, rectangular=self.rectangular
-            )
+            self._evaluator = task.evaluator(self.dataset, self.model, **self.options)
         with averaged_weights(self.model):
             self.metrics = self._evaluator(self.model)
         if logs is not None:
-            logs["val_map"], logs["val_map50"] = float(self.metrics.map), float(self.metrics.map50)
+            logs.update({name: float(getattr(self.metrics, figure)) for name, figure in task.figures.items()})
 
 
 class AveragedValidation(keras.callbacks.Callback):
@@ -164,8 +163,8 @@ class Recorder(keras.callbacks.Callback):
 
 
 def score_of(row: dict) -> float:
-    """What makes an epoch the best: average precision, or a low loss where that is not measured."""
-    for name, sign in (("val_map", 1.0), ("val_loss", -1.0), ("loss", -1.0)):
+    """What makes an epoch the best: average precision or IoU, or a low loss where that is not measured."""
+    for name, sign in (("val_map", 1.0), ("val_mean_iou", 1.0), ("val_loss", -1.0), ("loss", -1.0)):
         if not math.isnan(row.get(name, math.nan)):
             return sign * row[name]
     return -math.inf

@@ -11,7 +11,7 @@ import numpy as np
 
 from kzoo.files import replacing
 from kzoo.model import ZooModel
-from kzoo.predict import load
+from kzoo.opening import load
 from kzoo.training.optimizers import exclude_from_decay
 
 _STATE = "training.json"

@@ -15,6 +15,7 @@ FINE_TUNING_RATE = 1e-3  # where training starts from weights
 SCHEDULES = ("cosine", "step", "constant")
 # Darknet's learning rates, which a mapping asks for: see `kzoo.training.schedules.DarknetSchedule`.
 POLICIES = ("constant", "exp", "poly", "random", "sgdr", "sigmoid", "step", "steps")
+WORKER_KINDS = ("auto", "thread", "process")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -59,7 +60,9 @@ class TrainConfig:
     ema_momentum: float | None = _option(None, "Of that average; by the number of steps where left out.")
     clip_norm: float = _option(10.0, "Largest norm of all gradients together; 0 is no limit.")
     accumulate: int = _option(1, "Batches whose gradients make one step.")
-    patience: int = _option(0, "Stop after so many epochs without a better average precision; 0 is never.")
+    patience: int = _option(
+        0, "Stop after so many epochs without a better average precision or mean IoU; 0 is never."
+    )
     precision: str = _option("auto", "auto, float32, mixed_bfloat16 or mixed_float16.")
     freeze_backbone: bool = _option(False, "Train neck and head alone.")
     multi_scale: bool = _option(False, "Another input size every ten steps, from 2/3 to 4/3.")
@@ -80,13 +83,23 @@ class TrainConfig:
     cache: str | None = _option(
         None, "Keep the decoded training images: memory, disk (in Keras's folder) or disk:FOLDER."
     )
-    workers: int | None = _option(None, "Threads that make batches; by the cores where left out.")
+    workers: int | None = _option(
+        None, "Threads or processes that make batches; by the cores where left out."
+    )
+    worker_kind: str = _option(
+        "auto",
+        "thread; process, twice as fast with two, but half a second and up to 400 MB each; or auto: processes for "
+        "long trainings, unless the images are cached in memory, which each process does for itself.",
+    )
     width: float | None = _option(None, "Scales the channels.")
     depth: float | None = _option(None, "Scales the blocks of a stage.")
     anchors: str | Sequence = _option(
         "auto", "auto (from the training boxes), default, or widths and heights."
     )
-    box_loss: str | None = _option(None, "paper, iou, giou, diou or ciou.")
+    box_loss: str | None = _option(None, "Of detectors: paper, iou, giou, diou or ciou.")
+    loss: str | None = _option(
+        None, "Of segmenters: ce, focal, dice, jaccard, tversky, lovasz, ... or a sum such as ce+dice."
+    )
     head: dict = dataclasses.field(
         default_factory=dict, metadata={"help": "Other arguments of the model's head, as NAME=VALUE."}
     )
@@ -97,7 +110,7 @@ class TrainConfig:
     backbone_weights: str | None = _option(None, "A .keras file of a model with the same backbone.")
     skip_faulty: bool = _option(False, "Leave faulty images and boxes out instead of refusing them.")
     name: str = _option("exp", "Of the run; a number is added where it is taken.")
-    runs: str = _option("runs/detect", "The folder of runs.")
+    runs: str | None = _option(None, "The folder of runs; runs/detect or runs/segment where left out.")
     run: str | None = _option(None, "The run's folder itself, in the place of runs and name.")
     exist_ok: bool = _option(False, "Write over a run that is in that folder.")
 
@@ -109,6 +122,8 @@ class TrainConfig:
             raise ValueError(f"schedule={self.schedule!r} is unknown; use {', '.join(SCHEDULES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is unknown; use {', '.join(PRECISIONS)}")
+        if self.worker_kind not in WORKER_KINDS:
+            raise ValueError(f"worker_kind={self.worker_kind!r} is unknown; use {', '.join(WORKER_KINDS)}")
         if self.learning_rate is None:
             pretrained = self.weights is not None or self.backbone_weights is not None
             rate = FINE_TUNING_RATE if pretrained else OPTIMIZERS[self.optimizer]
@@ -166,7 +181,7 @@ class TrainConfig:
 
     def model_arguments(self) -> dict:
         """What `kzoo.build` takes besides classes, names, image size and anchors."""
-        names = ("width", "depth", "box_loss", "weights", "backbone_weights")
+        names = ("width", "depth", "box_loss", "loss", "weights", "backbone_weights")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {**given, **self.head}
 

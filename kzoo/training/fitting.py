@@ -11,13 +11,13 @@ from pathlib import Path
 
 import keras
 
-from kzoo.evaluation import Evaluator
-from kzoo.metrics import DetectionMetrics, plot_confusion, plot_precision_recall
+from kzoo.augment.compose import Compose
+from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
-from kzoo.predict import load
+from kzoo.opening import load
 from kzoo.registry import entry
 from kzoo.training import callbacks as hooks
-from kzoo.training import devices, plots
+from kzoo.training import devices
 from kzoo.training.adversarial import Adversary
 from kzoo.training.assembly import adopt_model, build_cfg, build_model, compile_model
 from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
@@ -25,7 +25,9 @@ from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
 from kzoo.training.inputs import describe, open_datasets, training_batches, validation_batches
 from kzoo.training.optimizers import swap_averages
+from kzoo.training.plots import plot_results
 from kzoo.training.run import RunFolder
+from kzoo.training.tasks import picture_batch, picture_predictions, task_of
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ class TrainResult:
         folder: of the run.
         model: of the best epoch, in float32.
         best_epoch: its number, from 1.
-        metrics: its average precision on the validation images; None without such.
+        metrics: its figures on the validation images; None without such.
         rows: the figures of every epoch, as `results.csv` holds them.
     """
 
     folder: Path
     model: ZooModel
     best_epoch: int
-    metrics: DetectionMetrics | None
+    metrics: DetectionMetrics | SegmentationMetrics | None
     rows: list[dict]
 
 
@@ -55,14 +57,14 @@ def train(
     verbose: str | int = "auto",
     **options,
 ) -> TrainResult:
-    """Trains a detector and keeps all that comes of it in a run folder.
+    """Trains a detector or a segmenter and keeps all that comes of it in a run folder.
 
     Args:
         model: a registered name; the path of a Darknet `.cfg`, which is trained as it says, unless options say
             otherwise; or a model, which is compiled anew and ends up with the weights of the best epoch.
         data: a dataset, or the path of one, whose splits "train" and "val" are taken.
         val: a dataset to validate on, or the path of one.
-        callbacks: further Keras callbacks; their logs have `val_map` and `val_map50`.
+        callbacks: further Keras callbacks; their logs have the figures of `kzoo.training.Evaluation`.
         verbose: as in `fit`: 0 silent, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
         **options: the fields of `kzoo.training.TrainConfig`, such as `epochs`, `image_size` and `batch_size`.
 
@@ -72,6 +74,7 @@ def train(
 
     Example:
         >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
+        >>> kzoo.train("unet", "data/cells", epochs=50, width=0.25, loss="ce+dice").metrics.mean_iou
     """
     named = isinstance(model, (str, Path))
     says = CfgTraining.read(model, options) if is_cfg(model) else None
@@ -84,7 +87,8 @@ def train(
         raise ValueError(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
         )
-    parts = open_datasets(data, val, config.skip_faulty)
+    instances = Compose(config.augment).instances
+    parts = open_datasets(data, val, config.skip_faulty, _task_name(model, says), instances)
     if says:
         config = says.completed(config, parts[0])
         if verbose:
@@ -95,15 +99,16 @@ def train(
         built = build(model, parts[0], config)
         batches = training_batches(parts[0], config, built.image_size, resize=built.resize)
         compile_model(built, config, len(batches))
+    task = task_of(built)
     if config.run is None:
-        folder = RunFolder.create(config.runs, config.name)
+        folder = RunFolder.create(config.runs or f"runs/{built.task}", config.name)
     else:
         folder = RunFolder.at(config.run, config.exist_ok)
     source = str(model) if says else built.name
     folder.write_args({"model": source, "data": _source(data), "val": _source(val), **config.to_dict()})
     recorder = hooks.Recorder(folder, config.patience)
     save_checkpoint(folder.last, built, recorder.state)
-    plots.picture_batch(batches.maker.batch(0, 0), built.names, folder.train_batch)
+    picture_batch(task, batches.maker.batch(0, 0), built.names, folder.train_batch)
     result = _fit(built, config, batches, parts, recorder, callbacks, verbose)
     if not named:
         model.set_weights(result.model.get_weights())
@@ -141,11 +146,11 @@ def resume(
     if augment is not None:
         config = dataclasses.replace(config, augment=augment)
     data, val = _again(data, named, "data", folder), _again(val, named_val, "val", folder)
-    parts = open_datasets(data, val, config.skip_faulty)
     with devices.strategy(config.batch_size):
         model, state = load_checkpoint(folder.last)
         if state.pop("averaged", False):
             swap_averages(model)
+    parts = open_datasets(data, val, config.skip_faulty, model.task, Compose(config.augment).instances)
     batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
     recorder = hooks.Recorder(folder, config.patience, state)
     folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
@@ -168,7 +173,7 @@ def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainRe
         except BaseException as error:
             if state["rows"]:
                 with contextlib.suppress(OSError):  # what stopped the training is what is to be told
-                    plots.plot_results(state["rows"], folder.results_plot)
+                    plot_results(state["rows"], folder.results_plot)
             if isinstance(error, KeyboardInterrupt):
                 print(f"\nstopped; go on with: kzoo train --resume {folder.path}", file=sys.stderr)
             raise
@@ -202,26 +207,33 @@ def _callbacks(config: TrainConfig, val_set, recorder, others) -> list:
     first = [hooks.StopOnNaN(), hooks.LearningRate()]
     if val_set is not None:
         options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
-        first += [hooks.AveragedValidation(), hooks.AveragePrecision(val_set, **options)]
+        first += [hooks.AveragedValidation(), hooks.Evaluation(val_set, **options)]
     logs = [hooks.EventLog(recorder.folder.logs)] if keras.backend.backend() == "tensorflow" else []
     return [*first, *others, *logs, recorder, hooks.EpochBar()]
 
 
 def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbose) -> TrainResult:
     """Measures the best model and draws what it does."""
-    plots.plot_results(state["rows"], folder.results_plot)
+    plot_results(state["rows"], folder.results_plot)
     model = load(folder.best)
     metrics = None
     if val_set is not None:
+        task = task_of(model)
         options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
-        metrics = Evaluator(val_set, model.image_size, **options)(model)
-        plot_precision_recall(metrics, folder.precision_recall)
-        plot_confusion(metrics, folder.confusion)
-        plots.picture_predictions(model, val_set, folder.predictions)
+        metrics = task.evaluator(val_set, model, **options)(model)
+        task.plot(metrics, folder)
+        picture_predictions(task, model, val_set, folder.predictions)
     if verbose:
         print(f"best epoch {state['best_epoch']} of {state['epoch']}" + (f": {metrics}" if metrics else ""))
         print(f"{folder.path}: best.keras, last.keras, results.csv, pictures and logs")
     return TrainResult(folder.path, model, state["best_epoch"], metrics, state["rows"])
+
+
+def _task_name(model, says) -> str:
+    """The task of what is going to be trained, before it is built."""
+    if says:
+        return "detect"
+    return entry(model).task if isinstance(model, (str, Path)) else model.task
 
 
 def _print_header(model, train_set, val_set, folder: RunFolder, epoch: int) -> None:

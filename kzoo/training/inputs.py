@@ -10,13 +10,19 @@ from kzoo.data.batch import SIZE_STEPS
 from kzoo.data.check import require_sound
 from kzoo.data.dataset import choose_split
 from kzoo.data.loader import Batches, batches
+from kzoo.data.workers import is_sendable
 from kzoo.training.config import TrainConfig
 
 _MOST_WORKERS = 4
+# Pixels of a training, of which a thread draws 10**8 a second: about ten seconds of work. Two processes are ahead of
+# two threads after two seconds.
+_MANY_PIXELS = 10**9
 _STRIDE = 32
 
 
-def open_datasets(data, val, skip_faulty: bool = False) -> tuple:
+def open_datasets(
+    data, val, skip_faulty: bool = False, task: str | None = None, masks: bool = False
+) -> tuple:
     """The datasets to train and to validate on, both sound.
 
     Args:
@@ -24,6 +30,8 @@ def open_datasets(data, val, skip_faulty: bool = False) -> tuple:
             splits is trained on whole.
         val: a dataset, the path of one, or None.
         skip_faulty: leave faulty images and boxes out instead of refusing them.
+        task: "detect" or "segment"; what each format is for where None.
+        masks: whether training samples carry instance masks, where the dataset has them.
 
     Returns:
         Two datasets; the second is None where there is nothing to validate on.
@@ -33,18 +41,31 @@ def open_datasets(data, val, skip_faulty: bool = False) -> tuple:
     """
     train = data
     if isinstance(data, (str, Path)):
-        parts = datasets.splits(data)
-        train = datasets.load(data, choose_split("train", parts, data) if parts else None)
+        parts = datasets.splits(data, task)
+        train = datasets.load(data, choose_split("train", parts, data) if parts else None, masks, task)
         if val is None:
-            val = _split(data, "val")
+            val = _split(data, "val", task)
     if isinstance(val, (str, Path)):
-        val = _split(val, "val") or datasets.load(val)
+        val = _split(val, "val", task) or datasets.load(val, task=task)
+    for dataset in (train, val):
+        _check_kind(dataset, task)
     if val is not None and list(val.classes) != list(train.classes):
         raise ValueError(
             f"{describe(val)}: its classes {list(val.classes)} are not {list(train.classes)}, those trained on; "
             "give both the same names in the same order"
         )
     return _sound(train, skip_faulty), None if val is None else _sound(val, skip_faulty)
+
+
+def _check_kind(dataset, task: str | None) -> None:
+    """Refuses boxes to train a segmenter on, and semantic masks to train a detector on."""
+    semantic = getattr(dataset, "semantic", False)
+    if dataset is None or task is None or semantic == (task == "segment"):
+        return
+    have, want = ("semantic masks", "boxes") if semantic else ("boxes", "semantic masks")
+    raise ValueError(
+        f"{describe(dataset)}: has {have}, and the model trains on {want}; open it with task={task!r}"
+    )
 
 
 def _sound(dataset, skip_faulty: bool):
@@ -57,9 +78,9 @@ def describe(dataset) -> str:
     return str(getattr(dataset, "root", type(dataset).__name__))
 
 
-def _split(path, name: str):
+def _split(path, name: str, task: str | None):
     try:
-        return datasets.load(path, choose_split(name, datasets.splits(path), path))
+        return datasets.load(path, choose_split(name, datasets.splits(path, task), path), task=task)
     except ValueError:
         return None
 
@@ -80,6 +101,7 @@ def training_batches(
         config.augment,
         seed=config.seed,
         workers=_workers(config),
+        worker_kind=_worker_kind(dataset, config, image_size),
         repeat=True,
         start_epoch=start_epoch,
         mosaic_epochs=config.epochs - closing,
@@ -129,3 +151,13 @@ def sizes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
 
 def _workers(config: TrainConfig) -> int:
     return min(_MOST_WORKERS, os.cpu_count() or 1) if config.workers is None else config.workers
+
+
+def _worker_kind(dataset, config: TrainConfig, image_size: tuple[int, int]) -> str:
+    """Processes where they are worth starting, and need neither the user's script nor a cache each."""
+    if config.worker_kind != "auto":
+        return config.worker_kind
+    pixels = config.epochs * len(dataset) * image_size[0] * image_size[1]
+    if _workers(config) < 2 or pixels < _MANY_PIXELS or config.cache == "memory" or os.name != "posix":
+        return "thread"
+    return "process" if is_sendable((dataset, config.augment)) else "thread"

@@ -1,4 +1,4 @@
-"""The run's pictures: curves over the epochs, a training batch, validation predictions."""
+"""The run's curves over the epochs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.draw import contact_sheet, draw_boxes, save_picture
 from kzoo.files import replacing
-
-PICTURES = 16
 
 
 def plot_results(rows: list[dict], path: Path) -> Path:
@@ -24,7 +21,7 @@ def plot_results(rows: list[dict], path: Path) -> Path:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(name.removeprefix("val_") for row in rows for name in row if name != "epoch"))
-    names.sort(key=lambda name: name not in ("loss", "map", "map50"))
+    names.sort(key=lambda name: name not in ("loss", "map", "map50", "mean_iou", "dice"))
     columns = min(4, len(names))
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.8 * lines), dpi=110, layout="constrained")
@@ -44,25 +41,3 @@ def plot_results(rows: list[dict], path: Path) -> Path:
     with replacing(path) as fresh:
         figure.savefig(fresh)
     return path
-
-
-def picture_batch(batch, names, path: Path) -> Path:
-    """Draws a batch as the network sees it, with its boxes.
-
-    Args:
-        batch: images (B, H, W, 3) and `{"boxes": (B, M, 4), "labels": (B, M)}`.
-        names: class names.
-        path: the picture to write.
-    """
-    images, targets = batch
-    drawn = []
-    for image, boxes, labels in zip(images, targets["boxes"], targets["labels"], strict=True):
-        keep = labels >= 0
-        drawn.append(draw_boxes(image, boxes[keep], labels[keep], names=names))
-    return save_picture(path, contact_sheet(drawn[:PICTURES]))
-
-
-def picture_predictions(model, dataset, path: Path) -> Path:
-    """Draws what a model finds on the first images of a dataset."""
-    images = [dataset[i].image for i in range(min(PICTURES, len(dataset)))]
-    return save_picture(path, contact_sheet([found.draw() for found in model.detect(images)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -9,10 +10,18 @@ import keras
 from kzoo.darknet.importing import blocks, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.model import ZooModel, backbone_layers
+from kzoo.weights.applications import (
+    IMAGENET,
+    fetch_imagenet,
+    has_imagenet,
+    is_applications,
+    read_applications,
+)
 from kzoo.weights.published import fetch, find, is_published
+from kzoo.weights.torch import SUFFIXES, read_torch
 
 _KERAS = (".keras", ".h5")
-_FORMATS = "a .keras, .weights.h5 or Darknet's .weights file"
+_FORMATS = "a .keras, .weights.h5, .safetensors, .pth or Darknet's .weights file"
 
 
 def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
@@ -20,8 +29,9 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
 
     Args:
         model: of the same architecture and number of classes.
-        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of published weights, such as
-            "coco".
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file; a state dict of torchvision or timm
+            (`.safetensors`, or `.pth` where torch is installed); an `.h5` file of keras.applications; or the name of
+            published weights, such as "coco".
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,11 +43,15 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
     if is_published(weights):
         return _load_published(model, str(weights))
     path = _weights_file(weights)
+    if path.suffix in SUFFIXES:
+        return read_torch(model, path)
+    if is_applications(path):
+        return read_applications(model, path)
     if path.suffix not in _KERAS:
         return read_weights(model, path)
     try:
         model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"{path}: does not hold weights of {model.name} with {model.head.num_classes} classes; "
@@ -66,7 +80,8 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         model: takes the weights.
         weights: a `.keras` file of a model with the same backbone, whose layers named `backbone_...` are taken; a
             file of Darknet's that holds it (`darknet53.conv.74`, or the `.weights` of a whole network that begins
-            with it); the name of published weights, such as "imagenet"; or None.
+            with it); a state dict of torchvision or timm (`.safetensors`, or `.pth` where torch is installed); an
+            `.h5` file of keras.applications; the name of published weights, such as "imagenet"; or None.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -76,11 +91,17 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
     if weights is None:
         return model
     if is_published(weights):
+        if str(weights) == IMAGENET and has_imagenet(model):
+            return read_applications(model, fetch_imagenet(model), backbone=True)
         return _darknet_backbone(model, fetch(find(model.name, str(weights), backbone=True)))
     path = _weights_file(weights)
+    if path.suffix in SUFFIXES:
+        return read_torch(model, path, backbone=True)
+    if is_applications(path):
+        return read_applications(model, path, backbone=True)
     if path.suffix not in _KERAS:
         return _darknet_backbone(model, path)
-    source = {layer.name: layer for layer in keras.saving.load_model(path, compile=False).network.layers}
+    source = {layer.name: layer for layer in _saved_network(path).layers}
     for layer in backbone_layers(model):
         if not layer.weights:
             continue
@@ -93,6 +114,17 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
             )
         layer.set_weights(given)
     return model
+
+
+def _saved_network(path: Path) -> keras.Model:
+    """The network of a `.keras` file."""
+    try:
+        return keras.saving.load_model(path, compile=False).network
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path}: holds no model of kzoo whose backbone could be taken ({reason}); give a .keras file"
+        ) from error
 
 
 def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:
@@ -122,6 +154,6 @@ def _weights_file(weights: str | Path) -> Path:
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file; give {_FORMATS}")
-    if path.suffix not in (*_KERAS, ".weights") and partial_stop(path) is None:
+    if path.suffix not in (*_KERAS, *SUFFIXES, ".weights") and partial_stop(path) is None:
         raise ValueError(f"{path}: weights of format {path.suffix!r} are not read; give {_FORMATS}")
     return path

@@ -19,7 +19,8 @@ from kzoo.data.loader import batches
 
 SIDE, BATCH = 640, 16
 ROUNDS, STEPS = 5, 12  # Batches timed in turn, and in a row.
-SETTINGS = [(workers, cache) for cache in (None, "memory") for workers in (0, 1, 2)]
+WORKERS = [(0, "thread"), (1, "thread"), (2, "thread"), (1, "process"), (2, "process")]
+CACHES = (None, "memory")
 
 
 @pytest.fixture
@@ -36,8 +37,9 @@ def one_thread():
     cv2.setNumThreads(threads)
 
 
-def ours(data, workers: int, cache: str | None):
-    return iter(batches(data, SIDE, BATCH, "mosaic", workers=workers, repeat=True, cache=cache))
+def ours(data, workers: int, kind: str, cache: str | None):
+    options = {"workers": workers, "worker_kind": kind, "cache": cache}
+    return iter(batches(data, SIDE, BATCH, "mosaic", repeat=True, **options))
 
 
 def theirs(folder):
@@ -89,21 +91,23 @@ def test_augment_speed(photographs, tmp_path, monkeypatch, one_thread):
     write({"train": photographs, "val": photographs}, tmp_path / "yolo", "yolo")
     peer = theirs(tmp_path / "yolo")
     print(
-        f"\n{'workers':<8} {'cache':<8} {'kzoo':>6} {'ultralytics':>12} {'ratio':>6} {'least':>6}   images/s"
+        f"\n{'workers':<10} {'cache':<7} {'kzoo':>5} {'ultralytics':>12} {'ratio':>6} {'least':>6}   images/s"
     )
     medians = {}
-    for workers, cache in SETTINGS:
-        streams = {"kzoo": ours(photographs, workers, cache)}
+    for cache, (workers, kind) in itertools.product(CACHES, WORKERS):
+        streams = {"kzoo": ours(photographs, workers, kind, cache)}
         if peer:
             streams["ultralytics"] = peer(workers, cache)
-        found = rates(streams, epoch=len(photographs) // BATCH + 1)
+        # Each process has a cache of its own and fills it with what it decodes.
+        found = rates(streams, epoch=(1 + workers) * (len(photographs) // BATCH + 1))
         streams["kzoo"].close()
-        own = medians[workers, cache] = statistics.median(found["kzoo"])
-        line = f"{workers:<8} {cache or 'none':<8} {own:6.0f}"
+        own = medians[workers, kind, cache] = statistics.median(found["kzoo"])
+        line = f"{f'{workers} {kind}' if workers else '0':<10} {cache or 'none':<7} {own:5.0f}"
         if peer:
             ratios = [a / b for a, b in zip(found["kzoo"], found["ultralytics"], strict=True)]
             peer_speed = statistics.median(found["ultralytics"])
             line += f" {peer_speed:12.0f} {statistics.median(ratios):6.2f} {min(ratios):6.2f}"
         print(line, flush=True)
-    for cache in (None, "memory"):
-        print(f"two workers to one, cache {cache or 'none'}: {medians[2, cache] / medians[1, cache]:.2f}")
+    for cache, kind in itertools.product(CACHES, ("thread", "process")):
+        ratio = medians[2, kind, cache] / medians[1, kind, cache]
+        print(f"two to one, {kind:<7}, cache {cache or 'none'}: {ratio:.2f}")

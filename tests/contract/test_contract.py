@@ -28,6 +28,13 @@ def targets(task, count=2, objects=3, padding=8, seed=0, classes=CLASSES, size=S
     rng = np.random.default_rng(seed)
     if task == "classify":
         return {"label": rng.integers(0, classes, count).astype("int32")}
+    if task == "segment":
+        # Stripes of all classes, and a corner that is ignored; without objects, nothing else.
+        mask = np.full((count, size, size), 255, np.uint8)
+        if objects:
+            mask[:] = np.arange(size) * classes // size
+            mask[:, :4, :4] = 255
+        return {"mask": mask}
     boxes = np.zeros((count, padding, 4), np.float32)
     labels = np.full((count, padding), -1, np.int32)
     # Far enough apart that no two share a cell: one object a third of the image, along the diagonal.
@@ -46,6 +53,7 @@ def compiled(model, rate=1e-3):
 
 
 every_name = pytest.mark.parametrize("name", kzoo.list_models())
+every_segmenter = pytest.mark.parametrize("name", kzoo.list_models("segment"))
 every_detector = pytest.mark.parametrize("name", kzoo.list_models("detect"))
 
 
@@ -63,6 +71,12 @@ def test_predicts_at_any_multiple_of_the_stride(name, height, width):
     if model.task == "classify":
         assert result["scores"].shape == (2, CLASSES)
         np.testing.assert_allclose(result["scores"].sum(-1), 1, atol=1e-5)
+    elif model.task == "segment":
+        assert result["mask"].shape == (2, height, width)
+        assert result["probabilities"].shape == (2, height, width, CLASSES)
+        np.testing.assert_allclose(result["probabilities"].sum(-1), 1, atol=1e-5)
+        best = np.take_along_axis(result["probabilities"], result["mask"][..., None], axis=-1)[..., 0]
+        np.testing.assert_allclose(best, result["probabilities"].max(-1), atol=1e-6)
     else:
         count = model.head.max_detections
         shapes = {key: value.shape for key, value in result.items()}
@@ -82,7 +96,8 @@ def test_loss_and_gradients_are_finite(name, objects):
             y=targets(model.task, objects=objects), y_pred=model(images(), training=True)
         )
     gradients = tape.gradient(loss, model.trainable_variables)
-    assert np.isfinite(loss) and loss > 0
+    # Where all pixels are ignored there is nothing to learn.
+    assert np.isfinite(loss) and (loss > 0 or (model.task == "segment" and not objects))
     assert all(g is not None and np.isfinite(g).all() for g in gradients)
 
 
@@ -108,11 +123,23 @@ def test_decoding_undoes_encoding(name):
         assert got == wanted
 
 
+@every_segmenter
+def test_decoding_gives_the_classes_back(name):
+    model = build(name)
+    truth = np.random.default_rng(0).integers(0, CLASSES, (2, SIZE, SIZE))
+    decoded = model.head.decode(
+        {"logits": ops.convert_to_tensor(10.0 * np.eye(CLASSES, dtype="float32")[truth])}
+    )
+    np.testing.assert_array_equal(ops.convert_to_numpy(decoded["mask"]), truth)
+
+
 @every_name
 def test_overfits_one_batch(name):
     model = build(name)
-    model.compile(keras.optimizers.AdamW(5e-3), jit_compile=False)
+    model.compile(keras.optimizers.AdamW(1e-3 if model.task == "segment" else 5e-3), jit_compile=False)
     x, y = images(), targets(model.task)
+    if model.task == "segment":
+        x = x // 4 + 60 * (y["mask"] % 255)[..., None]  # a network that sees no further than a pixel can tell
     first = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
     model.fit(x, y, epochs=60, verbose=0)
     # Trained statistics of the batch norm lag behind; what is asked is that the training loss falls.
@@ -144,7 +171,7 @@ def test_trains_under_mixed_precision(name, policy):
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(loss).all()
-    assert result["scores"].dtype == np.float32
+    assert result["probabilities" if "mask" in result else "scores"].dtype == np.float32
 
 
 @every_name

@@ -167,7 +167,9 @@ def test_partners_were_shown_lately():
     for epoch, step in ((0, 0), (0, 40), (3, 2), (3, 49)):
         pool, places = maker.partners(epoch, step)
         end = epoch * 500 + (step + 1) * 10
-        assert places[-1] == end - 1 and places[0] == end - 6 * 40 - 4, "six batches before it, and four images"
+        assert places[-1] == end - 1 and places[0] == end - 6 * 40 - 4, (
+            "six batches before it, and four images"
+        )
         assert len(pool) == 64 and (np.diff(places) > 0).all()
         for index, place in zip(pool, places, strict=True):
             assert maker.order(max(place // 500, 0))[place % 500] == index

@@ -5,7 +5,7 @@ from tiny_detector import SIDE, flat
 
 import kzoo
 from kzoo.data.loader import batches
-from kzoo.training.callbacks import AveragedValidation, AveragePrecision, Recorder, StopOnNaN, score_of
+from kzoo.training.callbacks import AveragedValidation, Evaluation, Recorder, StopOnNaN, score_of
 
 
 class Watch(keras.callbacks.Callback):
@@ -31,7 +31,7 @@ def test_average_precision_is_in_the_logs_of_plain_fit(detector, drawn):
         steps_per_epoch=len(stream),
         epochs=5,
         verbose=0,
-        callbacks=[AveragePrecision(val), watch, stop],
+        callbacks=[Evaluation(val), watch, stop],
     ).history
     assert history["loss"][1] < history["loss"][0]
     # No gain of 2 is possible: early stopping saw the figure and stopped after the second epoch.
@@ -47,7 +47,7 @@ def test_what_is_evaluated_are_the_averaged_weights(detector, drawn):
     detector.compile(optimizer, jit_compile=False)
     stream = batches(train, SIDE, 8, "none", repeat=True)
     checks = batches(val, SIDE, 8, "none", shuffle=False, repeat=True)
-    seen, watch = AveragePrecision(val), Watch()
+    seen, watch = Evaluation(val), Watch()
     history = detector.fit(
         stream,
         steps_per_epoch=1,

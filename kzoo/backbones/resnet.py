@@ -1,0 +1,82 @@
+"""Residual networks: image -> list of feature maps, finest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras import layers
+
+from kzoo.layers.conv import repeats, scaled
+from kzoo.layers.dilated import check_rates
+from kzoo.layers.residual import basic_block, bottleneck, conv_bn
+
+# Whether the blocks are bottlenecks, and how many the four stages have (ResNet, table 1).
+RESNETS = {
+    "resnet18": (False, (2, 2, 2, 2)),
+    "resnet34": (False, (3, 4, 6, 3)),
+    "resnet50": (True, (3, 4, 6, 3)),
+    "resnet101": (True, (3, 4, 23, 3)),
+    "resnet152": (True, (3, 8, 36, 3)),
+}
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+def resnet(
+    images,
+    variant: str = "resnet50",
+    output_stride: int = 32,
+    width: float = 1.0,
+    depth: float = 1.0,
+    stride_first: bool = False,
+    hybrid: Sequence[int] | None = None,
+) -> list:
+    """A residual network without its classifier.
+
+    Args:
+        images: (B, H, W, 3) float, already normalised; H and W multiples of the output stride.
+        variant: "resnet18", "resnet34", "resnet50", "resnet101" or "resnet152".
+        output_stride: 32; or 16 or 8: the last stages dilate their kernels in the place of their strides, the first
+            block of each by as much as the stage before it.
+        width: scales the channels.
+        depth: scales the blocks of a stage.
+        stride_first: whether a bottleneck's stride is in its first convolution, as in the paper and in the weights of
+            keras.applications, or in the 3x3 one, as everywhere since.
+        hybrid: dilations that the blocks of a dilated stage take by turns, such as (1, 2, 5), in the place of one:
+            see `kzoo.layers.dilated.check_rates`.
+
+    Returns:
+        The outputs of the four stages: strides 4, 8, 16 and 32, or less where dilated; with 256, 512, 1024 and 2048
+        channels of bottlenecks at width 1, 64, 128, 256 and 512 of others.
+
+    Raises:
+        ValueError: the variant, the output stride or the hybrid rates are not possible.
+
+    Source: He et al. 2015, arXiv:1512.03385; dilated: Chen et al. 2017, arXiv:1706.05587, section 3.1.
+    """
+    if variant not in RESNETS:
+        raise ValueError(f"backbone={variant!r}: no such residual network; give one of {', '.join(RESNETS)}")
+    if output_stride not in OUTPUT_STRIDES:
+        raise ValueError(f"output_stride={output_stride}; give 8, 16 or 32")
+    if hybrid is not None:
+        check_rates(hybrid)
+    deep, blocks = RESNETS[variant]
+    x = conv_bn(images, scaled(64, width), 7, "backbone_{}1", stride=2)
+    # Zeros do as margin: nothing is below them after the ReLU.
+    x = layers.ZeroPadding2D(1, name="backbone_pool_pad")(x)
+    x = layers.MaxPooling2D(3, 2, name="backbone_pool")(x)
+    features, reached, dilation = [], 4, 1
+    for stage, count in enumerate(blocks):
+        stride = 2 if stage else 1
+        previous = dilation
+        if reached * stride > output_stride:
+            stride, dilation = 1, dilation * 2
+        reached *= stride
+        for block in range(repeats(count, depth)):
+            rate = dilation if block else previous
+            if hybrid is not None and dilation > 1:
+                rate = hybrid[block % len(hybrid)]
+            arguments = (x, scaled(64 * 2**stage, width), f"backbone_layer{stage + 1}_{block}")
+            strides = (1 if block else stride, rate)
+            x = bottleneck(*arguments, *strides, stride_first) if deep else basic_block(*arguments, *strides)
+        features.append(x)
+    return features

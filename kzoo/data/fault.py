@@ -1,0 +1,57 @@
+"""What can be wrong with a dataset, and the error that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong, or odd, in a dataset.
+
+    Attributes:
+        file: the file it is in.
+        line: its line there, from 1; or, where `element` says so, the position in that list, from 0.
+        kind: a short name of the fault, such as "zero-area".
+        message: what is wrong, with the value.
+        severity: "error" stops a training, "warning" does not.
+        element: the list of a JSON file that `line` counts in, such as "annotations".
+        box: which of the record's boxes it is about, from 0; None where it is about the file.
+    """
+
+    file: Path
+    line: int | None
+    kind: str
+    message: str
+    severity: str = "error"
+    element: str = ""
+    box: int | None = None
+
+    @property
+    def place(self) -> str:
+        """File and line as editors and `jq` take them: "a.xml:12", "b.json:annotations[3]"."""
+        if self.line is None:
+            return str(self.file)
+        return f"{self.file}:{self.element}[{self.line}]" if self.element else f"{self.file}:{self.line}"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
+
+
+class FaultError(ValueError):
+    """A fault that makes a sample unusable, as an error: its place, what is wrong, what to do.
+
+    Args:
+        fault: what is wrong.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, fault: Fault, remedy: str):
+        super().__init__(f"{fault.place}: {fault.message}; {remedy}")
+        self.fault = fault
+        self.remedy = remedy
+
+    def __reduce__(self):
+        # Errors cross from worker processes.
+        return FaultError, (self.fault, self.remedy)

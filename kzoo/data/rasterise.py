@@ -1,0 +1,86 @@
+"""Semantic masks out of instances: polygons and run lengths painted over each other."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from kzoo.data.dataset import Dataset, Record, Selection
+from kzoo.data.fault import FaultError
+from kzoo.data.mask_faults import verified
+from kzoo.data.rle import draw_union
+from kzoo.structures import IGNORED
+
+
+def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
+    """The semantic mask of a record's objects: a later one lies on top of an earlier.
+
+    Args:
+        record: its labels are the mask's values. Crowds and difficult objects are ignored pixels, and ground is 0.
+        size: (height, width) of the image.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        ValueError: a run-length mask is of another size, or crowds leave no pixel to learn from.
+    """
+    _refuse_sizes(record, size)
+    mask = np.zeros(size, np.uint8)
+    values = np.where(record.crowd | record.difficult, IGNORED, record.labels).tolist()
+    drawn = ((value, shape) for value, shape in zip(values, record.polygons or (), strict=False) if shape)
+    # Neighbours of one value cannot hide each other: hundreds of nuclei are one shape.
+    for value, group in itertools.groupby(drawn, key=lambda item: item[0]):
+        mask[draw_union([shape for _, shape in group], size)] = value
+    return verified(mask, size, IGNORED, record.source or record.path)
+
+
+def _refuse_sizes(record: Record, size: tuple[int, int]) -> None:
+    """Raises the error of a run-length mask of another size than its image, if there is one."""
+    for box, shape in enumerate(record.polygons or ()):
+        if isinstance(shape, dict) and tuple(shape["size"]) != tuple(size):
+            high, wide = shape["size"]
+            message = f"a mask of {wide} x {high} pixels on an image of {size[1]} x {size[0]}"
+            fault = record.fault("mask-size", message, box=box)
+            raise FaultError(fault, "make the mask anew at the size of the image")
+
+
+class Rasterised(Selection):
+    """A dataset of outlined objects as one of semantic masks: ground is class 0, the classes follow.
+
+    Args:
+        base: the dataset; its records have polygons or run lengths.
+
+    Raises:
+        ValueError: it has more classes than a mask has values.
+
+    Example:
+        >>> Rasterised(COCO("instances_val2017.json"))[0].mask.dtype
+        dtype('uint8')
+    """
+
+    def __init__(self, base: Dataset):
+        super().__init__(base, range(len(base)))
+        if len(base.classes) >= IGNORED:
+            raise ValueError(
+                f"{base.root}: {len(base.classes)} classes, but a mask has values for {IGNORED - 1}; leave some out"
+            )
+        self.classes = ["background", *base.classes]
+        self.category_ids = [-1 if 0 in base.category_ids else 0, *base.category_ids]
+        self.semantic = True
+
+    def record(self, index: int) -> Record:
+        record = super().record(index)
+        record.labels = np.where(record.labels < 0, -1, record.labels + 1)
+        for box in range(len(record)):
+            if record.polygons is None or record.polygons[box] is None:
+                message = "a box without an outline: which pixels are the object's?"
+                record.problems.append(record.fault("no-outline", message, box=box))
+        return record
+
+    def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
+        return paint(record, size)
+
+    def problems(self):
+        return self.base.problems()

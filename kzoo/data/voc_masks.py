@@ -1,0 +1,115 @@
+"""Pascal VOC folders for segmentation: `JPEGImages/`, `SegmentationClass/`, `ImageSets/Segmentation/`.
+
+Everingham et al. 2010, The Pascal Visual Object Classes (VOC) Challenge, section 2.2: a mask is a palette PNG with
+the numbers of the classes, and 255 for the border of objects and for what is hard to tell. `SegmentationObject/`
+numbers the objects in the same way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kzoo.data.dataset import IMAGE_SUFFIXES, Record, choose_split, order_splits
+from kzoo.data.fault import Fault, FaultError
+from kzoo.data.legend import find_legend
+from kzoo.data.levels import read_levels
+from kzoo.data.mask_faults import refuse_size
+from kzoo.data.masks import Item, MaskFiles, read_values
+from kzoo.data.rle import compress_mask
+from kzoo.structures import IGNORED
+
+CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+class VOCMasks(MaskFiles):
+    """A Pascal VOC folder's semantic masks.
+
+    Classes are those of a legend in the folder (see `kzoo.data.legend`; CVAT writes a `labelmap.txt`), or VOC's 21.
+
+    Args:
+        root: the folder.
+        split: a file of `ImageSets/Segmentation` without its suffix; None for all that have a mask or are listed.
+        masks: whether samples carry the instances of `SegmentationObject`, with their boxes and labels; without it
+            they have no boxes.
+    """
+
+    format = "voc"
+
+    def __init__(self, root: str | Path, split: str | None = None, masks: bool = False):
+        root = Path(root)
+        if not (root / "SegmentationClass").is_dir():
+            raise ValueError(f"{root}: no SegmentationClass/ with masks; open it with task='detect'")
+        images = {path.stem: path for path in sorted((root / "JPEGImages").iterdir()) if _is_image(path)}
+        found = {path.stem: path for path in sorted((root / "SegmentationClass").glob("*.png"))}
+        listed = _lists(root)
+        if split is None:
+            ids = sorted(found.keys() | {name for names in listed.values() for name in names})
+        else:
+            split = choose_split(split, list(listed), root)
+            ids = listed[split]
+        items = [
+            Item(name, images.get(name, root / "JPEGImages" / f"{name}.jpg"), found.get(name)) for name in ids
+        ]
+        legend = find_legend(root)
+        super().__init__(root, split, items, list(legend.names if legend else CLASSES), legend, masks=masks)
+        self._objects = root / "SegmentationObject"
+
+    def record(self, index: int) -> Record:
+        record = super().record(index)
+        path = self._objects / f"{record.id}.png"
+        if self.masks and record.mask is not None and path.is_file():
+            try:
+                self._add_objects(record, path)
+            except FaultError as error:
+                record.problems.append(error.fault)
+        return record
+
+    def _add_objects(self, record: Record, path: Path) -> None:
+        """Puts boxes, labels and run lengths of the objects into the record; each is of its most frequent class."""
+        numbers, classes = read_levels(path), read_values(record.mask, self.legend)
+        if numbers.ndim == 3:
+            message = "colours, not the numbers of objects"
+            raise FaultError(Fault(path, None, "coloured-mask", message), "save it in palette mode")
+        refuse_size(numbers.shape, classes.shape, path)
+        boxes, labels, record.polygons = [], [], []
+        for number in np.unique(numbers[(numbers > 0) & (numbers < IGNORED)]):
+            inside = (numbers == number).view(np.uint8)
+            inside &= classes != IGNORED
+            x, y, width, height = cv2.boundingRect(inside)
+            if not width:
+                continue
+            boxes.append((x, y, x + width, y + height))
+            labels.append(int(np.bincount(classes[inside > 0]).argmax()))
+            record.polygons.append(compress_mask(inside))
+        record.boxes = np.array(boxes, np.float32).reshape(-1, 4)
+        record.labels = np.array(labels, np.int64)
+        record.difficult = record.crowd = np.zeros(len(boxes), bool)
+
+    def problems(self) -> list[Fault]:
+        """Masks without an image."""
+        return [
+            Fault(item.mask, None, "mask-without-image", "no image of that name in JPEGImages")
+            for item in self.items
+            if item.mask is not None and not item.image.is_file()
+        ]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _lists(root: Path) -> dict[str, list[str]]:
+    """Ids by split, train, val and test first."""
+    files = {path.stem: path for path in (root / "ImageSets" / "Segmentation").glob("*.txt")}
+    return {part: files[part].read_text(encoding="utf-8-sig").split() for part in order_splits(files)}
+
+
+def splits(root: Path) -> list[str]:
+    """The lists of `ImageSets/Segmentation`, train, val and test first."""
+    return list(_lists(root))

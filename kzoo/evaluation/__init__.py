@@ -1,0 +1,90 @@
+"""Evaluating models on datasets: read, resize, predict, carry back, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kzoo.evaluation.datasets import data_task, open_split
+from kzoo.evaluation.detection import Evaluator
+from kzoo.evaluation.segmentation import MaskEvaluator
+from kzoo.metrics import DetectionMetrics, SegmentationMetrics
+from kzoo.segment import Inference
+
+__all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split"]
+
+
+def evaluate(
+    model,
+    data,
+    split: str | None = None,
+    batch_size: int = 16,
+    image_size: tuple[int, int] | None = None,
+    score_threshold: float = 0.001,
+    limit: int | None = None,
+    skip_faulty: bool = False,
+    resize: str | None = None,
+    rectangular: bool = False,
+    method: str = "resize",
+    overlap: int | None = None,
+    flips: Sequence[str] = (),
+) -> DetectionMetrics | SegmentationMetrics:
+    """Measures a model on a dataset, in the photographs' own pixels: average precision, or how good masks are.
+
+    Args:
+        model: a `kzoo.ZooModel`, what `kzoo.load` gives, or the path of a model, an export or a run folder.
+        data: a dataset, or its path.
+        split: the part of the dataset at that path, such as "test"; where None "val", or all if there is none.
+        batch_size: how many images a detector gets at once; an export of a fixed batch gets that many.
+        image_size: height and width in pixels to evaluate at; the model's own where None.
+        score_threshold: detections below it are left out; average precision needs the low ones too.
+        limit: evaluate the first so many images only.
+        skip_faulty: leave out images and boxes that `kzoo data check` finds errors in. Else a box without area
+            is an object nobody can find, and one that is not a box at all is an error.
+        resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the model's own way
+            where None.
+        rectangular: of detectors: batches of images of one shape, see `Evaluator`.
+        method: of segmenters: "resize" or "window", see `kzoo.segment.Inference`.
+        overlap: likewise, pixels.
+        flips: likewise, mirror images to average over.
+
+    Returns:
+        `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`; or
+        `SegmentationMetrics`: `.mean_iou`, `.dice`, `.boundary_f1`, `.per_class`, `.to_dict()`.
+
+    Raises:
+        ValueError: the model knows other classes than the dataset has, an image cannot be read, or an argument is
+            for other models.
+        FileNotFoundError: there is no such model or dataset.
+
+    Example:
+        >>> kzoo.evaluate("runs/detect/street", "data/street", split="test").map50
+    """
+    if isinstance(model, (str, Path)):
+        from kzoo.opening import load as load_model
+
+        model = load_model(model)
+    if isinstance(data, (str, Path)):
+        data = open_split(data, split, data_task(model))
+    elif split is not None:
+        raise ValueError(
+            f"evaluate: split {split!r} of a dataset that is open already; open that split of it"
+        )
+    if skip_faulty:
+        from kzoo.data.check import require_sound
+
+        data = require_sound(data, skip_faulty=True)
+    if data_task(model) == "segment":
+        _refuse("a segmenter", image_size=image_size, rectangular=rectangular)
+        inference = Inference(method, overlap, tuple(flips), resize, batch_size)
+        return MaskEvaluator(data, inference, limit)(model)
+    _refuse("a detector", overlap=overlap, flips=flips, method=None if method == "resize" else method)
+    image_size = model.image_size if image_size is None else image_size
+    evaluator = Evaluator(data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular)
+    return evaluator(model)
+
+
+def _refuse(kind: str, **options) -> None:
+    for name, value in options.items():
+        if value:
+            raise ValueError(f"evaluate: {name}={value!r} is not for {kind}; leave it out")

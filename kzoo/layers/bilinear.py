@@ -1,0 +1,44 @@
+"""Transposed convolutions that begin as bilinear interpolation."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class BilinearKernel(keras.initializers.Initializer):
+    """A kernel (size, size, channels, channels) that interpolates every channel by itself."""
+
+    def __call__(self, shape, dtype=None):
+        size, _, outputs, inputs = shape
+        # Falls from the middle to the sides by one pixel of the coarse map.
+        reach = (size + 1) // 2
+        line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / reach
+        kernel = np.multiply.outer(np.outer(line, line), np.eye(outputs, inputs))
+        return ops.convert_to_tensor(kernel, dtype=dtype or "float32")
+
+
+def transposed(x, factor: int, name: str):
+    """Enlarges maps by a transposed convolution, to be trained, that begins as bilinear interpolation.
+
+    Args:
+        x: (B, H, W, C).
+        factor: an even number.
+        name: of the layer.
+
+    Returns:
+        (B, H * factor, W * factor, C).
+
+    Source: Long et al. 2015, arXiv:1411.4038, section 3.3.
+    """
+    return layers.Conv2DTranspose(
+        x.shape[-1],
+        2 * factor,
+        factor,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=BilinearKernel(),
+        name=name,
+    )(x)

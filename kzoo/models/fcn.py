@@ -1,0 +1,175 @@
+"""Fully convolutional networks: on VGG16 as in the paper, and on residual networks as in torchvision."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from kzoo.backbones.resnet import resnet
+from kzoo.backbones.vgg import convolutional_classifier, vgg16
+from kzoo.heads.pixel import PixelHead
+from kzoo.layers.bilinear import transposed
+from kzoo.layers.normalize import normalized
+from kzoo.layers.residual import conv_bn
+from kzoo.model import ZooModel, check_arguments
+from kzoo.weights.loading import load_backbone, load_weights
+from kzoo.weights.reading import reading
+
+UPS = ("transposed", "upsampling")
+AUXILIARY_WEIGHT = 0.5  # torchvision's
+
+
+def fcn8(
+    num_classes: int = 21,
+    image_size: Sequence[int] = (512, 512),
+    width: float = 1.0,
+    depth: float = 1.0,
+    stride: int = 8,
+    up: str = "transposed",
+    batch_norm: bool = False,
+    normalize: str | None = None,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "fcn8",
+    **head,
+) -> ZooModel:
+    """FCN-8s on VGG16: 134,489,759 parameters at 21 classes.
+
+    Maps are padded to keep their size where the paper pads the image by 100 pixels and crops the result.
+
+    Args:
+        num_classes: how many, the background among them.
+        image_size: height and width in pixels, multiples of 32; other sizes work as well at run time.
+        width: scales the channels.
+        depth: scales the convolutions of a stage.
+        stride: of the finest map that is scored: 8, 16 or 32.
+        up: how scores are enlarged: "transposed" (convolutions that begin as bilinear interpolation and are trained)
+            or "upsampling" (bilinear).
+        batch_norm: whether VGG16's convolutions are batch-normalised, which trains without pretrained weights.
+        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
+        names: class names.
+        weights: a `.keras` or `.weights.h5` file of the same model.
+        backbone_weights: a `.keras` file of a model with the same backbone, such as `vgg16`, torchvision's or timm's
+            VGG16 with its classifier (`.safetensors`, `.pth`), or "imagenet": see `kzoo.weights.loading`.
+        name: of the model.
+        **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
+
+    Raises:
+        ValueError: an argument is out of range, or the weights are of another model.
+
+    Source: Long et al. 2015, arXiv:1411.4038, figure 3.
+    """
+    check_arguments(num_classes, image_size, names, 32)
+    if up not in UPS or stride not in (8, 16, 32):
+        raise ValueError(f"{name}: up={up!r}, stride={stride}; give {' or '.join(UPS)}, and 8, 16 or 32")
+    inputs = keras.Input((None, None, 3), name="images")
+    x = normalized(inputs, normalize or reading(backbone_weights, weights).normalize)
+    *_, pool3, pool4, pool5 = vgg16(x, width, depth, batch_norm=batch_norm)
+    channels = 1 if head.get("binary") else num_classes
+    x = _score(convolutional_classifier(pool5, width), channels, "conv7")
+    for finer, at in ((pool4, 16), (pool3, 8)):
+        if at < stride:
+            break
+        x = _enlarged(x, 2, up, f"neck_up{at}")
+        x = layers.Add(name=f"neck_add{at}")([x, _score(finer, channels, f"pool{at.bit_length() - 1}")])
+    left = stride
+    if up == "transposed":
+        x, left = _enlarged(x, stride, up, "neck_up1"), 1
+    network = keras.Model(inputs, [x], name="network")
+    head = PixelHead(num_classes, (left,), project=False, multiple=32, name="head", **head)
+    model = ZooModel(network, head, image_size, names, name=name)
+    return load_weights(load_backbone(model, backbone_weights), weights)
+
+
+fcn16 = functools.partial(fcn8, stride=16, name="fcn16")
+fcn32 = functools.partial(fcn8, stride=32, name="fcn32")
+
+
+def _score(x, channels: int, of: str):
+    """Scores of the classes; at first all alike."""
+    return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"neck_score_{of}")(x)
+
+
+def _enlarged(x, factor: int, up: str, name: str):
+    if up == "transposed":
+        return transposed(x, factor, name)
+    return layers.UpSampling2D(factor, interpolation="bilinear", name=name)(x)
+
+
+def fcn_resnet50(
+    num_classes: int = 21,
+    image_size: Sequence[int] = (520, 520),
+    width: float = 1.0,
+    depth: float = 1.0,
+    backbone: str = "resnet50",
+    output_stride: int = 8,
+    auxiliary: float = 0.0,
+    normalize: str | None = None,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "fcn-resnet50",
+    **head,
+) -> ZooModel:
+    """A fully convolutional network on a dilated ResNet-50: 32,957,013 parameters at 21 classes, 35,322,218 with the
+    auxiliary classifier (and 54,144 or 54,656 statistics).
+
+    Args:
+        num_classes: how many, the background among them.
+        image_size: height and width in pixels, multiples of the output stride; other sizes work at run time.
+        width: scales the channels.
+        depth: scales the residual blocks of a stage.
+        backbone: one of `kzoo.backbones.resnet.RESNETS`.
+        output_stride: of the features, 8, 16 or 32.
+        auxiliary: weight of the loss of a second classifier on the third stage; True is 0.5, 0 leaves it out.
+        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
+        names: class names.
+        weights: a `.keras` or `.weights.h5` file of the same model, or torchvision's `fcn_resnet50` (`.pth`,
+            `.safetensors`).
+        backbone_weights: a `.keras` file of a model with the same backbone, such as `resnet50`, torchvision's or
+            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`.
+        name: of the model.
+        **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
+
+    Raises:
+        ValueError: an argument is out of range, or the weights are of another model.
+
+    Source: torchvision, `models/segmentation/fcn.py`.
+    """
+    check_arguments(num_classes, image_size, names, output_stride)
+    read = reading(backbone_weights, weights)
+    inputs = keras.Input((None, None, 3), name="images")
+    x = normalized(inputs, normalize or read.normalize)
+    *_, third, last = resnet(x, backbone, output_stride, width, depth, read.stride_first)
+    outputs = [intermediate(last, "neck_{}")]
+    if auxiliary:
+        outputs.append(intermediate(third, "neck_auxiliary_{}"))
+    network = keras.Model(inputs, outputs, name="network")
+    head = PixelHead(
+        num_classes, (output_stride,), auxiliary=auxiliary_weight(auxiliary), name="head", **head
+    )
+    model = ZooModel(network, head, image_size, names, name=name)
+    return load_weights(load_backbone(model, backbone_weights), weights)
+
+
+fcn_resnet101 = functools.partial(fcn_resnet50, backbone="resnet101", name="fcn-resnet101")
+
+
+def intermediate(x, name: str):
+    """What comes before a classifier of pixels: a 3x3 convolution to a quarter of the channels, and dropout.
+
+    Args:
+        x: (B, H, W, C).
+        name: of the layers, with {} where their kind goes.
+    """
+    x = conv_bn(x, x.shape[-1] // 4, 3, name)
+    return layers.Dropout(0.1, name=name.format("dropout"))(x)
+
+
+def auxiliary_weight(auxiliary: float) -> float:
+    """The weight of the auxiliary loss; that of torchvision where it is only said that there be one."""
+    return AUXILIARY_WEIGHT if auxiliary is True else float(auxiliary)

@@ -1,0 +1,125 @@
+"""U-Net, with the decoders, encoders and blocks of its descendants by choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from kzoo.heads.pixel import PixelHead
+from kzoo.layers.conv import repeats, scaled
+from kzoo.layers.padding import MirrorPadding2D
+from kzoo.layers.unet import Blocks, Grey, attention_gate, cropped, doubled
+from kzoo.model import ZooModel, check_arguments, images_input
+from kzoo.weights.loading import load_backbone, load_weights
+
+LEVELS, FILTERS = 5, 64
+
+
+def unet(
+    num_classes: int = 2,
+    image_size: Sequence[int] = (256, 256),
+    width: float = 1.0,
+    depth: float = 1.0,
+    up: str = "transposed",
+    padding: str = "same",
+    channels: int = 3,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    residual: bool = False,
+    attention: bool = False,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "unet",
+    **head,
+) -> ZooModel:
+    """U-Net: 31,030,658 parameters for one channel and two classes.
+
+    Args:
+        num_classes: how many, the background among them.
+        image_size: height and width in pixels, multiples of 16 at depth 1; other sizes work as well at run time.
+        width: scales the channels, 64 at the first level and twice as many at each further one.
+        depth: scales the levels, 5 at 1.
+        up: how the decoder doubles the resolution: "transposed" (a transposed 2x2 convolution) or "upsampling"
+            (bilinear, then a 2x2 convolution).
+        padding: "same", or "valid" as in the paper: convolutions without padding, in an image that is continued by
+            its mirror image, so that the result is still as large as the image. Takes sides above 94 pixels.
+        channels: 3, or 1: the network turns the image grey first.
+        batch_norm: whether convolutions are batch-normalised, which trains faster.
+        dropout: share of the features that the two coarsest levels drop in training.
+        residual: whether every pair of convolutions has a shortcut. Source: Zhang et al. 2018, arXiv:1711.10684.
+        attention: whether gates weight what the encoder hands over. Source: Oktay et al. 2018, arXiv:1804.03999.
+        names: class names.
+        weights: a `.keras` or `.weights.h5` file of the same model.
+        backbone_weights: a `.keras` file of a model with the same encoder.
+        name: of the model.
+        **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
+
+    Raises:
+        ValueError: an argument is unknown, or some do not go together.
+
+    Source: Ronneberger et al. 2015, arXiv:1505.04597, figure 1.
+    """
+    levels = max(2, repeats(LEVELS, depth))
+    multiple = 2 ** (levels - 1)
+    check_arguments(num_classes, image_size, names, multiple)
+    _check_choices(up, padding, channels, image_size, levels)
+    blocks = Blocks(padding, batch_norm, residual)
+    valid = padding == "valid"
+    inputs, x = images_input()
+    x = Grey(name="grey")(x) if channels == 1 else x
+    x = MirrorPadding2D(_margin(levels), name="mirror")(x) if valid else x
+
+    skips = []
+    for level in range(levels):
+        if level:
+            x = layers.MaxPooling2D(2, name=f"backbone_pool{level}")(x)
+        x = blocks(x, scaled(FILTERS * 2**level, width), f"backbone_level{level + 1}")
+        if dropout and level >= levels - 2:
+            x = layers.Dropout(dropout, name=f"backbone_dropout{level + 1}")(x)
+        skips.append(x)
+    x = skips.pop()
+    for level, skip in reversed(list(enumerate(skips))):
+        filters, prefix = scaled(FILTERS * 2**level, width), f"neck_level{level + 1}"
+        skip = cropped(skip, _lost(levels - level) // 2 if valid else 0, f"{prefix}_crop")
+        skip = attention_gate(skip, x, filters, prefix) if attention else skip
+        x = doubled(x, filters, up, prefix)
+        x = layers.Concatenate(name=f"{prefix}_concat")([skip, x])
+        x = blocks(x, filters, prefix)
+    if valid:
+        x = cropped(x, _margin(levels) - (_lost(levels) + 8) // 2, "neck_crop")
+
+    network = keras.Model(inputs, [x], name="network")
+    head = PixelHead(num_classes, multiple=multiple, name="head", **head)
+    model = ZooModel(network, head, image_size, names, name=name)
+    return load_weights(load_backbone(model, backbone_weights), weights)
+
+
+def _lost(levels: int) -> int:
+    """Pixels by which a decoder without padding falls short of the level it joins, that of `levels` below it."""
+    return 0 if levels == 1 else 2 * _lost(levels - 1) + (8 if levels == 2 else 16)
+
+
+def _margin(levels: int) -> int:
+    """Mirrored pixels on each side with which every pooling meets even sides and the result covers the image."""
+    multiple = 2 ** (levels - 1)
+    half = (_lost(levels) + 8) // 2
+    # Every pooling sees the pixels that four convolutions took off at each level above it.
+    return next(m for m in range(half, half + multiple) if (2 * m - 4 * (multiple - 1)) % multiple == 0)
+
+
+def _check_choices(up: str, padding: str, channels: int, image_size: Sequence[int], levels: int) -> None:
+    for name, value, known in (
+        ("up", up, ("transposed", "upsampling")),
+        ("padding", padding, ("same", "valid")),
+        ("channels", channels, (1, 3)),
+    ):
+        if value not in known:
+            raise ValueError(f"unet: {name}={value!r}; give {known[0]!r} or {known[1]!r}")
+    if padding == "valid" and min(image_size) <= _margin(levels):
+        raise ValueError(
+            f"unet: padding='valid' mirrors {_margin(levels)} pixels, more than image_size={tuple(image_size)} has; "
+            "give larger sides"
+        )

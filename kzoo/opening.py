@@ -1,0 +1,124 @@
+"""Opening trained models, in whatever form they are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from kzoo.data.names import class_names
+
+_FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, or Darknet's .cfg"
+
+
+def load(
+    path: str | Path,
+    compile: bool = False,
+    weights: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None,
+):
+    """Opens a trained model, whatever form it is in.
+
+    Args:
+        path: a `.keras` file; a run folder, whose best model is taken; an export: a `.tflite` or `.onnx`
+            file, a SavedModel folder, or a folder of its versions, of which the highest is taken; or a network
+            of Darknet's, by its `.cfg`.
+        compile: whether a `.keras` file's optimizer and its state are restored too.
+        weights: of a `.cfg`, its `.weights`; the file of that name beside it where None.
+        names: class names in the place of the model's own, or where they are: see `kzoo.data.names`.
+
+    Returns:
+        A `ZooModel`, or an export's runtime: both have `image_size`, `names`, `predict` and `detect`.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        ValueError: it is no model, or cannot be read.
+
+    Example:
+        >>> kzoo.load("runs/detect/cells").detect("blood.jpg")
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such model; {_FORMS}")
+    if path.suffix == ".cfg":
+        return _load_darknet(path, weights, names)
+    if weights is not None:
+        raise ValueError(f"{path}: has its weights inside; only a .cfg takes {weights} besides")
+    return _renamed(_open(path, compile), names, path)
+
+
+def _load_darknet(path: Path, weights, names):
+    from kzoo import darknet
+
+    beside = path.with_suffix(".weights")
+    if weights is None and not beside.is_file():
+        raise ValueError(
+            f"{path}: a network without weights; give its .weights file as `weights` (--weights)"
+        )
+    return darknet.load(path, beside if weights is None else weights, names)
+
+
+def _renamed(model, names, path: Path):
+    """The model with other class names, if it has as many."""
+    names = class_names(names)
+    if names is None:
+        return model
+    known = len(model.names) or getattr(getattr(model, "head", None), "num_classes", len(names))
+    if len(names) != known:
+        raise ValueError(
+            f"{path}: has {known} classes, not the {len(names)} that are named; give one name a class"
+        )
+    model.names = names
+    return model
+
+
+def _open(path: Path, compile: bool):
+    found = _in_folder(path) if path.is_dir() else path
+    if found.suffix == ".keras":
+        return _load_keras(found, compile)
+    if found.is_dir() or found.suffix in (".tflite", ".onnx"):
+        from kzoo.deploy import open_export
+
+        return open_export(found)
+    if found.suffix == ".h5":
+        raise ValueError(
+            f"{path}: weights without their model; give them to kzoo.build(NAME, weights={str(path)!r})"
+        )
+    raise ValueError(f"{path}: not a model; {_FORMS}")
+
+
+def _in_folder(folder: Path) -> Path:
+    """The model a folder means: its best or last `.keras` file, or the SavedModel it is or holds."""
+    for name in ("best.keras", "last.keras"):
+        if (folder / name).is_file():
+            return folder / name
+    versions = [one for one in folder.iterdir() if one.name.isdigit()]
+    for candidate in (folder, *sorted(versions, key=lambda one: int(one.name), reverse=True)):
+        if (candidate / "saved_model.pb").is_file():
+            return candidate
+    raise ValueError(
+        f"{folder}: neither best.keras nor last.keras nor saved_model.pb in this folder; {_FORMS}"
+    )
+
+
+def _load_keras(path: Path, compile: bool):
+    import keras
+
+    from kzoo.model import ZooModel
+    from kzoo.registry import entry, list_models
+
+    # Keras reads classes by name, and knows those of imported modules alone.
+    modules = {entry(name).target.split(":")[0] for name in list_models()} | {"kzoo.layers.darknet"}
+    for module in modules | ({"kzoo.training.schedules"} if compile else set()):
+        importlib.import_module(module)
+    try:
+        model = keras.saving.load_model(path, compile=compile)
+    except Exception as error:
+        # Broken files fail in every way there is: zip, JSON, HDF5, types, shapes.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"{path}: Keras cannot read this model; was it written whole? ({reason})") from error
+    if not isinstance(model, ZooModel):
+        raise ValueError(
+            f"{path}: a {type(model).__name__} of Keras, not a model of kzoo; load it with Keras"
+        )
+    return model

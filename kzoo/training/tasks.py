@@ -1,0 +1,98 @@
+"""What a training asks of each task: figures every epoch, pictures and a report of the run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kzoo.draw import contact_sheet, draw_boxes, draw_mask, save_picture
+from kzoo.evaluation import Evaluator, MaskEvaluator
+from kzoo.metrics import plot_confusion, plot_precision_recall
+from kzoo.segment import Inference
+from kzoo.training.run import RunFolder
+
+PICTURES = 16
+
+
+class Detection:
+    """Boxes, by their average precision."""
+
+    figures: ClassVar[dict[str, str]] = {"val_map": "map", "val_map50": "map50"}
+
+    def evaluator(self, dataset, model, batch_size: int = 16, image_size=None, rectangular: bool = False):
+        """What measures models on the dataset, again and again."""
+        size = image_size or model.image_size
+        return Evaluator(dataset, size, batch_size=batch_size, rectangular=rectangular)
+
+    def plot(self, metrics, folder: RunFolder) -> None:
+        """Draws what the figures say."""
+        plot_precision_recall(metrics, folder.precision_recall)
+        plot_confusion(metrics, folder.confusion)
+
+    def draw_batch(self, batch, names) -> list:
+        """Training images (B, H, W, 3) with their boxes."""
+        images, targets = batch
+        kept = [labels >= 0 for labels in targets["labels"]]
+        rows = zip(images, targets["boxes"], targets["labels"], kept, strict=True)
+        return [
+            draw_boxes(image, boxes[keep], labels[keep], names=names) for image, boxes, labels, keep in rows
+        ]
+
+    def draw_predictions(self, model, images) -> list:
+        """What the model finds."""
+        return [found.draw() for found in model.detect(images)]
+
+
+class SemanticSegmentation:
+    """Masks, by their IoU and Dice."""
+
+    figures: ClassVar[dict[str, str]] = {
+        "val_mean_iou": "mean_iou",
+        "val_dice": "dice",
+        "val_boundary_f1": "boundary_f1",
+    }
+
+    def evaluator(self, dataset, model, batch_size: int = 16, image_size=None, rectangular: bool = False):
+        """What measures models on the dataset, at its images' own resolution."""
+        return MaskEvaluator(dataset, Inference(batch_size=batch_size))
+
+    def plot(self, metrics, folder: RunFolder) -> None:
+        """Draws what the figures say."""
+        plot_confusion(metrics, folder.confusion)
+
+    def draw_batch(self, batch, names) -> list:
+        """Training images (B, H, W, 3) with their masks."""
+        images, targets = batch
+        return [draw_mask(image, mask, names) for image, mask in zip(images, targets["mask"], strict=True)]
+
+    def draw_predictions(self, model, images) -> list:
+        """What the model finds."""
+        return [found.draw() for found in model.segment(images, probabilities=False)]
+
+
+TASKS = {"detect": Detection(), "segment": SemanticSegmentation()}
+
+
+def task_of(model) -> Detection | SemanticSegmentation:
+    """The task of a model.
+
+    Raises:
+        ValueError: there is no training for it.
+    """
+    if model.task not in TASKS:
+        raise ValueError(
+            f"{model.name}: training runs are for {' and '.join(TASKS)}, not for {model.task!r}; use model.fit"
+        )
+    return TASKS[model.task]
+
+
+def picture_batch(task, batch, names, path):
+    """Draws a batch as the network sees it, with its truth, into a picture."""
+    images, targets = batch
+    first = images[:PICTURES], {name: values[:PICTURES] for name, values in targets.items()}
+    return save_picture(path, contact_sheet(task.draw_batch(first, names)))
+
+
+def picture_predictions(task, model, dataset, path):
+    """Draws what a model finds on the first images of a dataset into a picture."""
+    images = [dataset[i].image for i in range(min(PICTURES, len(dataset)))]
+    return save_picture(path, contact_sheet(task.draw_predictions(model, images)))

@@ -1,0 +1,89 @@
+"""Arrays of a file into a model's variables, each by its name; what does not fit is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kzoo.model import ZooModel, backbone_layers
+
+_SHOWN = 10
+
+
+def named_layers(model: ZooModel, backbone: bool) -> dict[str, keras.layers.Layer]:
+    """Layers with weights by name: the backbone's, or all of the network's and the head's, called `head_...`."""
+    if backbone:
+        return {layer.name: layer for layer in backbone_layers(model) if layer.weights}
+    head = {f"head_{layer.name}": layer for layer in model.head._flatten_layers(include_self=False)}
+    network = {layer.name: layer for layer in model.network.layers}
+    return {name: layer for name, layer in {**network, **head}.items() if layer.weights}
+
+
+@dataclass
+class Assignment:
+    """What goes from a file into a model, gathered first, so that a model is changed as a whole or not at all.
+
+    Attributes:
+        file: that is read.
+        model: that takes it.
+        values: arrays and the variables that take them.
+        missing: names of what the model has and the file has not.
+        extra: names of what the file has and the model has not.
+        misshapen: names and shapes of what does not fit.
+    """
+
+    file: Path
+    model: ZooModel
+    values: list[tuple[keras.Variable, np.ndarray]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    misshapen: list[str] = field(default_factory=list)
+
+    def put(self, variable: keras.Variable, array: np.ndarray, name: str) -> None:
+        """Notes that a variable takes an array.
+
+        Args:
+            variable: of the model.
+            array: in the variable's own layout.
+            name: of the array in the file.
+        """
+        if array.shape == tuple(variable.shape):
+            self.values.append((variable, array))
+        else:
+            self.misshapen.append(
+                f"{name} {array.shape} for {tuple(variable.shape)} (in Keras's order of axes)"
+            )
+
+    def finish(self) -> ZooModel:
+        """The model with the file's weights.
+
+        Raises:
+            ValueError: something is missing, left over or of another shape; each is named.
+        """
+        faults = [
+            f"{what} {_listed(names)}"
+            for what, names in (
+                ("lacks", self.missing),
+                ("has what the model has not:", self.extra),
+                ("has other shapes:", self.misshapen),
+            )
+            if names
+        ]
+        if faults:
+            raise ValueError(
+                f"{self.file}: does not fit {self.model.name}: {'; '.join(faults)}; "
+                "build it with the architecture, classes, width and depth of the file"
+            )
+        for variable, array in self.values:
+            variable.assign(np.asarray(array, np.float32))
+        return self.model
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest

@@ -1,0 +1,180 @@
+"""State dicts of torchvision and timm into our layers, by a table of name rules."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kzoo.model import ZooModel
+from kzoo.weights.assigning import Assignment, named_layers
+
+SUFFIXES = (".pth", ".safetensors")
+
+# Our layers, and what their modules are called: the first name that the file has counts.
+RULES = (
+    (r"backbone_(conv|bn)1", (r"\g<1>1",)),
+    (r"backbone_layer(\d)_(\d+)_(conv|bn)(\d)", (r"layer\1.\2.\3\4",)),
+    (r"backbone_layer(\d)_(\d+)_downsample_conv", (r"layer\1.\2.downsample.0",)),
+    (r"backbone_layer(\d)_(\d+)_downsample_bn", (r"layer\1.\2.downsample.1",)),
+    (r"backbone_fc6", ("classifier.0", "pre_logits.fc1")),
+    (r"backbone_fc7", ("classifier.3", "pre_logits.fc2")),
+    (r"neck_conv", ("classifier.0",)),
+    (r"neck_bn", ("classifier.1",)),
+    # The branch of the image's mean has its pooling before the convolution, and so other numbers.
+    (r"neck_aspp(\d)_conv", (r"classifier.0.convs.\1.0", r"classifier.0.convs.\1.1")),
+    (r"neck_aspp(\d)_bn", (r"classifier.0.convs.\1.2", r"classifier.0.convs.\1.1")),
+    (r"neck_aspp_project_conv", ("classifier.0.project.0",)),
+    (r"neck_aspp_project_bn", ("classifier.0.project.1",)),
+    (r"neck_head_conv", ("classifier.1",)),
+    (r"neck_head_bn", ("classifier.2",)),
+    (r"neck_auxiliary_conv", ("aux_classifier.0",)),
+    (r"neck_auxiliary_bn", ("aux_classifier.1",)),
+    (r"head_classifier", ("fc", "classifier.4", "classifier.6", "head.fc")),
+    (r"head_auxiliary_classifier", ("aux_classifier.4",)),
+)
+PREFIXES = ("backbone.", "module.")  # before a backbone's names in whole models, before all in saved replicas
+# What a file may have and a model not: counters; a second classifier, which inference does without.
+_IGNORED = re.compile(r"num_batches_tracked$|^aux_classifier\.")
+_NO_BACKBONE = re.compile(r"^(fc|classifier|pre_logits|head)\.")
+
+_PARAMETERS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def read_torch(model: ZooModel, path: Path, backbone: bool = False) -> ZooModel:
+    """Reads a state dict into a model.
+
+    An auxiliary classifier that the file has and the model has not is ignored.
+
+    Args:
+        model: of torchvision's architecture, at width and depth 1 where the file is torchvision's.
+        path: a `.safetensors` file, or a `.pth` one where torch is installed.
+        backbone: whether the backbone alone is read; the file may have a classifier besides.
+
+    Raises:
+        ValueError: the file cannot be read; or tensors are missing, left over or of other shapes, each named.
+
+    Example:
+        >>> read_torch(kzoo.build("fcn-resnet50", auxiliary=True), Path("fcn_resnet50_coco-1167a1af.pth"))
+    """
+    tensors = {_stripped(key): value for key, value in state_dict(path).items()}
+    assignment = Assignment(path, model)
+    layers = named_layers(model, backbone)
+    modules = _modules(layers, {key.rpartition(".")[0] for key in tensors})
+    _fold_biases(tensors, layers, modules)
+    used = set()
+    for name, layer in layers.items():
+        for variable in layer.weights:
+            key = f"{modules[name]}.{_PARAMETERS.get(variable.name, variable.name)}"
+            used.add(key)
+            if key in tensors:
+                assignment.put(variable, _ours(tensors[key], tuple(variable.shape)), key)
+            else:
+                assignment.missing.append(key)
+    assignment.extra += [
+        key
+        for key in tensors
+        if key not in used and not _IGNORED.search(key) and not (backbone and _NO_BACKBONE.search(key))
+    ]
+    return assignment.finish()
+
+
+def state_dict(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file by name.
+
+    Args:
+        path: `.safetensors`, read without torch; or `.pth`, of which nothing but tensors is unpickled.
+
+    Raises:
+        ValueError: the file is damaged, holds something else, or needs torch.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            return load_file(path)
+        return _unpickled(path)
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: reading {path.suffix} takes torch; install it, or save the tensors as .safetensors"
+        ) from error
+    except Exception as error:  # Whatever the two libraries raise on bytes that they did not write.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path}: is damaged, or holds more than tensors ({reason}); save a state dict anew"
+        ) from error
+
+
+def _unpickled(path: Path) -> dict[str, np.ndarray]:
+    import torch
+
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        content = content.get(key, content)
+    return {key: value.float().numpy() for key, value in content.items()}
+
+
+def _stripped(key: str) -> str:
+    for prefix in PREFIXES[::-1]:
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _modules(layers: dict[str, keras.layers.Layer], known: set[str]) -> dict[str, str]:
+    """Of our layers by name: the module of the file that it is, or, where there is none, what it would be called."""
+    found = _vgg_modules(layers)
+    for name in layers.keys() - found.keys():
+        pattern, templates = next((rule for rule in RULES if re.fullmatch(rule[0], name)), (name, (name,)))
+        candidates = [re.fullmatch(pattern, name).expand(template) for template in templates]
+        found[name] = next((c for c in candidates if c in known), candidates[0])
+    return found
+
+
+def _fold_biases(tensors: dict, layers: dict[str, keras.layers.Layer], modules: dict[str, str]) -> None:
+    """Takes biases that a batch normalisation follows into its means: the same in what it computes."""
+    for name, layer in layers.items():
+        norm = modules.get(name.replace("_conv", "_bn"))
+        key, mean = f"{modules[name]}.bias", f"{norm}.running_mean"
+        if getattr(layer, "use_bias", True) or key not in tensors or mean not in tensors:
+            continue
+        if tensors[key].shape == tensors[mean].shape:
+            tensors[mean] = tensors[mean] - tensors.pop(key)
+
+
+def _vgg_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, str]:
+    """Of VGG's layers by name: their module, numbered through with ReLUs and poolings."""
+    found, number = {}, 0
+    for stage in range(1, 6):
+        for conv in range(1, sum(name.startswith(f"backbone_block{stage}_conv") for name in layers) + 1):
+            for kind in ("conv", "bn"):
+                name = f"backbone_block{stage}_{kind}{conv}"
+                if name in layers:
+                    found[name] = f"features.{number}"
+                    number += 1
+            number += 1  # the ReLU
+        number += 1  # the pooling
+    return found
+
+
+def _ours(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A tensor in Keras's order of axes.
+
+    Args:
+        tensor: torch's: kernels (out, in, height, width), matrices (out, in).
+        shape: of the variable; of a kernel that a matrix is the flattened form of, too.
+    """
+    if tensor.ndim == 2 and len(shape) == 4 and tensor.size == np.prod(shape):
+        height, width, inputs, outputs = shape
+        tensor = tensor.reshape(outputs, inputs, height, width)
+    if tensor.ndim == 4:
+        return tensor.transpose(2, 3, 1, 0)
+    return tensor.T if tensor.ndim == 2 else tensor

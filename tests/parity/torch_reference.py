@@ -1,0 +1,60 @@
+"""torchvision beside a torch without CUDA, and its networks with weights that keep numbers of order one."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+
+def torchvision(shared):
+    """The module, or a skipped test."""
+    for name in ("torch", "torchvision"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed; pip install -e '.[parity]'")
+    folder = shared / "parity"
+    if not (folder / "torchvision_cpu.py").is_file():
+        pytest.skip("torchvision_cpu.py is not at hand; set KZOO_SHARED to the folder that holds parity/")
+    sys.path.insert(0, str(folder))
+    try:
+        importlib.import_module("torchvision_cpu")
+    finally:
+        sys.path.remove(str(folder))
+    return importlib.import_module("torchvision")
+
+
+def lived_in(network, seed=0, side=96):
+    """A network whose batch normalisation has statistics of what goes through it, and scales of its own.
+
+    What ends a residual branch is scaled down, so that the sum of many stays of order one.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    norms = {name: m for name, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    bottlenecks = any(name.endswith("bn3") for name in norms)
+    for name, norm in norms.items():
+        norm.momentum = 1.0
+        scale = 0.25 if name.endswith("bn3" if bottlenecks else "bn2") else 1.0
+        torch.nn.init.uniform_(norm.weight, 0.6 * scale, 1.2 * scale)
+        torch.nn.init.normal_(norm.bias, 0, 0.2 * scale)
+    network.train()
+    with torch.no_grad():
+        network(torch.randn(4, 3, side, side))
+        for norm in norms.values():
+            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
+            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+    return network.eval()
+
+
+def photographs(height, width, count=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def as_torch(images):
+    """Images as torchvision's networks expect them."""
+    import torch
+
+    mean, deviation = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    pixels = (images.astype("float32") / 255 - mean) / deviation
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
