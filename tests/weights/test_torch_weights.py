@@ -227,7 +227,7 @@ class Unfriendly:
 
 def test_pth_runs_no_code(tmp_path, capsys):
     pytest.importorskip("torch")
-    (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": Unfriendly()}))
+    (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": Unfriendly()}, protocol=2))
     assert "is damaged, or holds more than tensors" in refused(
         "resnet18", weights=tmp_path / "a.pth", **SMALL
     )

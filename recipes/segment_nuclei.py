@@ -1,0 +1,68 @@
+"""Cell nuclei under the microscope: a U-Net of a quarter of the width, from scratch on 100 images.
+
+    python recipes/segment_nuclei.py --data ../shared/data/nuclei
+
+Test split, 20 images at their own resolution, seed 0: SCORE.
+"""
+
+import argparse
+from pathlib import Path
+
+import keras
+
+import kzoo
+from kzoo.data.loader import batches
+from kzoo.training import Evaluation
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--data", default="../shared/data/nuclei", help="masks in any layout that kzoo reads")
+parser.add_argument("--out", default="runs/nuclei.keras", help="the trained model")
+parser.add_argument("--epochs", type=int, default=50)
+parser.add_argument("--batch-size", type=int, default=8)
+parser.add_argument("--image-size", type=int, default=256)
+parser.add_argument("--seed", type=int, default=0)
+args = parser.parse_args()
+size = (args.image_size, args.image_size)
+
+# Data: nuclei have no way up, and stains differ in colour. Where two nuclei meet the loss looks closer.
+train, val = (kzoo.data.load(args.data, split, task="segment") for split in ("train", "val"))
+augment = ["flip", "flip_vertical", "rotate90", "affine", "color"]
+train_batches = batches(
+    train, size, args.batch_size, augment, seed=args.seed, workers=2, repeat=True, cache="memory"
+)
+steps = len(train_batches)
+
+# Model: batch normalisation trains it in minutes; Dice is what is measured, cross-entropy keeps it stable.
+keras.utils.set_random_seed(args.seed)
+model = kzoo.build(
+    "unet",
+    num_classes=len(train.classes),
+    image_size=size,
+    width=0.25,
+    batch_norm=True,
+    loss="ce+dice",
+    names=train.classes,
+)
+
+# Training: AdamW, warmed up for three epochs, then down a cosine; Keras ends on the average of the weights.
+schedule = keras.optimizers.schedules.CosineDecay(
+    0.0, (args.epochs - 3) * steps, warmup_target=5e-3, warmup_steps=3 * steps
+)
+optimizer = keras.optimizers.AdamW(
+    schedule, weight_decay=5e-4, global_clipnorm=10.0, use_ema=True, ema_momentum=0.95
+)
+model.compile(optimizer, jit_compile=False)
+model.fit(
+    train_batches,
+    steps_per_epoch=steps,
+    epochs=args.epochs,
+    callbacks=[Evaluation(val, every=10)],
+    verbose=2,
+)
+
+# What is kept, and what it is worth on images it has not seen: in tiles, at the images' own resolution.
+Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+model.save(args.out)
+for how in ({}, {"flips": ("horizontal", "vertical")}):
+    metrics = kzoo.evaluate(model, args.data, split="test", method="window", **how)
+    print(f"{args.out}: test {metrics}" + (", averaged over mirror images" if how else ""))
