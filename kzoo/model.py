@@ -208,7 +208,9 @@ def flops(model: ZooModel, image_size: Sequence[int] | None = None) -> int:
     """
     height, width = image_size or model.image_size
     kernels = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
-    probe = keras.Model(model.network.inputs, [layer.output for layer in kernels] + model.network.outputs)
+    # A transposed convolution lays its kernel on every place of what goes in.
+    places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
+    probe = keras.Model(model.network.inputs, places + model.network.outputs)
     shapes = [tensor.shape for tensor in probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))]
     kernels += [layer for layer in model.head._flatten_layers() if hasattr(layer, "kernel")]
     return sum(

@@ -1,4 +1,4 @@
-"""Cell nuclei under the microscope: a U-Net of a quarter of the width, from scratch on 100 images.
+"""Cell nuclei under the microscope: a small U-Net, or another segmenter, from scratch on 100 images.
 
     python recipes/segment_nuclei.py --data ../shared/data/nuclei
 
@@ -11,42 +11,46 @@ from pathlib import Path
 import keras
 
 import kzoo
+from kzoo.data.dataset import Selection
 from kzoo.data.loader import batches
 from kzoo.training import Evaluation
 
+MODELS = {
+    "unet": ("unet", {"width": 0.25, "batch_norm": True}),
+    "unet-upsampling": ("unet", {"width": 0.25, "batch_norm": True, "up": "upsampling"}),
+    "fcn8": ("fcn8", {"width": 0.25, "batch_norm": True}),
+    "dilated8": ("dilated8", {"width": 0.25, "batch_norm": True}),
+    "deeplabv3": ("deeplabv3", {"width": 0.5, "backbone": "resnet18"}),
+}
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", default="../shared/data/nuclei", help="masks in any layout that kzoo reads")
+parser.add_argument("--model", default="unet", choices=list(MODELS))
 parser.add_argument("--out", default="runs/nuclei.keras", help="the trained model")
-parser.add_argument("--epochs", type=int, default=50)
+parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--batch-size", type=int, default=8)
 parser.add_argument("--image-size", type=int, default=256)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 size = (args.image_size, args.image_size)
 
-# Data: nuclei have no way up, and stains differ in colour. Where two nuclei meet the loss looks closer.
+# Data: nuclei have no way up. One image in ten is of stained tissue on a bright ground: it is shown four times.
 train, val = (kzoo.data.load(args.data, split, task="segment") for split in ("train", "val"))
+bright = [index for index in range(len(train)) if train.image(index).mean() > 60]
+train = Selection(train, [*range(len(train)), *bright * 3])
 augment = ["flip", "flip_vertical", "rotate90", "affine", "color"]
-train_batches = batches(
-    train, size, args.batch_size, augment, seed=args.seed, workers=2, repeat=True, cache="memory"
-)
+train_batches = batches(train, size, args.batch_size, augment, seed=args.seed, workers=1, repeat=True)
 steps = len(train_batches)
 
 # Model: batch normalisation trains it in minutes; Dice is what is measured, cross-entropy keeps it stable.
 keras.utils.set_random_seed(args.seed)
+name, options = MODELS[args.model]
 model = kzoo.build(
-    "unet",
-    num_classes=len(train.classes),
-    image_size=size,
-    width=0.25,
-    batch_norm=True,
-    loss="ce+dice",
-    names=train.classes,
+    name, num_classes=len(train.classes), image_size=size, names=train.classes, loss="ce+dice", **options
 )
 
 # Training: AdamW, warmed up for three epochs, then down a cosine; Keras ends on the average of the weights.
 schedule = keras.optimizers.schedules.CosineDecay(
-    0.0, (args.epochs - 3) * steps, warmup_target=5e-3, warmup_steps=3 * steps
+    0.0, (args.epochs - 3) * steps, warmup_target=3e-3, warmup_steps=3 * steps
 )
 optimizer = keras.optimizers.AdamW(
     schedule, weight_decay=5e-4, global_clipnorm=10.0, use_ema=True, ema_momentum=0.95

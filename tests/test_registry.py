@@ -17,10 +17,10 @@ def test_an_unknown_name_brings_the_nearest():
 
 
 def test_a_name_like_nothing_brings_all():
-    with pytest.raises(ValueError, match="known names: darknet53, yolov3"):
+    with pytest.raises(ValueError, match="known names: darknet53, deeplabv3"):
         kzoo.build("qqqqqqqq")
 
 
 def test_models_of_a_task():
-    assert kzoo.list_models("classify") == ["darknet53"]
+    assert "darknet53" in kzoo.list_models("classify")
     assert set(kzoo.list_models()) > set(kzoo.list_models("detect"))

@@ -29,6 +29,7 @@ def resnet(
     depth: float = 1.0,
     stride_first: bool = False,
     hybrid: Sequence[int] | None = None,
+    stem: bool = False,
 ) -> list:
     """A residual network without its classifier.
 
@@ -43,6 +44,7 @@ def resnet(
             keras.applications, or in the 3x3 one, as everywhere since.
         hybrid: dilations that the blocks of a dilated stage take by turns, such as (1, 2, 5), in the place of one:
             see `kzoo.layers.dilated.check_rates`.
+        stem: whether the list begins with the first convolution's output, 64 channels at stride 2.
 
     Returns:
         The outputs of the four stages: strides 4, 8, 16 and 32, or less where dilated; with 256, 512, 1024 and 2048
@@ -60,11 +62,11 @@ def resnet(
     if hybrid is not None:
         check_rates(hybrid)
     deep, blocks = RESNETS[variant]
-    x = conv_bn(images, scaled(64, width), 7, "backbone_{}1", stride=2)
+    first = conv_bn(images, scaled(64, width), 7, "backbone_{}1", stride=2)
     # Zeros do as margin: nothing is below them after the ReLU.
-    x = layers.ZeroPadding2D(1, name="backbone_pool_pad")(x)
+    x = layers.ZeroPadding2D(1, name="backbone_pool_pad")(first)
     x = layers.MaxPooling2D(3, 2, name="backbone_pool")(x)
-    features, reached, dilation = [], 4, 1
+    features, reached, dilation = [first] if stem else [], 4, 1
     for stage, count in enumerate(blocks):
         stride = 2 if stage else 1
         previous = dilation

@@ -58,7 +58,7 @@ class Blocks:
             name=name,
         )(x)
         if self.batch_norm:
-            x = layers.BatchNormalization(momentum=0.99, epsilon=1e-5, name=name.replace("conv", "bn"))(x)
+            x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name.replace("conv", "bn"))(x)
         return x
 
 

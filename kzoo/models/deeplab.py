@@ -14,6 +14,7 @@ from kzoo.layers.aspp import aspp
 from kzoo.layers.conv import scaled
 from kzoo.layers.normalize import normalized
 from kzoo.layers.residual import conv_bn
+from kzoo.layers.resizing import Enlarge
 from kzoo.model import ZooModel, check_arguments
 from kzoo.models.fcn import auxiliary_weight, intermediate
 from kzoo.weights.loading import load_backbone, load_weights
@@ -99,7 +100,7 @@ def deeplabv3(
 def _decoded(x, fine, factor: int, width: float):
     """Joins coarse features and fine ones, and mixes them by two convolutions."""
     fine = conv_bn(fine, scaled(LOW_LEVEL, width), 1, "neck_low_{}")
-    x = layers.UpSampling2D(factor, interpolation="bilinear", name="neck_up")(x)
+    x = Enlarge(factor, name="neck_up")(x)
     x = layers.Concatenate(name="neck_join")([x, fine])
     for number in (1, 2):
         x = conv_bn(x, scaled(256, width), 3, f"neck_decoder_{{}}{number}")

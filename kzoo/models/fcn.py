@@ -14,6 +14,7 @@ from kzoo.heads.pixel import PixelHead
 from kzoo.layers.bilinear import transposed
 from kzoo.layers.normalize import normalized
 from kzoo.layers.residual import conv_bn
+from kzoo.layers.resizing import Enlarge
 from kzoo.model import ZooModel, check_arguments
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
@@ -97,7 +98,7 @@ def _score(x, channels: int, of: str):
 def _enlarged(x, factor: int, up: str, name: str):
     if up == "transposed":
         return transposed(x, factor, name)
-    return layers.UpSampling2D(factor, interpolation="bilinear", name=name)(x)
+    return Enlarge(factor, name=name)(x)
 
 
 def fcn_resnet50(

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from kzoo.backbones.resnet import resnet
+from kzoo.backbones.vgg import vgg16
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.conv import repeats, scaled
+from kzoo.layers.normalize import normalized
 from kzoo.layers.padding import MirrorPadding2D
 from kzoo.layers.unet import Blocks, Grey, attention_gate, cropped, doubled
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.weights.loading import load_backbone, load_weights
+from kzoo.weights.reading import reading
 
 LEVELS, FILTERS = 5, 64
+ENCODERS = ("plain", "vgg16", "resnet50")
 
 
 def unet(
@@ -24,6 +29,7 @@ def unet(
     depth: float = 1.0,
     up: str = "transposed",
     padding: str = "same",
+    encoder: str = "plain",
     channels: int = 3,
     batch_norm: bool = False,
     dropout: float = 0.0,
@@ -41,19 +47,22 @@ def unet(
         num_classes: how many, the background among them.
         image_size: height and width in pixels, multiples of 16 at depth 1; other sizes work as well at run time.
         width: scales the channels, 64 at the first level and twice as many at each further one.
-        depth: scales the levels, 5 at 1.
+        depth: scales the levels of the plain encoder, 5 at 1, or the blocks of another.
         up: how the decoder doubles the resolution: "transposed" (a transposed 2x2 convolution) or "upsampling"
             (bilinear, then a 2x2 convolution).
         padding: "same", or "valid" as in the paper: convolutions without padding, in an image that is continued by
             its mirror image, so that the result is still as large as the image. Takes sides above 94 pixels.
+        encoder: "plain", as in the paper; or "vgg16" or "resnet50", whose published weights `backbone_weights` takes
+            (the images are then normalised as those ask).
         channels: 3, or 1: the network turns the image grey first.
         batch_norm: whether convolutions are batch-normalised, which trains faster.
-        dropout: share of the features that the two coarsest levels drop in training.
+        dropout: share of the features that the plain encoder's two coarsest levels drop in training.
         residual: whether every pair of convolutions has a shortcut. Source: Zhang et al. 2018, arXiv:1711.10684.
         attention: whether gates weight what the encoder hands over. Source: Oktay et al. 2018, arXiv:1804.03999.
         names: class names.
         weights: a `.keras` or `.weights.h5` file of the same model.
-        backbone_weights: a `.keras` file of a model with the same encoder.
+        backbone_weights: of the encoder: a `.keras` file of a model with the same; of "vgg16" and "resnet50" also
+            torchvision's, timm's or "imagenet": see `kzoo.weights.loading`.
         name: of the model.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
@@ -62,25 +71,24 @@ def unet(
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597, figure 1.
     """
-    levels = max(2, repeats(LEVELS, depth))
-    multiple = 2 ** (levels - 1)
+    levels = max(2, repeats(LEVELS, depth)) if encoder == "plain" else LEVELS
+    multiple = 32 if encoder == "resnet50" else 2 ** (levels - 1)
     check_arguments(num_classes, image_size, names, multiple)
-    _check_choices(up, padding, channels, image_size, levels)
+    _check_choices(up, padding, encoder, channels, image_size, levels)
     blocks = Blocks(padding, batch_norm, residual)
-    valid = padding == "valid"
-    inputs, x = images_input()
-    x = Grey(name="grey")(x) if channels == 1 else x
-    x = MirrorPadding2D(_margin(levels), name="mirror")(x) if valid else x
-
-    skips = []
-    for level in range(levels):
-        if level:
-            x = layers.MaxPooling2D(2, name=f"backbone_pool{level}")(x)
-        x = blocks(x, scaled(FILTERS * 2**level, width), f"backbone_level{level + 1}")
-        if dropout and level >= levels - 2:
-            x = layers.Dropout(dropout, name=f"backbone_dropout{level + 1}")(x)
-        skips.append(x)
+    if encoder == "plain":
+        inputs, x = images_input()
+        skips = _plain(x, levels, width, channels, dropout, blocks)
+    else:
+        inputs = keras.Input((None, None, 3), name="images")
+        x = normalized(inputs, reading(backbone_weights, weights).normalize)
+        if encoder == "vgg16":
+            skips = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
+        else:
+            first = reading(backbone_weights, weights).stride_first
+            skips = resnet(x, width=width, depth=depth, stride_first=first, stem=True)
     x = skips.pop()
+    valid = padding == "valid"
     for level, skip in reversed(list(enumerate(skips))):
         filters, prefix = scaled(FILTERS * 2**level, width), f"neck_level{level + 1}"
         skip = cropped(skip, _lost(levels - level) // 2 if valid else 0, f"{prefix}_crop")
@@ -90,11 +98,29 @@ def unet(
         x = blocks(x, filters, prefix)
     if valid:
         x = cropped(x, _margin(levels) - (_lost(levels) + 8) // 2, "neck_crop")
+    if encoder == "resnet50":  # whose finest map is half as large as the image
+        x = doubled(x, scaled(FILTERS // 2, width), up, "neck_level0")
+        x = blocks(x, scaled(FILTERS // 2, width), "neck_level0")
 
     network = keras.Model(inputs, [x], name="network")
     head = PixelHead(num_classes, multiple=multiple, name="head", **head)
     model = ZooModel(network, head, image_size, names, name=name)
     return load_weights(load_backbone(model, backbone_weights), weights)
+
+
+def _plain(x, levels: int, width: float, channels: int, dropout: float, blocks: Blocks) -> list:
+    """The paper's encoder: what each level hands over, the finest first."""
+    x = Grey(name="grey")(x) if channels == 1 else x
+    x = MirrorPadding2D(_margin(levels), name="mirror")(x) if blocks.padding == "valid" else x
+    skips = []
+    for level in range(levels):
+        if level:
+            x = layers.MaxPooling2D(2, name=f"backbone_pool{level}")(x)
+        x = blocks(x, scaled(FILTERS * 2**level, width), f"backbone_level{level + 1}")
+        if dropout and level >= levels - 2:
+            x = layers.Dropout(dropout, name=f"backbone_dropout{level + 1}")(x)
+        skips.append(x)
+    return skips
 
 
 def _lost(levels: int) -> int:
@@ -110,14 +136,22 @@ def _margin(levels: int) -> int:
     return next(m for m in range(half, half + multiple) if (2 * m - 4 * (multiple - 1)) % multiple == 0)
 
 
-def _check_choices(up: str, padding: str, channels: int, image_size: Sequence[int], levels: int) -> None:
+def _check_choices(
+    up: str, padding: str, encoder: str, channels: int, image_size: Sequence[int], levels: int
+) -> None:
     for name, value, known in (
         ("up", up, ("transposed", "upsampling")),
         ("padding", padding, ("same", "valid")),
+        ("encoder", encoder, ENCODERS),
         ("channels", channels, (1, 3)),
     ):
         if value not in known:
-            raise ValueError(f"unet: {name}={value!r}; give {known[0]!r} or {known[1]!r}")
+            raise ValueError(f"unet: {name}={value!r}; give {' or '.join(map(repr, known))}")
+    if encoder != "plain" and (padding != "same" or channels != 3):
+        raise ValueError(
+            f"unet: encoder={encoder!r} with padding={padding!r} and channels={channels}: it pads, and takes colours; "
+            "leave both out"
+        )
     if padding == "valid" and min(image_size) <= _margin(levels):
         raise ValueError(
             f"unet: padding='valid' mirrors {_margin(levels)} pixels, more than image_size={tuple(image_size)} has; "

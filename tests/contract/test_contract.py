@@ -1,4 +1,4 @@
-"""What every registered model promises, over every name, at a quarter of the width."""
+"""What every registered model promises, over every name, at a quarter of the width and the least depth."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def build(name, **arguments):
     keras.utils.set_random_seed(0)
     return kzoo.build(
         name,
-        **{"num_classes": CLASSES, "image_size": (SIZE, SIZE), "width": 0.25, "depth": 0.25, **arguments},
+        **{"num_classes": CLASSES, "image_size": (SIZE, SIZE), "width": 0.25, "depth": 0.05, **arguments},
     )
 
 

@@ -60,6 +60,8 @@ def test_valid_convolutions_see_the_mirrored_image():
         {"padding": "valid", "residual": True, "attention": True, "image_size": (96, 96)},
         {"channels": 1, "binary": True},
         {"depth": 1.0, "num_classes": 5},
+        {"encoder": "vgg16", "attention": True},
+        {"encoder": "resnet50", "depth": 0.25},
     ],
     ids=str,
 )
@@ -117,6 +119,8 @@ def test_two_sizes_through_one_compiled_predict():
         ({"padding": "valid", "depth": 1.0}, "mirrors 94 pixels"),
         ({"names": ["a"]}, "1 names for num_classes=2"),
         ({"depth": 0.6, "los": "ce"}, "los"),
+        ({"encoder": "resnet18"}, "encoder='resnet18'"),
+        ({"encoder": "vgg16", "padding": "valid", "image_size": (192, 192)}, "leave both out"),
     ],
     ids=str,
 )
@@ -124,3 +128,18 @@ def test_wrong_options(options, message):
     with pytest.raises((ValueError, TypeError), match=message) as caught:
         small(**options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoder", ["vgg16", "resnet50"])
+def test_an_encoder_takes_a_classifiers_weights(encoder, tmp_path):
+    keras.utils.set_random_seed(3)
+    classifier = kzoo.build(encoder, num_classes=4, image_size=(64, 64), width=0.125, depth=0.25)
+    classifier.save(tmp_path / "classifier.keras")
+    options = {"encoder": encoder, "width": 0.125, "depth": 0.25}
+    model = small(**options, backbone_weights=tmp_path / "classifier.keras")
+    own = {layer.name: layer for layer in model.network.layers if layer.name.startswith("backbone_")}
+    shared = [layer for layer in classifier.network.layers if layer.name in own and layer.weights]
+    assert len(shared) > 4
+    for layer in shared:
+        for given, taken in zip(layer.get_weights(), own[layer.name].get_weights(), strict=True):
+            np.testing.assert_array_equal(given, taken)
