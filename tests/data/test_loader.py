@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.augment import letterbox
+from kzoo.augment import Recolor, letterbox, transforms
 from kzoo.data.loader import Batches, batches, most_boxes, steps_per_epoch
 from kzoo.structures import Sample
 
@@ -483,3 +483,50 @@ def test_fit_takes_them(request):
     script = FIT.format(folder=str(request.path.parent))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "fitted", done.stderr[-3000:]
+
+
+class Painted:
+    """Blocks of three classes, each in a grey level of its own; the mask says which."""
+
+    classes = ("ground", "dark", "bright")
+    semantic = True
+    levels = np.array([20, 90, 220], np.uint8)
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng(index)
+        mask = rng.integers(0, 3, (4, 5), dtype=np.uint8).repeat(14, 0).repeat(12, 1)
+        return Sample(np.repeat(self.levels[mask][..., None], 3, axis=-1), mask=mask, id=index)
+
+
+@pytest.mark.parametrize(
+    "augment",
+    ["none", "light", "mosaic", "yolov4", ["mosaic", {"cutmix": {"p": 1.0}}, "perspective", "rotate90"]],
+    ids=str,
+)
+def test_masks_move_with_their_images(augment):
+    geometry = [t for t in transforms(augment) if not isinstance(t, Recolor)]
+    images, targets = next(iter(batches(Painted(), (64, 96), 12, geometry, seed=3)))
+    mask = targets["mask"]
+    assert mask.shape == (12, 64, 96) and mask.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 1, 2, 255} and "boxes" not in targets
+    shown = mask != 255
+    wanted = Painted.levels[np.where(shown, mask, 0)].astype(int)
+    off = np.abs(images[..., 0].astype(int) - wanted) > 40
+    # Along edges the image is blended and the mask is not.
+    assert off[shown].mean() < 0.06 and shown.mean() > 0.4
+    assert (np.abs(images[~shown].astype(int) - 114) > 40).mean() < 0.1
+
+
+def test_masks_of_another_size_and_none_at_all():
+    class Wrong(Painted):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return Sample(sample.image, id=index)
+
+    with pytest.raises(ValueError, match="image 0: no semantic mask"):
+        next(iter(batches(Wrong(), 64, 4, shuffle=False)))
+    with pytest.raises(ValueError, match=r"mask of shape \(3, 3\)"):
+        Sample(np.zeros((4, 4, 3), np.uint8), mask=np.zeros((3, 3), np.uint8))

@@ -17,7 +17,7 @@ FORMS = {"saved_model": "1", "tflite": "m.tflite", "onnx": "m.onnx"}
 def segmenter(name, **arguments):
     keras.utils.set_random_seed(0)
     return randomised(
-        kzoo.build(name, num_classes=3, image_size=SIZE, width=0.25, depth=0.25, names=NAMES, **arguments)
+        kzoo.build(name, num_classes=3, image_size=SIZE, width=0.25, depth=0.05, names=NAMES, **arguments)
     )
 
 
