@@ -19,7 +19,7 @@ MODELS = {
     "unet": ("unet", {"width": 0.25, "batch_norm": True}),
     "unet-upsampling": ("unet", {"width": 0.25, "batch_norm": True, "up": "upsampling"}),
     "fcn8": ("fcn8", {"width": 0.25, "batch_norm": True}),
-    "dilated8": ("dilated8", {"width": 0.25, "batch_norm": True}),
+    "dilated8": ("dilated8", {"width": 0.125, "batch_norm": True}),
     "deeplabv3": ("deeplabv3", {"width": 0.5, "backbone": "resnet18"}),
 }
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
