@@ -66,7 +66,9 @@ def assert_same(ours, theirs):
         np.testing.assert_allclose(ours[name], theirs[name].reshape(ours[name].shape), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in kzoo.list_models() if name.startswith(("darknet", "yolo"))])
+@pytest.mark.parametrize(
+    "name", [name for name in kzoo.list_models() if name.startswith(("darknet", "yolo"))]
+)
 def test_tensors_are_those_of_darknets_cfg(name, darknet_data):
     model = kzoo.build(name)
     text, parts = describe(model)
