@@ -60,7 +60,7 @@ def detect(
     """
     if getattr(detector, "task", "detect") != "detect":
         raise ValueError(
-            f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use predict"
+            f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
         )
     if isinstance(source, (list, tuple)):
         return list(detect_stream(detector, source, score_threshold, batch_size, resize))

@@ -86,11 +86,12 @@ class Inference:
 
     def predict(self, segmenter: Segmenter, images: np.ndarray) -> np.ndarray:
         """Probabilities (B, H, W, C) of inputs (B, H, W, 3) of the network's size, averaged over the mirror images."""
-        size = getattr(segmenter, "batch_size", None) or self.batch_size
+        fixed = getattr(segmenter, "batch_size", None)
         parts = []
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            # The last batch is filled up, so that the network is compiled for one shape only.
+        for start in range(0, len(images), fixed or self.batch_size):
+            part = images[start : start + (fixed or self.batch_size)]
+            # Filled up to a power of two, so that the network is compiled for a few shapes only.
+            size = fixed or 1 << (len(part) - 1).bit_length()
             filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
             parts.append(self._averaged(segmenter, filled)[: len(part)])
         return np.concatenate(parts)

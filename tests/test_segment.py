@@ -78,7 +78,13 @@ def test_lists_and_batches():
     model = Reddish()
     found = segment(model, images, batch_size=2)
     assert [one.mask.shape for one in found] == [image.shape[:2] for image in images]
-    assert {len(seen) for seen in model.seen} == {2}, "one shape alone"
+    assert [len(seen) for seen in model.seen] == [2, 1]
+    few = Reddish()
+    segment(few, half(200, 64), method="window", batch_size=16)
+    assert [len(seen) for seen in few.seen] == [1] * len(few.seen), "no tiles are made up"
+    fixed = Reddish()
+    fixed.batch_size = 4
+    assert len(segment(fixed, images)) == 3 and [len(seen) for seen in fixed.seen] == [4]
     assert segment(model, images[0], probabilities=False).probabilities is None
 
 

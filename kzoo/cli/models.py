@@ -18,7 +18,7 @@ def list_models(
 
     entries = [entry(name) for name in names(task)]
     if not entries:
-        raise ValueError(f"task {task!r}: no model is registered for it; use detect or classify")
+        raise ValueError(f"task {task!r}: no model is registered for it; use detect, segment or classify")
     if json:
         print(json_module.dumps([_row(found) for found in entries], indent=1))
         return

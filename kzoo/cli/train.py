@@ -1,4 +1,4 @@
-"""`kzoo train`: a detector from a dataset, into a run folder. Its options are the fields of `TrainConfig`."""
+"""`kzoo train`: a detector or segmenter from a dataset, into a run folder. Its options are the fields of `TrainConfig`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def train(
         ),
     ] = None,
     *,
-    data: Annotated[str | None, typer.Option(help="A Pascal VOC, YOLO or COCO dataset, or shapes.")] = None,
+    data: Annotated[str | None, typer.Option(help="A dataset of boxes or masks in any layout that is read, or shapes.")] = None,
     val: Annotated[
         str | None, typer.Option(help="A dataset to validate on, if not that one's val split.")
     ] = None,
@@ -91,7 +91,7 @@ def train(
     ] = None,
     **options,
 ):
-    """Train a detector; a run folder keeps its models, figures and pictures."""
+    """Train a detector or a segmenter; a run folder keeps its models, figures and pictures."""
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
         changed = [name for name, default in _DEFAULTS.items() if given.get(name, default) != default]
