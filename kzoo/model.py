@@ -56,6 +56,11 @@ class ZooModel(keras.Model):
         """ "detect", "segment", "instance" or "classify"."""
         return self.head.task
 
+    @property
+    def multiple(self) -> int:
+        """What the input's sides have to be multiples of."""
+        return getattr(self.head, "multiple", None) or max(getattr(self.head, "strides", (1,)))
+
     def build(self, input_shape=None):
         if not self.head.built:
             self.head.build([feature.shape for feature in self.network.outputs])

@@ -27,11 +27,13 @@ class Segmenter(Protocol):
         image_size: height and width in pixels of the input.
         names: class names.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
+        multiple: what the input's sides are multiples of.
     """
 
     image_size: tuple[int, int]
     names: Sequence[str]
     resize: str
+    multiple: int
 
     def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Images (B, H, W, 3) in 0..255 -> `mask` (B, H, W), `probabilities` (B, H, W, C)."""
@@ -107,14 +109,8 @@ class Inference:
         return total / len(views)
 
     def _tiled(self, segmenter: Segmenter, image: np.ndarray, probabilities: bool):
-        multiple = getattr(getattr(segmenter, "head", None), "multiple", None) or _common_multiple(segmenter)
-        tiling = Tiling(image.shape[:2], segmenter.image_size, self.overlap, multiple)
+        tiling = Tiling(image.shape[:2], segmenter.image_size, self.overlap, segmenter.multiple)
         return tiling.run(image, lambda tiles: self.predict(segmenter, tiles), probabilities)
-
-
-def _common_multiple(segmenter: Segmenter) -> int:
-    """For an export, which does not say its stride: the largest power of two up to 32 that divides its sides."""
-    return next(m for m in (32, 16, 8, 4, 2, 1) if all(side % m == 0 for side in segmenter.image_size))
 
 
 def carried_back(result: np.ndarray, placement: Placement, probabilities: bool = False):

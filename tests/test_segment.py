@@ -16,6 +16,7 @@ class Reddish:
     batch_size = None
     task = "segment"
     name = "reddish"
+    multiple = 1
 
     def __init__(self):
         self.seen = []

@@ -1,4 +1,4 @@
-"""`kzoo train`: a detector or segmenter from a dataset, into a run folder. Its options are the fields of `TrainConfig`."""
+"""`kzoo train`: from a dataset into a run folder. Its options are the fields of `TrainConfig`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def train(
         ),
     ] = None,
     *,
-    data: Annotated[str | None, typer.Option(help="A dataset of boxes or masks in any layout that is read, or shapes.")] = None,
+    data: Annotated[str | None, typer.Option(help="A dataset of boxes or masks, or shapes.")] = None,
     val: Annotated[
         str | None, typer.Option(help="A dataset to validate on, if not that one's val split.")
     ] = None,

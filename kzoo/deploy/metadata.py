@@ -28,6 +28,7 @@ class Metadata:
         score_threshold: what detections are shown from, unless asked otherwise.
         decoding: thresholds that are fixed in the graph.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
+        multiple: what the network's sides are multiples of, which tiles of large images start at.
         version: of the kzoo that wrote it.
     """
 
@@ -40,6 +41,7 @@ class Metadata:
     score_threshold: float = DEFAULT_SCORE
     decoding: dict = dataclasses.field(default_factory=dict)
     resize: str = "letterbox"
+    multiple: int = 32
     version: str = kzoo.__version__
 
     @classmethod
@@ -63,6 +65,7 @@ class Metadata:
             quantize=quantize,
             decoding=decoding,
             resize=resize or model.resize,
+            multiple=model.multiple,
         )
 
     def to_json(self) -> str:

@@ -24,7 +24,7 @@ class Exported:
         path: the file or folder.
         metadata: what the file says of itself.
         runtime: what runs it.
-        name, task, names, image_size, batch_size, resize: from the metadata.
+        name, task, names, image_size, batch_size, resize, multiple: from the metadata.
     """
 
     runtime = ""
@@ -33,7 +33,7 @@ class Exported:
         self.path, self.metadata = path, metadata
         self.name, self.task, self.names = metadata.name, metadata.task, list(metadata.names)
         self.image_size, self.batch_size = metadata.image_size, metadata.batch_size
-        self.resize = metadata.resize
+        self.resize, self.multiple = metadata.resize, metadata.multiple
 
     def __repr__(self) -> str:
         height, width = self.image_size

@@ -146,7 +146,7 @@ def _check_model(model) -> None:
 
 def _check_size(model, image_size) -> tuple[int, int]:
     height, width = (int(v) for v in image_size)
-    stride = getattr(model.head, "multiple", None) or max(getattr(model.head, "strides", (1,)))
+    stride = model.multiple
     if min(height, width) < stride or height % stride or width % stride:
         raise ValueError(
             f"image_size={height}x{width}: height and width must be multiples of {stride} for {model.name}"
