@@ -10,6 +10,7 @@ import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
 from kzoo.data.image import read_image
+from kzoo.sources import chunks
 from kzoo.structures import Detections
 
 DEFAULT_SCORE = 0.25
@@ -78,13 +79,7 @@ def detect_stream(
     resize = resize_of(detector, resize)
     # An export of fixed batch size says so.
     size = getattr(detector, "batch_size", None) or batch_size
-    batch: list = []
-    for source in sources:
-        batch.append(read_source(source))
-        if len(batch) == size:
-            yield from _detect_batch(detector, batch, score_threshold, size, resize)
-            batch = []
-    if batch:
+    for batch in chunks(map(read_source, sources), size):
         yield from _detect_batch(detector, batch, score_threshold, size, resize)
 
 

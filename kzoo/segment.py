@@ -125,8 +125,8 @@ def carried_back(result: np.ndarray, placement: Placement, probabilities: bool =
         The mask (H, W) uint8, and the probabilities (H, W, C) float32 or None.
     """
     height, width = placement.original
-    (left, top), (x_scale, y_scale) = placement.offset, placement.scale
-    inner = result[top : top + max(1, round(height * y_scale)), left : left + max(1, round(width * x_scale))]
+    (left, top), (rows, columns) = placement.offset, placement.inner
+    inner = result[top : top + rows, left : left + columns]
     kept = np.empty((height, width, result.shape[-1]), np.float32) if probabilities else None
     mask, best = np.zeros((height, width), np.uint8), None
     # Class by class: an image of 12 megapixels with 150 classes would take 7 GB at once.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
-from kzoo.segment import Inference, segment
+from kzoo.segment import segment
 from kzoo.structures import Segmentation
 
 
@@ -179,7 +179,3 @@ def test_cutout_is_as_soft_as_the_probabilities():
     assert cut.shape == (20, 30, 4) and (cut[..., 3] == 102).all()
     np.testing.assert_array_equal(cut[..., :3], result().image)
     assert (result().cutout([2])[..., 3] == 255 * (result().mask == 2)).all()
-
-
-def test_an_inference_is_plain_data():
-    assert Inference("window", 8, ("horizontal",)) == Inference("window", 8, ("horizontal",))

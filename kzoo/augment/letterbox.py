@@ -25,6 +25,12 @@ class Placement:
     offset: tuple[float, float]
     original: tuple[int, int]
 
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Height and width in whole input pixels that the image takes there."""
+        height, width = self.original
+        return round(height * self.scale[1]), round(width * self.scale[0])
+
     def to_input(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes (..., 4) xyxy from the image's pixels to the input's, float32."""
         boxes = np.asarray(boxes, np.float64)
@@ -127,14 +133,13 @@ def letterbox(image: np.ndarray, size: tuple[int, int], fill: int = FILL) -> tup
         The canvas (height, width, 3) uint8, and the placement that carries boxes to it and back.
     """
     placement = letterbox_placement(image.shape[:2], size)
-    height, width = image.shape[:2]
-    inner = (round(width * placement.scale[0]), round(height * placement.scale[1]))
-    resized = _resize(image, inner)
+    height, width = placement.inner
+    resized = _resize(image, (width, height))
     if resized.shape[:2] == tuple(size):
         return resized, placement
     left, top = placement.offset
     canvas = np.full((*size, 3), fill, np.uint8)
-    canvas[top : top + inner[1], left : left + inner[0]] = resized
+    canvas[top : top + height, left : left + width] = resized
     return canvas, placement
 
 

@@ -14,6 +14,7 @@ from kzoo.detect import resize_of, to_detections
 from kzoo.evaluation.datasets import image_count, label_map, read_ahead
 from kzoo.metrics.detection import DetectionEvaluator, DetectionMetrics
 from kzoo.progress import track
+from kzoo.sources import chunks
 from kzoo.structures import Detections
 
 STRIDE = 32  # of the coarsest feature maps
@@ -161,8 +162,7 @@ class Evaluator:
 def _batches(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
     """Up to `size` items of one shape at a time."""
     for _, group in itertools.groupby(items, key=lambda item: item.image.shape):
-        while batch := list(itertools.islice(group, size)):
-            yield batch
+        yield from chunks(group, size)
 
 
 def _snug(original: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

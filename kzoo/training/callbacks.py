@@ -51,16 +51,21 @@ class Evaluation(keras.callbacks.Callback):
         self.metrics: DetectionMetrics | SegmentationMetrics | None = None
         self._evaluator: Callable | None = None
 
+    def on_train_begin(self, logs=None):
+        self._evaluator = task_of(self.model).evaluator(self.dataset, self.model, **self.options)
+
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and epoch + 1 != self.params.get("epochs"):
             return
-        task = task_of(self.model)
-        if self._evaluator is None:
-            self._evaluator = task.evaluator(self.dataset, self.model, **self.options)
         with averaged_weights(self.model):
             self.metrics = self._evaluator(self.model)
         if logs is not None:
-            logs.update({name: float(getattr(self.metrics, figure)) for name, figure in task.figures.items()})
+            logs.update(
+                {
+                    name: float(getattr(self.metrics, figure))
+                    for name, figure in task_of(self.model).figures.items()
+                }
+            )
 
 
 class AveragedValidation(keras.callbacks.Callback):

@@ -52,7 +52,16 @@ class SemanticSegmentation:
     }
 
     def evaluator(self, dataset, model, batch_size: int = 16, image_size=None, rectangular: bool = False):
-        """What measures models on the dataset, at its images' own resolution."""
+        """What measures models on the dataset, at its images' own resolution.
+
+        Raises:
+            ValueError: an option is for detectors.
+        """
+        if image_size or rectangular:
+            raise ValueError(
+                "image_size and rectangular are for evaluating detectors; masks are compared at the images' own "
+                "size: leave them out"
+            )
         return MaskEvaluator(dataset, Inference(batch_size=batch_size))
 
     def plot(self, metrics, folder: RunFolder) -> None:

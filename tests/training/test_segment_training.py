@@ -89,3 +89,9 @@ def test_boxes_are_no_masks(tmp_path):
 def test_a_loss_for_segmenters_alone(tmp_path):
     with pytest.raises(ValueError, match="loss"):
         kzoo.train("yolov3-tiny", Shapes(8, (SIDE, SIDE)), loss="dice", runs=tmp_path, **TINY)
+
+
+def test_options_of_detectors_are_refused_before_the_first_epoch(tmp_path):
+    with pytest.raises(ValueError, match="rectangular are for evaluating detectors"):
+        train(tmp_path, rectangular=True)
+    assert not (tmp_path / "exp" / "results.csv").exists()
