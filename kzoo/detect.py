@@ -68,6 +68,52 @@ def detect(
     return next(detect_stream(detector, [source], score_threshold, 1, resize))
 
 
+def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
+    """The same detector with another suppression; the one that is given stays as it is.
+
+    Args:
+        detector: a `ZooModel`. An exported file has its suppression inside, and takes no other.
+        kind: one of `kzoo.ops.nms.KINDS`; where None the detector itself is given back.
+        sigma: the head's `nms_sigma` for it.
+
+    Returns:
+        A model of the same network and of a head with the same weights, as they are now.
+
+    Raises:
+        ValueError: there is no such kind, or the detector cannot have it.
+
+    Example:
+        >>> with_nms(model, "soft-gaussian").detect("crowd.jpg")
+    """
+    if kind is None:
+        return detector
+    head = getattr(detector, "head", None)
+    if head is None:
+        return _with_its_own(detector, kind)
+    if not hasattr(head, "nms_kind"):
+        raise ValueError(f"nms={kind!r}: {detector.name} is for the task {detector.task!r}; leave it out")
+    from kzoo.ops.nms import check_kind
+
+    # Here and not in the head alone: what its constructor says does not come through Keras in one line.
+    settings = {"nms_kind": check_kind(kind), "nms_sigma": sigma}
+    other = type(head).from_config({**head.get_config(), **settings})
+    made = detector.remade(detector.network, other)
+    other.set_weights(head.get_weights())
+    return made
+
+
+def _with_its_own(detector, kind: str):
+    """An exported file, if the kind is what it has."""
+    metadata = getattr(detector, "metadata", None)
+    own = getattr(metadata, "decoding", {}).get("nms_kind")
+    if own == kind:
+        return detector
+    raise ValueError(
+        f"nms={kind!r}: {getattr(detector, 'path', detector)} has its suppression inside"
+        f"{f', {own}' if own else ''}; export the model anew with nms={kind!r} (--nms {kind})"
+    )
+
+
 def detect_stream(
     detector: Detector,
     sources: Iterable[str | Path | np.ndarray],

@@ -79,13 +79,21 @@ class ZooModel(keras.Model):
         replicas = getattr(getattr(self, "distribute_strategy", None), "num_replicas_in_sync", 1)
         return (sum(losses.values()) + sum(self.losses)) / replicas
 
-    def decoder(self) -> DecodedModel:
-        """A model from images to decoded results, which `predict` runs and exports hold."""
-        # A closure, past Keras's attribute tracking: as a sublayer it would be saved with the model.
-        if "_get_decoder" not in self.__dict__:
-            decoded = DecodedModel(self)
-            self.__dict__["_get_decoder"] = lambda: decoded
-        return self.__dict__["_get_decoder"]()
+    def decoder(self, sides: tuple[int, ...] = ()) -> DecodedModel:
+        """A model from images to decoded results, which `predict` runs and exports hold.
+
+        Args:
+            sides: height and width of the images, where they are known. One model for each of them: traced for a
+                second size, one model would be traced for any, and selections need a number of boxes.
+        """
+        # A closure, past Keras's attribute tracking: as sublayers they would be saved with the model.
+        if "_get_decoders" not in self.__dict__:
+            made = {}
+            self.__dict__["_get_decoders"] = lambda: made
+        decoders = self.__dict__["_get_decoders"]()
+        if sides not in decoders:
+            decoders[sides] = DecodedModel(self)
+        return decoders[sides]
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None) -> dict:
         """Decoded results for images, as NumPy arrays.
@@ -102,11 +110,11 @@ class ZooModel(keras.Model):
             (B, M), -1 where there is no detection; for a segmenter `mask` (B, H, W) and `probabilities`
             (B, H, W, classes); for a classifier `scores` (B, classes) and `label` (B,).
         """
-        return self.decoder().predict(x, batch_size, verbose, steps, callbacks)
+        return self.decoder(_sides(x)).predict(x, batch_size, verbose, steps, callbacks)
 
     def predict_on_batch(self, x) -> dict:
         """Decoded results for one batch of images, as NumPy arrays; `predict` without its bookkeeping."""
-        return self.decoder().predict_on_batch(x)
+        return self.decoder(_sides(x)).predict_on_batch(x)
 
     def detect(self, source, **arguments):
         """Finds objects in a photograph: see `kzoo.detect.detect`."""
@@ -150,6 +158,11 @@ class ZooModel(keras.Model):
             return cls(**{**config, **parts, "dtype": None})
         finally:
             keras.config.set_dtype_policy(outside)
+
+
+def _sides(images) -> tuple[int, ...]:
+    """Height and width of images (B, H, W, 3); nothing of datasets of them."""
+    return tuple(getattr(images, "shape", ())[1:3])
 
 
 class DecodedModel(keras.Model):
@@ -217,9 +230,9 @@ def flops(model: ZooModel, image_size: Sequence[int] | None = None) -> int:
     places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
     probe = keras.Model(model.network.inputs, places + model.network.outputs)
     shapes = [tensor.shape for tensor in probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))]
-    kernels += [layer for layer in model.head._flatten_layers() if hasattr(layer, "kernel")]
+    laid = list(zip(kernels, shapes, strict=False)) + model.head.kernels(shapes[len(kernels) :])
     return sum(
         # A kernel of four axes is laid on every place; others are a layer's whole.
         2 * math.prod(layer.kernel.shape) * (shape[1] * shape[2] if len(layer.kernel.shape) == 4 else 1)
-        for layer, shape in zip(kernels, shapes, strict=False)
+        for layer, shape in laid
     )

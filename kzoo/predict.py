@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from kzoo.data.image import read_image
-from kzoo.detect import DEFAULT_SCORE, Detector, detect, resize_of
+from kzoo.detect import DEFAULT_SCORE, Detector, detect, resize_of, with_nms
 from kzoo.files import write_atomically
 from kzoo.progress import track
 from kzoo.results import Outcome, Results, Tally
@@ -36,6 +36,7 @@ def predict(
     method: str = "resize",
     overlap: int | None = None,
     flips: Sequence[str] = (),
+    nms: str | None = None,
 ) -> Outcome:
     """Looks at every image and video of a source, says what it found, and writes it down.
 
@@ -52,6 +53,7 @@ def predict(
         say: takes a line an image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
         resize: how photographs become inputs: "letterbox", "stretch" or "darknet"; the model's own where None.
         method, overlap, flips: of segmenters: see `kzoo.segment.Inference`.
+        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
 
     Returns:
         What was done. A file that cannot be read is said on stderr and counted among the faults; the others
@@ -62,6 +64,7 @@ def predict(
         OSError: results cannot be written.
     """
     paths, out = expand(source), Path(out)
+    model = with_nms(model, nms)
     size = getattr(model, "batch_size", None) or batch_size
     if getattr(model, "task", "detect") == "segment":
         _refuse_kinds(model, kinds, "labels")

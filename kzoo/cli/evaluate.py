@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Flips, Method, Model, Names, Overlap, Resize, Weights, inference_options
+from kzoo.cli.options import Flips, Method, Model, Names, Nms, Overlap, Resize, Weights, inference_options
 
 Data = Annotated[
     str, typer.Option(metavar="PATH", help="A dataset: boxes for a detector, masks for a segmenter.")
@@ -19,7 +19,10 @@ Size = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="A folder for metrics.json, confusion.png and, of detectors, precision_recall.png."),
+    typer.Option(
+        help="A folder for metrics.json, confusion.png and, of detectors, precision_recall.png; with --errors also "
+        "errors.html and its pictures."
+    ),
 ]
 
 
@@ -38,7 +41,11 @@ def evaluate(
     rectangular: Annotated[
         bool, typer.Option("--rectangular", help="Batches of images of one shape, with little grey around.")
     ] = False,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Of detectors: what is wrong, by kind, and the mAP50 it costs.")
+    ] = False,
     resize: Resize = None,
+    nms: Nms = None,
     method: Method = None,
     overlap: Overlap = None,
     flips: Flips = None,
@@ -49,26 +56,32 @@ def evaluate(
     from time import perf_counter
 
     from kzoo import evaluation
+    from kzoo.data.check import require_sound
     from kzoo.opening import load
 
     found = load(model, weights=weights, names=names)
     dataset = evaluation.open_split(data, split, evaluation.data_task(found))
     start = perf_counter()
+    if skip_faulty:
+        dataset = require_sound(dataset, skip_faulty=True)
     metrics = evaluation.evaluate(
         found,
         dataset,
         batch_size=batch_size,
         image_size=None if image_size is None else (image_size, image_size),
         limit=limit,
-        skip_faulty=skip_faulty,
+        errors=errors,
         resize=resize,
         rectangular=rectangular,
+        nms=nms,
         **inference_options(method, overlap, flips),
     )
     head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
     masks = evaluation.data_task(found) == "segment"
     if out is not None:
         _write(out, head, metrics, masks)
+        if errors:
+            evaluation.write_error_page(metrics, dataset, out)
     if json:
         typer.echo(_json({**head, **metrics.to_dict()}))
         return
@@ -76,8 +89,11 @@ def evaluate(
 
     console = Console(highlight=False)
     (_print_masks if masks else _print)(console, head, metrics)
+    if errors:
+        console.print(_errors(metrics.errors))
     if out is not None:
-        console.print(f"metrics.json and pictures written to {out}", markup=False)
+        page = ", errors.html" if errors else ""
+        console.print(f"metrics.json{page} and pictures written to {out}", markup=False)
 
 
 def _write(out: Path, head: dict, metrics, masks: bool) -> None:
@@ -178,6 +194,28 @@ def _by_class(metrics):
     for row in metrics.per_class:
         figures = (row.ap, row.ap50, row.voc_ap_all, row.precision, row.recall, row.f1, row.score)
         table.add_row(escape(row.name), str(row.objects), *map(_figure, figures))
+    return table
+
+
+def _errors(errors):
+    """A row a kind of error, and what false positives and false negatives cost all together."""
+    from rich.table import Table
+
+    from kzoo.metrics.errors import KINDS
+
+    table = Table(
+        title=f"what is wrong, and what it costs; mAP50 is {_figure(errors.map50)}", title_justify="left"
+    )
+    table.add_column("error")
+    for column in ("all", f"score {errors.score:g}", "mAP50 cost"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for row in errors.kinds:
+        counts = (f"{row.count:,}", f"{row.count_at_score:,}")
+        table.add_row(row.kind, *counts, _figure(row.cost), KINDS[row.kind])
+    table.add_section()
+    table.add_row("false positives", "", "", _figure(errors.false_positives), "every wrong detection")
+    table.add_row("false negatives", "", "", _figure(errors.false_negatives), "every object not found")
     return table
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Names, Resize, Weights
+from kzoo.cli.options import Names, Nms, Resize, Weights
 
 
 def export(
@@ -40,17 +40,18 @@ def export(
         ),
     ] = None,
     resize: Resize = None,
+    nms: Nms = None,
     weights: Weights = None,
     names: Names = None,
 ):
     """Write a model with normalisation, decoding and suppression inside, and check what was written."""
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
-    from kzoo.detect import resize_of
+    from kzoo.detect import resize_of, with_nms
     from kzoo.evaluation import data_task
     from kzoo.opening import load
 
-    found = load(model, weights=weights, names=names)
+    found = with_nms(load(model, weights=weights, names=names), nms)
     images = load_data(data, split, task=data_task(found)) if data is not None else None
     size = (image_size, image_size) if image_size else tuple(found.image_size)
     name = _name(Path(model), found.name)

@@ -29,6 +29,15 @@ Resize = Annotated[
     ),
 ]
 
+Nms = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Of detectors: greedy, diou, soft-linear, soft-gaussian, softer, matrix, matrix-linear or weighted "
+        "(boxes fusion); the model's own where left out.",
+    ),
+]
+
 Method = Annotated[
     str | None,
     typer.Option(

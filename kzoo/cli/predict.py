@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Flips, Method, Model, Names, Overlap, Resize, Weights, inference_options
+from kzoo.cli.options import Flips, Method, Model, Names, Nms, Overlap, Resize, Weights, inference_options
 
 Source = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="Images, folders, globs or video files.")
@@ -36,6 +36,7 @@ def predict(
     score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out what scores lower.")] = 0.25,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     resize: Resize = None,
+    nms: Nms = None,
     method: Method = None,
     overlap: Overlap = None,
     flips: Flips = None,
@@ -52,7 +53,9 @@ def predict(
     kinds = [kind for kind, wanted in (("labels", txt), ("masks", masks), ("cutouts", cutout)) if wanted]
     found = load(model, weights=weights, names=names)
     more = inference_options(method, overlap, flips)
-    outcome = run(found, paths, out, score, batch_size, pictures, json, kinds, typer.echo, resize, **more)
+    outcome = run(
+        found, paths, out, score, batch_size, pictures, json, kinds, typer.echo, resize, nms=nms, **more
+    )
     if pictures or json or kinds:
         typer.echo(f"results in {out}")
     if outcome.faults:

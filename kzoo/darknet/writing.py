@@ -156,6 +156,11 @@ class _Writer:
         head = self.model.head
         if not head.project or head.class_activation != "sigmoid":
             raise self._foreign(head)
+        if head.nms_kind not in ("greedy", "diou"):
+            raise ValueError(
+                f"{self.model.name}: nms_kind={head.nms_kind!r} is no kind of Darknet's; write the model with "
+                "greedy or diou, as kzoo.detect.with_nms gives it"
+            )
         square = head.size_transform == "square"
         conv = head.convs[level]
         number = self._section(

@@ -11,7 +11,7 @@ from kzoo.augment.letterbox import check_resize
 from kzoo.detect import DEFAULT_SCORE
 
 FILE_NAME = "kzoo.json"
-_DECODING = ("score_threshold", "nms_threshold", "max_detections", "class_agnostic")
+_DECODING = ("score_threshold", "nms_threshold", "max_detections", "class_agnostic", "nms_kind")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
+from kzoo.detect import with_nms
 from kzoo.files import replacing
 
 FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
@@ -27,6 +28,7 @@ def export(
     batch_size: int | None = None,
     name: str | None = None,
     resize: str | None = None,
+    nms: str | None = None,
 ) -> Path:
     """Writes a model with normalisation, decoding and suppression inside.
 
@@ -48,6 +50,7 @@ def export(
         batch_size: images the graph takes at once; where None any number, but for TFLite, which takes 1.
         name: what the export calls itself; the model's own name where None.
         resize: how photographs become its input: "letterbox", "stretch" or "darknet"; as the model's where None.
+        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
 
     Returns:
         What was written.
@@ -63,6 +66,7 @@ def export(
     from kzoo.deploy.inference import inference_model
 
     _check_model(model)
+    model = with_nms(model, nms)
     resize = check_resize(resize or model.resize)
     image_size = _check_size(model, image_size or model.image_size)
     format = _check_format(path, format, quantize, data)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kzoo.detect import with_nms
 from kzoo.evaluation.datasets import data_task, open_split
 from kzoo.evaluation.detection import Evaluator
+from kzoo.evaluation.error_page import write_error_page
 from kzoo.evaluation.segmentation import MaskEvaluator
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.segment import Inference
 
-__all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split"]
+__all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split", "write_error_page"]
 
 
 def evaluate(
@@ -28,6 +30,8 @@ def evaluate(
     method: str = "resize",
     overlap: int | None = None,
     flips: Sequence[str] = (),
+    errors: bool = False,
+    nms: str | None = None,
 ) -> DetectionMetrics | SegmentationMetrics:
     """Measures a model on a dataset, in the photographs' own pixels: average precision, or how good masks are.
 
@@ -47,9 +51,12 @@ def evaluate(
         method: of segmenters: "resize" or "window", see `kzoo.segment.Inference`.
         overlap: likewise, pixels.
         flips: likewise, mirror images to average over.
+        errors: of detectors: also what is wrong and what it costs, see `kzoo.metrics.ErrorAnalysis`.
+        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
 
     Returns:
-        `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`; or
+        `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, where asked for
+        `.errors`, of which `write_error_page` makes a page; or
         `SegmentationMetrics`: `.mean_iou`, `.dice`, `.boundary_f1`, `.per_class`, `.to_dict()`.
 
     Raises:
@@ -64,6 +71,7 @@ def evaluate(
         from kzoo.opening import load as load_model
 
         model = load_model(model)
+    model = with_nms(model, nms)
     if isinstance(data, (str, Path)):
         data = open_split(data, split, data_task(model))
     elif split is not None:
@@ -75,12 +83,14 @@ def evaluate(
 
         data = require_sound(data, skip_faulty=True)
     if data_task(model) == "segment":
-        _refuse("a segmenter", image_size=image_size, rectangular=rectangular)
+        _refuse("a segmenter", image_size=image_size, rectangular=rectangular, errors=errors)
         inference = Inference(method, overlap, tuple(flips), resize, batch_size)
         return MaskEvaluator(data, inference, limit)(model)
     _refuse("a detector", overlap=overlap, flips=flips, method=None if method == "resize" else method)
     image_size = model.image_size if image_size is None else image_size
-    evaluator = Evaluator(data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular)
+    evaluator = Evaluator(
+        data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular, errors
+    )
     return evaluator(model)
 
 

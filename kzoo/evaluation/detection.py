@@ -12,7 +12,7 @@ from kzoo.augment.letterbox import Placement, check_resize, fit, fit_placement
 from kzoo.data.image import image_size as size_of_file
 from kzoo.detect import resize_of, to_detections
 from kzoo.evaluation.datasets import image_count, label_map, read_ahead
-from kzoo.metrics.detection import DetectionEvaluator, DetectionMetrics
+from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
 from kzoo.progress import track
 from kzoo.sources import chunks
 from kzoo.structures import Detections
@@ -25,6 +25,7 @@ CACHE_BYTES = 512 * 2**20
 class _Truth:
     """What is known of an image, without its pixels."""
 
+    index: int
     id: str | int
     boxes: np.ndarray
     labels: np.ndarray
@@ -56,6 +57,7 @@ class Evaluator:
             where None.
         rectangular: batches of images of one shape, with as little grey around them as the stride allows: less to
             compute where photographs are not square. The network is compiled for each shape.
+        errors: whether the figures have `errors`, too: what the detector gets wrong.
 
     Raises:
         ValueError: the dataset has no images, or there is no such way.
@@ -75,6 +77,7 @@ class Evaluator:
         cache_bytes: int = CACHE_BYTES,
         resize: str | None = None,
         rectangular: bool = False,
+        errors: bool = False,
     ):
         self.dataset = dataset
         self.image_size = (int(image_size[0]), int(image_size[1]))
@@ -82,7 +85,7 @@ class Evaluator:
         self.score_threshold = score_threshold
         self.resize = None if resize is None else check_resize(resize)
         self.count = image_count(dataset, limit)
-        self.rectangular = rectangular
+        self.rectangular, self.errors = rectangular, errors
         if rectangular and self.resize not in (None, "letterbox"):
             raise ValueError(f"rectangular: images are letterboxed then, not {self.resize!r}; leave one out")
         self._keeps = self.count * self.image_size[0] * self.image_size[1] * 3 <= cache_bytes
@@ -98,7 +101,7 @@ class Evaluator:
             raise ValueError(f"a model for the task {detector.task!r} finds no boxes; evaluate a detector")
         to_label = label_map(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
-        evaluator = DetectionEvaluator(self.dataset.classes)
+        evaluator = (ErrorEvaluator if self.errors else DetectionEvaluator)(self.dataset.classes)
         if self.rectangular:
             _check_any_size(detector)
         items = self._items("letterbox" if self.rectangular else resize_of(detector, self.resize))
@@ -155,7 +158,7 @@ class Evaluator:
         sample = self.dataset[index]
         image, placement = fit(sample.image, shape, resize)
         areas = self.dataset.record(index).areas if hasattr(self.dataset, "record") else None
-        truth = _Truth(sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
+        truth = _Truth(index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
         return _Item(image, placement, truth)
 
 

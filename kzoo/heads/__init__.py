@@ -1,10 +1,21 @@
 """Heads: what raw outputs mean, how they are trained, how they are read. Importing them makes them loadable."""
 
+from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.detection import DetectionHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.yolo import YoloHead
 
-__all__ = ["ClassifyHead", "FeatureHead", "GridHead", "Head", "PixelHead", "YoloHead"]
+__all__ = [
+    "AnchorHead",
+    "ClassifyHead",
+    "DetectionHead",
+    "FeatureHead",
+    "GridHead",
+    "Head",
+    "PixelHead",
+    "YoloHead",
+]

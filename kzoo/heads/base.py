@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 
@@ -23,6 +25,15 @@ class Head(keras.layers.Layer):
         """Raw outputs from the network's list of feature maps. Never sees ground truth."""
         raise NotImplementedError
 
+    def kernels(self, shapes: list) -> list:
+        """The layers whose kernels are laid on feature maps, and the shapes (B, H, W, C) they are laid on.
+
+        Args:
+            shapes: of the feature maps.
+        """
+        layers = [layer for layer in self._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
+        return list(zip(layers, shapes, strict=False))
+
     def loss(self, targets: dict, outputs: dict) -> dict:
         """Assignment and loss: one scalar a name, already weighted, to be summed."""
         raise NotImplementedError
@@ -30,3 +41,15 @@ class Head(keras.layers.Layer):
     def decode(self, outputs: dict) -> dict:
         """Results of fixed shapes from raw outputs: boxes, scores, labels; or a mask; or class scores."""
         raise NotImplementedError
+
+
+def check_choice(name: str, value, choices: Sequence):
+    """Refuses what an argument may not be.
+
+    Raises:
+        ValueError: `value` is none of `choices`.
+    """
+    if value not in choices:
+        raise ValueError(
+            f"{name}={value!r} is unknown; use {', '.join(map(str, choices[:-1]))} or {choices[-1]}"
+        )

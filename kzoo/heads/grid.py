@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from kzoo.heads.base import Head
-from kzoo.heads.yolo_grid import last_owner, sound_boxes
+from kzoo.heads.detection import DetectionHead
 from kzoo.losses.focal import softmax_focal_loss
+from kzoo.ops.assign import last_owner, sound_boxes
 from kzoo.ops.boxes import iou
 from kzoo.ops.gather import take_rows
-from kzoo.ops.nms import multiclass_nms
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Truth:
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class GridHead(Head):
+class GridHead(DetectionHead):
     """Boxes, confidence and one class for each cell of a grid over an image of fixed size.
 
     The last feature is a flat vector, read as Darknet lays it out: S*S*C class scores, S*S*n confidences,
@@ -57,17 +56,12 @@ class GridHead(Head):
         class_scale: weight of the classes.
         coord_scale: weight of x, y, w, h.
         rescore: the confidence of a box that finds an object is to be its IoU; otherwise 1.
-        nms_threshold: IoU above which the weaker box of a class goes.
-        score_threshold: confidence times class score must be above it.
-        max_detections: M, detections an image.
-        candidates: how many (box, class) pairs take part in the suppression.
-        class_agnostic: suppress across classes.
+        **kwargs: those of `kzoo.heads.detection.DetectionHead`; scores are confidence times class score.
 
     Source: YOLO, arXiv:1506.02640, section 2, equation 3, with Darknet's gradients: half the squares, summed and
     divided by the number of images. Darknet's `[detection]` section.
     """
 
-    task = "detect"
     loss_names = ("box", "objectness", "class")
 
     def __init__(
@@ -83,22 +77,14 @@ class GridHead(Head):
         class_scale: float = 1.0,
         coord_scale: float = 5.0,
         rescore: bool = True,
-        nms_threshold: float = 0.45,
-        score_threshold: float = 0.001,
-        max_detections: int = 100,
-        candidates: int = 512,
-        class_agnostic: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.num_classes, self.side, self.boxes_per_cell = num_classes, side, boxes_per_cell
+        super().__init__(num_classes, **kwargs)
+        self.side, self.boxes_per_cell = side, boxes_per_cell
         self.image_size = tuple(image_size)
         self.sqrt, self.softmax, self.rescore = sqrt, softmax, rescore
         self.object_scale, self.noobject_scale = object_scale, noobject_scale
         self.class_scale, self.coord_scale = class_scale, coord_scale
-        self.nms_threshold, self.score_threshold = nms_threshold, score_threshold
-        self.max_detections, self.candidates = max_detections, candidates
-        self.class_agnostic = class_agnostic
         self.cells = side * side
         self.length = self.cells * (num_classes + 5 * boxes_per_cell)
 
@@ -224,12 +210,7 @@ class GridHead(Head):
             classes = ops.softmax(classes)
         scores = ops.expand_dims(confidence, -1) * ops.expand_dims(classes, 2)
         count = self.cells * self.boxes_per_cell
-        return multiclass_nms(
+        return self.suppress(
             ops.reshape(self._boxes(raw), (-1, count, 4)),
             ops.reshape(scores, (-1, count, self.num_classes)),
-            min(self.candidates, count),
-            self.nms_threshold,
-            self.score_threshold,
-            self.max_detections,
-            self.class_agnostic,
         )

@@ -8,22 +8,23 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from kzoo.heads.base import Head
+from kzoo.heads.base import check_choice
+from kzoo.heads.detection import DetectionHead
+from kzoo.heads.levels import anchors_by_level, level_names, one_a_level
 from kzoo.heads.yolo_boxes import SIZE_TRANSFORMS, decode_boxes, encode_boxes, raw_boxes, size_code
-from kzoo.heads.yolo_grid import Objects, YoloGrid, sound_boxes
-from kzoo.heads.yolo_levels import anchors_by_level, level_names, one_a_level
+from kzoo.heads.yolo_grid import Objects, YoloGrid
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels, softmax_focal_loss
 from kzoo.losses.iou import BOX_LOSSES
+from kzoo.ops.assign import sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
-from kzoo.ops.nms import multiclass_nms
 
 # A detector starts out finding nothing in 99 cells of 100 (RetinaNet, section 4.1).
 OBJECTNESS_PRIOR = 0.01
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class YoloHead(Head):
+class YoloHead(DetectionHead):
     """Boxes, objectness and classes on a grid of cells, for several levels of the network.
 
     Outputs are `{"stride8": (B, H/8, W/8, A * (5 + num_classes)), ...}`: for every anchor Darknet's x, y, w, h,
@@ -62,20 +63,11 @@ class YoloHead(Head):
         class_weight: of the class term.
         normalize_by: what the terms' sums are divided by: "objects", or "images" as in Darknet.
         size_weighting: small objects' boxes count up to twice as much.
-        nms_threshold: overlap above which the weaker box of a class goes.
-        nms_kind: that overlap is the IoU, "greedy", or the IoU less (d^2 / c^2)^nms_beta, "diou", with d between
-            the centres and c the diagonal of the box around both (Darknet's `nms_kind=diounms`, and in effect its
-            `greedynms`, whose power is always 0.6).
-        nms_beta: the power of "diou" (`beta_nms`).
-        score_threshold: objectness times class probability must be above it.
-        max_detections: M, detections an image.
-        candidates: how many (box, class) pairs take part in the suppression.
-        class_agnostic: suppress across classes.
+        **kwargs: those of `kzoo.heads.detection.DetectionHead`; scores are objectness times class probability.
 
     Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections.
     """
 
-    task = "detect"
     loss_names = ("box", "objectness", "class")
 
     def __init__(
@@ -95,11 +87,6 @@ class YoloHead(Head):
         box_weight: float | None = None,
         objectness_weight: float | Sequence[float] = 1.0,
         class_weight: float = 1.0,
-        nms_threshold: float = 0.45,
-        score_threshold: float = 0.001,
-        max_detections: int = 100,
-        candidates: int = 512,
-        class_agnostic: bool = False,
         truth_threshold: float = 1.0,
         spare_anchors: Sequence = (),
         size_transform: str = "exp",
@@ -107,18 +94,15 @@ class YoloHead(Head):
         project: bool = True,
         normalize_by: str = "objects",
         size_weighting: bool = True,
-        nms_kind: str = "greedy",
-        nms_beta: float = 0.6,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        _check_choice("box_loss", box_loss, ("paper", *BOX_LOSSES))
-        _check_choice("objectness_target", objectness_target, ("one", "iou"))
-        _check_choice("size_transform", size_transform, SIZE_TRANSFORMS)
-        _check_choice("class_activation", class_activation, ("sigmoid", "softmax"))
-        _check_choice("normalize_by", normalize_by, ("objects", "images"))
-        _check_choice("nms_kind", nms_kind, ("greedy", "diou"))
-        self.num_classes, self.strides, self.project = num_classes, tuple(strides), project
+        super().__init__(num_classes, **kwargs)
+        check_choice("box_loss", box_loss, ("paper", *BOX_LOSSES))
+        check_choice("objectness_target", objectness_target, ("one", "iou"))
+        check_choice("size_transform", size_transform, SIZE_TRANSFORMS)
+        check_choice("class_activation", class_activation, ("sigmoid", "softmax"))
+        check_choice("normalize_by", normalize_by, ("objects", "images"))
+        self.strides, self.project = tuple(strides), project
         levels = len(self.strides)
         self.levels = level_names(self.strides)
         self.anchors = anchors_by_level(anchors, levels)
@@ -135,10 +119,6 @@ class YoloHead(Head):
         self.objectness_weight = one_a_level("objectness_weight", objectness_weight, levels)
         self.class_weight, self.size_weighting = class_weight, size_weighting
         self.normalize_by = normalize_by
-        self.nms_threshold, self.score_threshold = nms_threshold, score_threshold
-        self.nms_kind, self.nms_beta = nms_kind, nms_beta
-        self.max_detections, self.candidates = max_detections, candidates
-        self.class_agnostic = class_agnostic
         self.fields = 5 + num_classes
         self.convs = [
             keras.layers.Conv2D(len(level) * self.fields, 1, name=name)
@@ -176,13 +156,16 @@ class YoloHead(Head):
             features = [conv(feature) for conv, feature in zip(self.convs, features, strict=True)]
         return {name: ops.cast(raw, "float32") for name, raw in zip(self.levels, features, strict=True)}
 
+    def sizes(self, outputs) -> list:
+        """Height and width of each feature map in cells, from the raw outputs."""
+        return [ops.shape(outputs[name])[1:3] for name in self.levels]
+
     def _grid(self, sizes) -> YoloGrid:
         return YoloGrid(sizes, self.strides, self.anchors, self.scale_xy, self.spare_anchors)
 
     def _rows(self, outputs):
         """All predictions in one row each, (B, N, 5 + num_classes), and where they sit."""
-        maps = [outputs[name] for name in self.levels]
-        grid = self._grid([(ops.shape(m)[1], ops.shape(m)[2]) for m in maps])
+        maps, grid = [outputs[name] for name in self.levels], self._grid(self.sizes(outputs))
         rows = ops.concatenate(
             [
                 ops.reshape(m, (ops.shape(m)[0], size, self.fields))
@@ -300,15 +283,9 @@ class YoloHead(Head):
         count = min(self.candidates, rows.shape[1])
         _, chosen = stable_top_k(ops.sigmoid(rows[..., 4]) * self._best_class(rows[..., 5:]), count)
         rows = take_rows(rows, chosen)
-        return multiclass_nms(
+        return self.suppress(
             decode_boxes(rows, grid.places.take(chosen), self.size_transform),
             ops.sigmoid(rows[..., 4:5]) * self._class_probabilities(rows[..., 5:]),
-            count,
-            self.nms_threshold,
-            self.score_threshold,
-            self.max_detections,
-            self.class_agnostic,
-            self.nms_beta if self.nms_kind == "diou" else None,
         )
 
     def _class_probabilities(self, logits):
@@ -320,8 +297,3 @@ class YoloHead(Head):
             return ops.max(ops.softmax(logits), axis=-1)
         # The logistic keeps the order, so one for each prediction is enough.
         return ops.sigmoid(ops.max(logits, axis=-1))
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]):
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; use {', '.join(choices[:-1])} or {choices[-1]}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from keras import ops
 
 from kzoo.heads.yolo_boxes import Places
+from kzoo.ops.assign import last_owner
 from kzoo.ops.boxes import shape_iou
 from kzoo.ops.gather import take_rows
 
@@ -53,13 +54,6 @@ class Match(Objects):
         of_pairs = ops.repeat(weights, self.boxes.shape[1] // weights.shape[1], axis=1)
         importance = self.taken * take_rows(of_pairs, self.owner) + 1.0 - self.taken
         return replace(self, weight=self.weight * of_pairs, importance=importance)
-
-
-def sound_boxes(boxes):
-    """Boxes (..., 4) in float32, with zeros for those without area, inverted, or with NaN or infinity."""
-    boxes = ops.cast(boxes, "float32")
-    sound = ops.logical_and(boxes[..., 2:] > boxes[..., :2], ops.isfinite(boxes[..., 2:] - boxes[..., :2]))
-    return ops.where(ops.all(sound, axis=-1, keepdims=True), boxes, 0.0)
 
 
 class YoloGrid:
@@ -192,29 +186,3 @@ class YoloGrid:
 def _ints(values):
     """A tensor of whole numbers, some of which may be tensors themselves."""
     return ops.stack([ops.cast(value, "int32") for value in values])
-
-
-def last_owner(index, takes, total):
-    """Of several pairs on one row the last stays, as Darknet's loop over objects overwrites.
-
-    Args:
-        index: (B, Q) int32 into rows.
-        takes: (B, Q) bool, which pairs count.
-        total: N, number of rows.
-
-    Returns:
-        (B, Q) float, 1 for the pairs that stay; (B, N) float, 1 for rows with a pair; (B, N) int32, which one
-        it is, 0 where there is none.
-    """
-    batch, pairs = ops.shape(index)[0], index.shape[1]
-    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)
-    # Pairs that do not count go to one row behind the last.
-    flat = ops.where(takes, index + offset, batch * total)
-    order = ops.broadcast_to(ops.arange(1, pairs + 1, dtype="int32"), ops.shape(flat))
-    owner = ops.segment_max(
-        ops.reshape(order, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1
-    )
-    last = ops.logical_and(takes, ops.equal(ops.take(owner, flat, axis=0), order))
-    owner = ops.reshape(owner[: batch * total], (batch, total))
-    taken = owner > 0
-    return ops.cast(last, "float32"), ops.cast(taken, "float32"), ops.where(taken, owner - 1, 0)

@@ -5,16 +5,21 @@ from kzoo.metrics.coco import coco_figures
 from kzoo.metrics.confusion import confusion_matrix
 from kzoo.metrics.curves import Curve
 from kzoo.metrics.detection import ClassMetrics, DetectionEvaluator, DetectionMetrics
+from kzoo.metrics.error_analysis import AnalysedMetrics, ErrorAnalysis, ErrorEvaluator
+from kzoo.metrics.error_pictures import draw_errors
 from kzoo.metrics.matching import EvaluatedImage, match
-from kzoo.metrics.plots import plot_confusion, plot_precision_recall
+from kzoo.metrics.plots import plot_confusion, plot_errors, plot_precision_recall
 from kzoo.metrics.segmentation import SegmentationClassMetrics, SegmentationEvaluator, SegmentationMetrics
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
 __all__ = [
+    "AnalysedMetrics",
     "ClassMetrics",
     "Curve",
     "DetectionEvaluator",
     "DetectionMetrics",
+    "ErrorAnalysis",
+    "ErrorEvaluator",
     "EvaluatedImage",
     "SegmentationClassMetrics",
     "SegmentationEvaluator",
@@ -24,7 +29,9 @@ __all__ = [
     "boundary_f1",
     "coco_figures",
     "confusion_matrix",
+    "draw_errors",
     "match",
     "plot_confusion",
+    "plot_errors",
     "plot_precision_recall",
 ]

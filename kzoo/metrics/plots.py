@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.metrics.detection import CONFUSION_SCORE, IOU_THRESHOLD, DetectionMetrics
+from kzoo.metrics.error_analysis import AnalysedMetrics
+from kzoo.metrics.error_pictures import COLORS
 from kzoo.metrics.segmentation import SegmentationMetrics
 
 SMOOTH = 1001
@@ -99,6 +101,41 @@ def plot_confusion(metrics: DetectionMetrics | SegmentationMetrics, path: str | 
     axes.set(xlabel="predicted", ylabel="true")
     what = "Pixels" if pixels else f"Objects at IoU {IOU_THRESHOLD}, score {CONFUSION_SCORE}"
     axes.set_title(f"{what}, {metrics.images} images", fontsize=11)
+    return _save(figure, path)
+
+
+def plot_errors(metrics: AnalysedMetrics, path: str | Path) -> Path:
+    """Draws what each kind of error costs, a bar a kind, and below them all false positives and negatives.
+
+    Args:
+        metrics: what `kzoo.evaluate(..., errors=True)` gave.
+        path: the picture to write, .png or .svg.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    errors = metrics.errors
+    figure, axes = _figure(7.5, 4.2)
+    names = [*(row.kind for row in errors.kinds), "false positives", "false negatives"]
+    # A gap between the kinds and the two that cut the same errors another way.
+    places = [*range(len(errors.kinds)), len(errors.kinds) + 0.5, len(errors.kinds) + 1.5]
+    costs = np.nan_to_num(
+        [*(row.cost for row in errors.kinds), errors.false_positives, errors.false_negatives]
+    )
+    colors = [*(np.array(COLORS[row.kind]) / 255 for row in errors.kinds), GREY, GREY]
+    bars = axes.barh(places, costs, color=colors, edgecolor=INK, linewidth=0.5)
+    counts = [*(f"{row.count:,}" for row in errors.kinds), "", ""]
+    labels = [
+        f"{cost:.3f}" + (f"  ({count})" if count else "") for cost, count in zip(costs, counts, strict=True)
+    ]
+    axes.bar_label(bars, labels, padding=4, fontsize=9, color=INK)
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(0.01, 1.3 * float(costs.max())))
+    axes.set_xlabel("mAP50 gained if these errors alone were put right (how many there are)")
+    axes.set_title(f"mAP50 {errors.map50:.3f} on {metrics.images} images, and what is wrong", fontsize=11)
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
     return _save(figure, path)
 
 

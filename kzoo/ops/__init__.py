@@ -10,7 +10,18 @@ from kzoo.ops.boxes import (
     shape_iou,
 )
 from kzoo.ops.gather import stable_top_k, take_rows
-from kzoo.ops.nms import collect, greedy_keep, greedy_nms, multiclass_candidates, multiclass_nms
+from kzoo.ops.nms import (
+    collect,
+    greedy_keep,
+    greedy_nms,
+    matrix_nms,
+    multiclass_candidates,
+    multiclass_nms,
+    pair_nms,
+    soft_nms,
+    softer_nms,
+    weighted_boxes_fusion,
+)
 
 __all__ = [
     "area",
@@ -20,11 +31,16 @@ __all__ = [
     "greedy_nms",
     "intersection",
     "iou",
+    "matrix_nms",
     "multiclass_candidates",
     "multiclass_nms",
+    "pair_nms",
     "pairwise_diou",
     "pairwise_iou",
     "shape_iou",
+    "soft_nms",
+    "softer_nms",
     "stable_top_k",
     "take_rows",
+    "weighted_boxes_fusion",
 ]

@@ -49,9 +49,14 @@ def center_distance(a, b):
 
     Source: Zheng et al. 2020, arXiv:1911.08287, equation 6.
     """
-    offset = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
-    extent = ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2])
-    return ops.sum(offset**2, axis=-1) / ops.maximum(ops.sum(extent**2, axis=-1), 1e-7)
+    # Axis by axis: sums over a last axis of two take several times as long on a processor.
+    offsets = [(a[..., i] + a[..., i + 2] - b[..., i] - b[..., i + 2]) / 2 for i in (0, 1)]
+    extents = [ops.maximum(a[..., i + 2], b[..., i + 2]) - ops.minimum(a[..., i], b[..., i]) for i in (0, 1)]
+    return _squared(*offsets) / ops.maximum(_squared(*extents), 1e-7)
+
+
+def _squared(x, y):
+    return x * x + y * y
 
 
 def pairwise_diou(a, b, power: float = 1.0):
@@ -66,8 +71,9 @@ def pairwise_diou(a, b, power: float = 1.0):
     Source: Zheng et al. 2020, arXiv:1911.08287, section 3.3.
     """
     a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)
-    # A zero is raised by logarithms in places; what stands in for it vanishes beside any IoU.
-    return iou(a, b) - ops.maximum(center_distance(a, b), 1e-30) ** power
+    # A power by logarithms takes half the time; what stands in for zero vanishes beside any IoU.
+    distance = ops.log(ops.maximum(center_distance(a, b), 1e-30))
+    return iou(a, b) - ops.exp(power * distance)
 
 
 def shape_iou(a, b):

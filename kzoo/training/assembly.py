@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kzoo.data.anchors import kmeans_anchors
+from kzoo.data.anchors import input_shapes, kmeans_anchors, shape_iou
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.registry import build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
 from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
+
+log = logging.getLogger("kzoo")
+UNMATCHED = 0.5  # share of the boxes that is worth a warning
 
 
 def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
@@ -32,9 +36,11 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
         arguments["anchors"] = anchors
     with _policy(config):
         try:
-            return build(name, **arguments, **config.model_arguments())
+            model = build(name, **arguments, **config.model_arguments())
         except TypeError as error:
             raise ValueError(f"{name}: {error}; see `kzoo info {name}` and the head's arguments") from error
+    _warn_of_anchors(model, dataset, size)
+    return model
 
 
 def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
@@ -76,13 +82,32 @@ def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
         raise ValueError(f"anchors={config.anchors!r}: give auto, default, or widths and heights")
     module, function = entry(name).target.split(":")
     own = inspect.signature(getattr(importlib.import_module(module), function)).parameters.get("anchors")
-    if config.anchors == "default" or own is None or not hasattr(dataset, "record"):
+    # A model without a list of its own makes anchors by a rule, in many scales, which fit any boxes.
+    if config.anchors == "default" or own is None or own.default is None or not hasattr(dataset, "record"):
         return None
     try:
         shapes, _ = kmeans_anchors(dataset, len(own.default), size, config.seed)
     except ValueError:  # too few different boxes to tell shapes from
         return None
     return shapes.round(1).tolist()
+
+
+def _warn_of_anchors(model: ZooModel, dataset, size: tuple[int, int]) -> None:
+    """Says where most objects cannot reach the overlap that an anchor has to have with them, wherever it lies."""
+    threshold = getattr(model.head, "positive_threshold", None)
+    if threshold is None or not hasattr(dataset, "record"):
+        return
+    shapes = input_shapes(dataset, size)
+    anchors = np.array([pair for level in model.head.anchors for pair in level])
+    unmatched = float(np.mean(shape_iou(shapes, anchors).max(axis=1) < threshold)) if len(shapes) else 0.0
+    if unmatched > UNMATCHED:
+        log.warning(
+            "%s: no anchor has the size of %.0f %% of the boxes (IoU of %g or more); train at another image_size "
+            "(--image-size), or give anchors like them: kzoo anchors --data PATH",
+            model.name,
+            100 * unmatched,
+            threshold,
+        )
 
 
 def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:

@@ -69,11 +69,11 @@ def test_every_class_of_a_box_may_be_found():
     boxes, _, _ = random_scene(np.random.default_rng(10), 30)
     scores = np.random.default_rng(11).random((30, 3)).astype(np.float32)
     pairs = [(b, c) for b in range(30) for c in range(3)]
-    for power, overlap in ((None, iou), (0.6, lambda a, b: diou(a, b, 0.6))):
+    for kind, overlap in (("greedy", iou), ("diou", lambda a, b: diou(a, b, 0.6))):
         kept = greedy(
             [boxes[b] for b, _ in pairs], scores.ravel(), [c for _, c in pairs], 0.4, 0.1, 25, 30, overlap
         )
-        found = multiclass_nms(boxes[None], scores[None], 30, 0.4, 0.1, 25, distance_power=power)
+        found = multiclass_nms(boxes[None], scores[None], 30, 0.4, 0.1, 25, kind=kind, beta=0.6)
         found = {key: ops.convert_to_numpy(value)[0][: len(kept)] for key, value in found.items()}
         assert found["labels"].tolist() == [pairs[k][1] for k in kept]
         np.testing.assert_array_equal(found["boxes"], [boxes[pairs[k][0]] for k in kept])

@@ -1,4 +1,4 @@
-"""Non-maximum suppression on tensors: batched, fixed output size, exact, in plain operators.
+"""Greedy non-maximum suppression, exact, in a handful of passes instead of one a box.
 
 A box is kept if no kept box of a higher score overlaps it. Read as an equation, kept = not any(kept & overlaps),
 this has exactly one solution, for each box depends on earlier ones only; and starting from "all kept" a pass of
@@ -94,79 +94,3 @@ def greedy_nms(
         indices = ops.pad(indices, [[0, 0], [0, missing]])
         valid = ops.pad(valid, [[0, 0], [0, missing]])
     return indices, valid
-
-
-def multiclass_candidates(scores, count: int):
-    """The best (box, class) pairs, exactly, without sorting all of them.
-
-    The `count` best pairs lie in the `count` boxes whose best class scores highest, so two small selections
-    replace one over boxes x classes.
-
-    Args:
-        scores: (B, N, C) of every class.
-        count: K, how many pairs, at most N.
-
-    Returns:
-        scores (B, K) best first, box indices (B, K) int32 into N, labels (B, K) int32.
-    """
-    classes = scores.shape[-1]
-    if classes == 1:
-        top, rows = stable_top_k(scores[..., 0], count)
-        return top, rows, ops.zeros_like(rows)
-    _, rows = stable_top_k(ops.max(scores, axis=-1), count)
-    pairs = ops.reshape(take_rows(scores, rows), (-1, count * classes))
-    top, position = stable_top_k(pairs, count)
-    return top, take_rows(rows, position // classes), position % classes
-
-
-def collect(indices, valid, boxes, scores, labels) -> dict:
-    """What `greedy_nms` chose, as the fixed-size result of a detector.
-
-    Returns:
-        `boxes` (B, M, 4), `scores` (B, M) and `labels` (B, M) int32, with 0, 0 and -1 where not valid.
-    """
-    keep = ops.cast(valid, boxes.dtype)
-    return {
-        "boxes": take_rows(boxes, indices) * ops.expand_dims(keep, -1),
-        "scores": take_rows(scores, indices) * keep,
-        "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
-    }
-
-
-def multiclass_nms(
-    boxes,
-    scores,
-    candidates: int,
-    iou_threshold: float,
-    score_threshold: float,
-    max_detections: int,
-    class_agnostic: bool = False,
-    distance_power: float | None = None,
-) -> dict:
-    """Detections from boxes with a score for every class.
-
-    Args:
-        boxes: (B, N, 4) xyxy.
-        scores: (B, N, C).
-        candidates: so many best (box, class) pairs take part, at most N.
-        iou_threshold: overlap above which the weaker box of a class goes.
-        score_threshold: pairs must score above it.
-        max_detections: M, detections an image.
-        class_agnostic: suppress across classes.
-        distance_power: as in `greedy_nms`.
-
-    Returns:
-        As `collect`.
-    """
-    scores, index, labels = multiclass_candidates(scores, candidates)
-    boxes = take_rows(boxes, index)
-    keep = greedy_nms(
-        boxes,
-        scores,
-        None if class_agnostic else labels,
-        iou_threshold,
-        score_threshold,
-        max_detections,
-        distance_power=distance_power,
-    )
-    return collect(*keep, boxes, scores, labels)

@@ -1,4 +1,4 @@
-"""What YOLO's levels are given: their anchors, their names, and numbers that may differ between them."""
+"""What the levels of a detector are given: their anchors, their names, and numbers that may differ between them."""
 
 from __future__ import annotations
 

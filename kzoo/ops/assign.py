@@ -1,0 +1,97 @@
+"""Which anchor is to find which object: by overlap, on tensors of fixed shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras import ops
+
+from kzoo.ops.boxes import pairwise_iou
+
+RESCUES = ("ties", "best", "none")
+
+
+@dataclass
+class Assignment:
+    """What every one of N anchors is to find.
+
+    Attributes:
+        owner: (B, N) int32, which of the M objects; meaningless where not positive.
+        positive: (B, N) bool: the anchor is to find that object.
+        negative: (B, N) bool: the anchor is to find nothing. What is neither is not trained.
+    """
+
+    owner: object
+    positive: object
+    negative: object
+
+
+def sound_boxes(boxes):
+    """Boxes (..., 4) in float32, with zeros for those without area, inverted, or with NaN or infinity."""
+    boxes = ops.cast(boxes, "float32")
+    sound = ops.logical_and(boxes[..., 2:] > boxes[..., :2], ops.isfinite(boxes[..., 2:] - boxes[..., :2]))
+    return ops.where(ops.all(sound, axis=-1, keepdims=True), boxes, 0.0)
+
+
+def assign_anchors(
+    anchors, boxes, labels, positive: float = 0.5, negative: float = 0.4, rescue: str = "ties"
+) -> Assignment:
+    """Gives every anchor the object that it overlaps most, if it does so enough.
+
+    Args:
+        anchors: (N, 4) xyxy pixels.
+        boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
+        labels: (B, M) int, -1 for none. A box with area and without a label is neither object nor background.
+        positive: least IoU with the object.
+        negative: the anchor is background if its IoU with every object is less.
+        rescue: what an object gets that no anchor overlaps so much: "ties": the anchors that overlap it most find
+            what they overlap most, be it another object; "best": the one anchor that overlaps it most finds it,
+            whatever else that overlaps, and of several objects the last; "none": nothing.
+
+    Source: RetinaNet, arXiv:1708.02002, section 4; SSD, arXiv:1512.02325, section 2.2, "Matching strategy"; "ties":
+    Faster R-CNN, arXiv:1506.01497, section 3.1.2.
+    """
+    overlaps = pairwise_iou(anchors, boxes)
+    objects = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])
+    of_objects = ops.where(ops.expand_dims(objects, 1), overlaps, -1.0)
+    most = ops.max(of_objects, axis=-1)
+    owner = ops.cast(ops.argmax(of_objects, axis=-1), "int32")
+    positives = most >= positive
+    # Regions without a label count here too.
+    negatives = ops.max(overlaps, axis=-1) < negative
+    if rescue == "ties":
+        best = ops.max(of_objects, axis=1, keepdims=True)
+        rescued = ops.any(ops.logical_and(ops.equal(of_objects, best), best > 0), axis=-1)
+        positives = ops.logical_or(positives, rescued)
+    elif rescue == "best":
+        nearest = ops.cast(ops.argmax(of_objects, axis=1), "int32")
+        _, taken, last = last_owner(nearest, objects, overlaps.shape[1])
+        owner = ops.where(taken > 0, last, owner)
+        positives = ops.logical_or(positives, taken > 0)
+    return Assignment(owner, positives, ops.logical_and(negatives, ops.logical_not(positives)))
+
+
+def last_owner(index, takes, total):
+    """Of several pairs on one row the last stays, as Darknet's loop over objects overwrites.
+
+    Args:
+        index: (B, Q) int32 into rows.
+        takes: (B, Q) bool, which pairs count.
+        total: N, number of rows.
+
+    Returns:
+        (B, Q) float, 1 for the pairs that stay; (B, N) float, 1 for rows with a pair; (B, N) int32, which one
+        it is, 0 where there is none.
+    """
+    batch, pairs = ops.shape(index)[0], index.shape[1]
+    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)
+    # Pairs that do not count go to one row behind the last.
+    flat = ops.where(takes, index + offset, batch * total)
+    order = ops.broadcast_to(ops.arange(1, pairs + 1, dtype="int32"), ops.shape(flat))
+    owner = ops.segment_max(
+        ops.reshape(order, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1
+    )
+    last = ops.logical_and(takes, ops.equal(ops.take(owner, flat, axis=0), order))
+    owner = ops.reshape(owner[: batch * total], (batch, total))
+    taken = owner > 0
+    return ops.cast(last, "float32"), ops.cast(taken, "float32"), ops.where(taken, owner - 1, 0)

@@ -1,0 +1,142 @@
+"""Every kind of suppression by its name, from boxes and scores to detections."""
+
+from __future__ import annotations
+
+import math
+
+from keras import ops
+
+from kzoo.ops.gather import take_rows
+from kzoo.ops.nms.fusion import weighted_boxes_fusion
+from kzoo.ops.nms.greedy import greedy_nms
+from kzoo.ops.nms.matrix import matrix_nms
+from kzoo.ops.nms.selection import collect, multiclass_candidates
+from kzoo.ops.nms.soft import soft_nms, softer_nms
+
+# The papers' own width of each kernel.
+SIGMA = {"soft-gaussian": 0.5, "softer": 0.02, "matrix": 0.5}
+KINDS = ("greedy", "diou", "soft-linear", "soft-gaussian", "softer", "matrix", "matrix-linear", "weighted")
+
+
+def check_kind(kind: str) -> str:
+    """The kind, if there is such a one.
+
+    Raises:
+        ValueError: there is not.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"nms_kind={kind!r} is unknown; use {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    return kind
+
+
+def check_suppression(
+    kind: str,
+    iou_threshold: float,
+    score_threshold: float,
+    max_detections: int,
+    candidates: int,
+    beta: float,
+    sigma: float | None,
+) -> None:
+    """Refuses what no suppression takes.
+
+    Raises:
+        ValueError: a value is out of its range, or there is no such kind; by the names that heads have for them.
+    """
+    check_kind(kind)
+    for name, value, high in (
+        ("nms_threshold", iou_threshold, 1.0),
+        ("score_threshold", score_threshold, math.inf),
+        ("nms_beta", beta, math.inf),
+    ):
+        if not 0 <= value <= high or math.isinf(value):
+            limit = f"from 0 to {high:g}" if high == 1 else "a finite number of at least 0"
+            raise ValueError(f"{name}={value!r}: give {limit}")
+    for name, count in (("max_detections", max_detections), ("candidates", candidates)):
+        if count < 1 or count != int(count):
+            raise ValueError(f"{name}={count!r}: give a whole number of at least 1")
+    if sigma is not None and not 0 < sigma < math.inf:
+        raise ValueError(f"nms_sigma={sigma!r}: give a finite number above 0, or None for the paper's")
+
+
+def pair_nms(
+    boxes,
+    scores,
+    labels,
+    iou_threshold: float,
+    score_threshold: float,
+    max_detections: int,
+    class_agnostic: bool = False,
+    kind: str = "greedy",
+    beta: float = 0.6,
+    sigma: float | None = None,
+) -> dict:
+    """Detections from pairs of a box and a class, by any kind of suppression.
+
+    Args:
+        boxes: (B, K, 4) xyxy.
+        scores: (B, K).
+        labels: (B, K) int32.
+        iou_threshold: overlap from which boxes of a class suppress, weaken or join each other; of no effect with
+            "soft-gaussian", "matrix" and "matrix-linear".
+        score_threshold: detections must score above it; at least 0.
+        max_detections: M, detections an image.
+        class_agnostic: suppress across classes.
+        kind: one of `KINDS`.
+        beta: of "diou": `distance_power` of `greedy_nms`.
+        sigma: of "soft-gaussian", "softer" and "matrix"; the paper's where None.
+
+    Returns:
+        As `collect`.
+    """
+    of_class = None if class_agnostic else labels
+    limits = (iou_threshold, score_threshold, max_detections)
+    width = SIGMA.get(kind) if sigma is None else sigma
+    if kind in ("greedy", "diou"):
+        power = beta if kind == "diou" else None
+        chosen = greedy_nms(boxes, scores, of_class, *limits, distance_power=power)
+        return collect(*chosen, boxes, scores, labels)
+    if kind in ("soft-linear", "soft-gaussian"):
+        chosen = soft_nms(boxes, scores, of_class, *limits, None if kind == "soft-linear" else width)
+    elif kind == "softer":
+        chosen = softer_nms(boxes, scores, of_class, *limits, width)
+    elif kind == "weighted":
+        chosen = weighted_boxes_fusion(boxes, scores, of_class, *limits)
+    else:
+        chosen = matrix_nms(boxes, scores, of_class, *limits[1:], None if kind == "matrix-linear" else width)
+    indices, found, valid, *moved = chosen
+    keep = ops.cast(valid, boxes.dtype)
+    return {
+        "boxes": (moved[0] if moved else take_rows(boxes, indices)) * ops.expand_dims(keep, -1),
+        "scores": found,
+        "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
+    }
+
+
+def multiclass_nms(
+    boxes,
+    scores,
+    candidates: int,
+    iou_threshold: float,
+    score_threshold: float,
+    max_detections: int,
+    class_agnostic: bool = False,
+    kind: str = "greedy",
+    beta: float = 0.6,
+    sigma: float | None = None,
+) -> dict:
+    """Detections from boxes with a score for every class.
+
+    Args:
+        boxes: (B, N, 4) xyxy.
+        scores: (B, N, C).
+        candidates: so many (box, class) pairs, the best, take part; all where there are fewer.
+        iou_threshold, score_threshold, max_detections, class_agnostic, kind, beta, sigma: as for `pair_nms`.
+
+    Returns:
+        As `collect`.
+    """
+    count = min(candidates, scores.shape[1] * scores.shape[2])
+    scores, index, labels = multiclass_candidates(scores, count)
+    limits = (iou_threshold, score_threshold, max_detections, class_agnostic)
+    return pair_nms(take_rows(boxes, index), scores, labels, *limits, kind, beta, sigma)
