@@ -17,6 +17,7 @@ _EXPORTS = {
     "list_models": "kzoo.registry",
     "load": "kzoo.opening",
     "train": "kzoo.training",
+    "with_nms": "kzoo.detect",
 }
 _MODULES = ("augment", "darknet", "data", "losses", "metrics", "ops")
 __all__ = ["__version__", *sorted(_EXPORTS)]

@@ -44,6 +44,8 @@ _DEEPLABV3PLUS = (
 )
 _FCN = "Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
 _RESNET = "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385"
+_RETINANET = "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002"
+_SSD = "Liu et al. 2016, SSD: Single Shot MultiBox Detector, arXiv:1512.02325"
 _VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
 
 _ENTRIES = (
@@ -87,6 +89,30 @@ _ENTRIES = (
     Entry("resnet50", "kzoo.models.resnet:resnet50", "classify", (224, 224), _RESNET, 25_610_152, 1000),
     Entry("resnet101", "kzoo.models.resnet:resnet101", "classify", (224, 224), _RESNET, 44_654_504, 1000),
     Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224), _RESNET, 60_344_232, 1000),
+    Entry("retinanet", "kzoo.models.retinanet:retinanet", "detect", (800, 800), _RETINANET, 34_121_239, 91),
+    Entry(
+        "retinanet-resnet18",
+        "kzoo.models.retinanet:retinanet_resnet18",
+        "detect",
+        (800, 800),
+        _RETINANET,
+        21_058_071,
+        91,
+    ),
+    Entry(
+        "retinanet-resnet101",
+        "kzoo.models.retinanet:retinanet_resnet101",
+        "detect",
+        (800, 800),
+        _RETINANET,
+        53_165_591,
+        91,
+    ),
+    Entry(
+        "retinanet-v2", "kzoo.models.retinanet:retinanet_v2", "detect", (800, 800), _RETINANET, 38_252_055, 91
+    ),
+    Entry("ssd300", "kzoo.models.ssd:ssd300", "detect", (300, 300), _SSD, 35_641_826, 90),
+    Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90),
     Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2),
     Entry("vgg16", "kzoo.models.vgg:vgg16", "classify", (224, 224), _VGG, 138_357_544, 1000),
     Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80),

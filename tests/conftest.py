@@ -1,6 +1,8 @@
-"""What all tests share: where the real data lies, and a quiet TensorFlow."""
+"""What all tests share: where the real data lies, a quiet TensorFlow, and memory given back."""
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,18 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads would only be in each other's way
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
 SHARED = Path(os.environ.get("KZOO_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_are_forgotten():
+    """Models and their graphs refer to each other in circles, which Python breaks only when it is told to."""
+    yield
+    if "keras" in sys.modules:
+        gc.collect()
 
 
 def _folder(path: Path) -> Path:

@@ -319,7 +319,6 @@ def test_exports_are_opened_by_deploy(tmp_path, monkeypatch, files, asked, opene
     assert load(tmp_path / asked) == ("export", tmp_path / opened)
 
 
-@pytest.mark.slow
 def test_a_real_model_from_file_and_run_folder(folder, tmp_path):
     model = kzoo.build("yolov3-tiny", num_classes=2, image_size=(96, 96), width=0.125)
     model.names = ["cell", "thing"]
@@ -336,7 +335,6 @@ def test_a_real_model_from_file_and_run_folder(folder, tmp_path):
     assert outcome.images == 3 and not outcome.faults
 
 
-@pytest.mark.slow
 def test_a_model_that_is_not_kzoo_s(tmp_path):
     import keras
 

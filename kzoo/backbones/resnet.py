@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from keras import layers
@@ -30,6 +31,7 @@ def resnet(
     stride_first: bool = False,
     hybrid: Sequence[int] | None = None,
     stem: bool = False,
+    batch_norm: str = "trained",
 ) -> list:
     """A residual network without its classifier.
 
@@ -45,13 +47,14 @@ def resnet(
         hybrid: dilations that the blocks of a dilated stage take by turns, such as (1, 2, 5), in the place of one:
             see `kzoo.layers.dilated.check_rates`.
         stem: whether the list begins with the first convolution's output, 64 channels at stride 2.
+        batch_norm: "trained", "frozen" or "synchronized": see `kzoo.layers.residual.batch_normalization`.
 
     Returns:
         The outputs of the four stages: strides 4, 8, 16 and 32, or less where dilated; with 256, 512, 1024 and 2048
         channels of bottlenecks at width 1, 64, 128, 256 and 512 of others.
 
     Raises:
-        ValueError: the variant, the output stride or the hybrid rates are not possible.
+        ValueError: the variant, the output stride, the hybrid rates or the batch normalisation are not possible.
 
     Source: He et al. 2015, arXiv:1512.03385; dilated: Chen et al. 2017, arXiv:1706.05587, section 3.1.
     """
@@ -62,7 +65,8 @@ def resnet(
     if hybrid is not None:
         check_rates(hybrid)
     deep, blocks = RESNETS[variant]
-    first = conv_bn(images, scaled(64, width), 7, "backbone_{}1", stride=2)
+    residual = functools.partial(bottleneck, stride_first=stride_first) if deep else basic_block
+    first = conv_bn(images, scaled(64, width), 7, "backbone_{}1", stride=2, batch_norm=batch_norm)
     # Zeros do as margin: nothing is below them after the ReLU.
     x = layers.ZeroPadding2D(1, name="backbone_pool_pad")(first)
     x = layers.MaxPooling2D(3, 2, name="backbone_pool")(x)
@@ -77,8 +81,7 @@ def resnet(
             rate = dilation if block else previous
             if hybrid is not None and dilation > 1:
                 rate = hybrid[block % len(hybrid)]
-            arguments = (x, scaled(64 * 2**stage, width), f"backbone_layer{stage + 1}_{block}")
-            strides = (1 if block else stride, rate)
-            x = bottleneck(*arguments, *strides, stride_first) if deep else basic_block(*arguments, *strides)
+            filters, name = scaled(64 * 2**stage, width), f"backbone_layer{stage + 1}_{block}"
+            x = residual(x, filters, name, 1 if block else stride, rate, batch_norm=batch_norm)
         features.append(x)
     return features

@@ -64,6 +64,8 @@ class AnchorHead(DetectionHead):
         normalize_by: what the terms' sums are divided by: the positives of each "image", and then averaged, or of
             the "batch".
         multiple: what the input's sides have to be multiples of; the largest stride where None.
+        image_size: height and width in pixels that the model is made for, if they are no multiples of the first
+            stride: boxes end there, and not where the first map ends.
         **kwargs: of the suppression: see `kzoo.heads.detection.DetectionHead`.
 
     Raises:
@@ -99,6 +101,7 @@ class AnchorHead(DetectionHead):
         box_weight: float = 1.0,
         normalize_by: str = "image",
         multiple: int | None = None,
+        image_size: Sequence[int] | None = None,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
@@ -118,6 +121,7 @@ class AnchorHead(DetectionHead):
         self.negative_ratio, self.box_loss, self.smooth_l1_beta = negative_ratio, box_loss, smooth_l1_beta
         self.class_weight, self.box_weight, self.normalize_by = class_weight, box_weight, normalize_by
         self.multiple = multiple or max(self.strides)
+        self.image_size = None if image_size is None else tuple(image_size)
         self.fields = num_classes + (class_loss == "hard_negative")
         self._check()
         self.class_layers = self._subnet("class", self.fields, "class_logits")
@@ -293,17 +297,11 @@ class AnchorHead(DetectionHead):
         return ops.softmax(logits)[..., 1:]
 
     def _clipped(self, boxes, sizes):
-        """Boxes within the image. Feature maps are rounded up, so the one that covers the least measures it."""
+        """Boxes within the image, which the first map covers, and no more than it where the size is known."""
+        stride, known = self.strides[0], self.image_size or (0, 0)
         height, width = (
-            _least([size[axis] * stride for size, stride in zip(sizes, self.strides, strict=True)])
-            for axis in (0, 1)
+            ops.where(ops.equal(cells, -(-side // stride)), side, cells * stride)
+            for cells, side in zip(sizes[0], known, strict=True)
         )
         limit = ops.cast(ops.stack([width, height, width, height]), "float32")
         return ops.minimum(ops.maximum(boxes, 0.0), limit)
-
-
-def _least(values):
-    """The least of numbers, some of which may be tensors."""
-    if all(isinstance(value, int) for value in values):
-        return min(values)
-    return ops.min(ops.stack([ops.cast(value, "int32") for value in values]))

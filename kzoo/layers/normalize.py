@@ -8,6 +8,7 @@ from keras import layers
 NORMALIZATIONS = {
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "caffe": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    "ssd": ((122.99925, 116.9991, 103.9992), (1.0, 1.0, 1.0)),
 }
 
 
@@ -16,8 +17,9 @@ def normalized(images, kind: str = "imagenet"):
 
     Args:
         images: (B, H, W, 3) RGB in 0..255.
-        kind: "imagenet" (mean and deviation of ImageNet, as torchvision and timm) or "caffe" (less the mean alone, as
-            the first VGG and ResNet, whose weights keras.applications has).
+        kind: "imagenet" (mean and deviation of ImageNet, as torchvision and timm), "caffe" (less the mean alone, as
+            the first VGG and ResNet, whose weights keras.applications has) or "ssd" (less the mean in whole
+            levels, as SSD, and torchvision's).
 
     Returns:
         (B, H, W, 3) float32.
@@ -26,7 +28,7 @@ def normalized(images, kind: str = "imagenet"):
         ValueError: no normalisation is called so.
     """
     if kind not in NORMALIZATIONS:
-        raise ValueError(f"normalize={kind!r}; give {' or '.join(map(repr, NORMALIZATIONS))}")
+        raise ValueError(f"normalize={kind!r}; give one of {', '.join(NORMALIZATIONS)}")
     mean, deviation = NORMALIZATIONS[kind]
     scale = [1 / d for d in deviation]
     offset = [-m / d for m, d in zip(mean, deviation, strict=True)]

@@ -7,6 +7,8 @@ from keras import layers
 
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
+# Statistics and scales that training moves; that it leaves alone; or that all devices' pictures make together.
+BATCH_NORMS = ("trained", "frozen", "synchronized")
 
 
 def relu_initializer():
@@ -14,8 +16,37 @@ def relu_initializer():
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
+def batch_normalization(kind: str, name: str) -> layers.BatchNormalization:
+    """Batch normalisation with torch's numbers.
+
+    Args:
+        kind: "trained"; "frozen", where batches are too small for statistics of their own: those of earlier training
+            and the scales stay as they are; or "synchronized": of all devices' pictures.
+        name: of the layer.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if kind not in BATCH_NORMS:
+        raise ValueError(f"batch_norm={kind!r}; give one of {', '.join(BATCH_NORMS)}")
+    return layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM,
+        epsilon=BATCH_NORM_EPSILON,
+        synchronized=kind == "synchronized",
+        trainable=kind != "frozen",
+        name=name,
+    )
+
+
 def conv_bn(
-    x, filters: int, size: int, name: str, stride: int = 1, dilation: int = 1, activation: bool = True
+    x,
+    filters: int,
+    size: int,
+    name: str,
+    stride: int = 1,
+    dilation: int = 1,
+    activation: bool = True,
+    batch_norm: str = "trained",
 ):
     """Convolution without bias, batch normalisation, ReLU.
 
@@ -27,6 +58,7 @@ def conv_bn(
         stride: 1 or 2; padded alike on every side, unlike TensorFlow's "same" at stride 2.
         dilation: of the kernel; 1 where the stride is not.
         activation: whether the ReLU is there.
+        batch_norm: see `batch_normalization`.
 
     Returns:
         (B, ceil(H / stride), ceil(W / stride), filters).
@@ -44,13 +76,11 @@ def conv_bn(
         kernel_initializer=relu_initializer(),
         name=name.format("conv"),
     )(x)
-    x = layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name.format("bn")
-    )(x)
+    x = batch_normalization(batch_norm, name.format("bn"))(x)
     return layers.ReLU(name=name.format("relu"))(x) if activation else x
 
 
-def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1):
+def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1, batch_norm: str = "trained"):
     """Two 3x3 convolutions with a shortcut.
 
     Args:
@@ -59,15 +89,24 @@ def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1):
         name: prefix of the layers' names.
         stride: of the first convolution.
         dilation: of both; 1 where the stride is not.
+        batch_norm: see `batch_normalization`.
 
     Source: He et al. 2015, arXiv:1512.03385, figure 5 left.
     """
-    inner = conv_bn(x, filters, 3, f"{name}_{{}}1", stride, dilation)
-    inner = conv_bn(inner, filters, 3, f"{name}_{{}}2", dilation=dilation, activation=False)
-    return _joined(inner, x, name, stride)
+    inner = conv_bn(x, filters, 3, f"{name}_{{}}1", stride, dilation, batch_norm=batch_norm)
+    inner = conv_bn(inner, filters, 3, f"{name}_{{}}2", 1, dilation, False, batch_norm)
+    return _joined(inner, x, name, stride, batch_norm)
 
 
-def bottleneck(x, filters: int, name: str, stride: int = 1, dilation: int = 1, stride_first: bool = False):
+def bottleneck(
+    x,
+    filters: int,
+    name: str,
+    stride: int = 1,
+    dilation: int = 1,
+    stride_first: bool = False,
+    batch_norm: str = "trained",
+):
     """1x1, 3x3 and 1x1 convolutions with a shortcut, the last one four times as wide.
 
     Args:
@@ -77,19 +116,20 @@ def bottleneck(x, filters: int, name: str, stride: int = 1, dilation: int = 1, s
         stride: of the 3x3 convolution.
         dilation: of the 3x3 convolution; 1 where the stride is not.
         stride_first: whether the first convolution has the stride instead, as in the paper.
+        batch_norm: see `batch_normalization`.
 
     Source: He et al. 2015, arXiv:1512.03385, figure 5 right.
     """
     first, second = (stride, 1) if stride_first else (1, stride)
-    inner = conv_bn(x, filters, 1, f"{name}_{{}}1", first)
-    inner = conv_bn(inner, filters, 3, f"{name}_{{}}2", second, dilation)
-    inner = conv_bn(inner, 4 * filters, 1, f"{name}_{{}}3", activation=False)
-    return _joined(inner, x, name, stride)
+    inner = conv_bn(x, filters, 1, f"{name}_{{}}1", first, batch_norm=batch_norm)
+    inner = conv_bn(inner, filters, 3, f"{name}_{{}}2", second, dilation, batch_norm=batch_norm)
+    inner = conv_bn(inner, 4 * filters, 1, f"{name}_{{}}3", activation=False, batch_norm=batch_norm)
+    return _joined(inner, x, name, stride, batch_norm)
 
 
-def _joined(inner, x, name: str, stride: int):
+def _joined(inner, x, name: str, stride: int, batch_norm: str):
     """Adds the shortcut, through a 1x1 convolution where the shapes differ."""
     if stride > 1 or x.shape[-1] != inner.shape[-1]:
-        x = conv_bn(x, inner.shape[-1], 1, f"{name}_downsample_{{}}", stride, activation=False)
+        x = conv_bn(x, inner.shape[-1], 1, f"{name}_downsample_{{}}", stride, 1, False, batch_norm)
     x = layers.Add(name=f"{name}_add")([inner, x])
     return layers.ReLU(name=f"{name}_relu")(x)

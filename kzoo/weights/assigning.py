@@ -12,6 +12,8 @@ import numpy as np
 from kzoo.model import ZooModel, backbone_layers
 
 _SHOWN = 10
+# VGG16's hidden layers, which SSD has as dilated convolutions of fewer channels.
+_CLASSIFIER = ("backbone_fc6", "backbone_fc7")
 
 
 def named_layers(model: ZooModel, backbone: bool) -> dict[str, keras.layers.Layer]:
@@ -21,6 +23,26 @@ def named_layers(model: ZooModel, backbone: bool) -> dict[str, keras.layers.Laye
     head = {f"head_{layer.name}": layer for layer in model.head._flatten_layers(include_self=False)}
     network = {layer.name: layer for layer in model.network.layers}
     return {name: layer for name, layer in {**network, **head}.items() if layer.weights}
+
+
+def atrous_classifier(layers: dict[str, keras.layers.Layer]) -> set[str]:
+    """Names of the layers that stand for VGG16's classifier in a backbone of SSD: they take a part of its numbers, and
+    none where a file has the classifier not, or not trained."""
+    first = layers.get(_CLASSIFIER[0])
+    if first is None or first.dilation_rate[0] == 1:
+        return set()
+    return {name for name in layers if name.startswith(_CLASSIFIER)}
+
+
+def subsampled(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Every so many numbers along each axis of an array, as many as a smaller one of `shape` takes.
+
+    Source: Liu et al. 2016, SSD, arXiv:1512.02325, section 3; Chen et al. 2014, arXiv:1412.7062, section 3.1.
+    """
+    if array.ndim != len(shape) or any(have < want for have, want in zip(array.shape, shape, strict=True)):
+        return array
+    steps = (-(-have // want) for have, want in zip(array.shape, shape, strict=True))
+    return array[tuple(slice(None, None, step) for step in steps)]
 
 
 @dataclass

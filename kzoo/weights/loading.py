@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import zipfile
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from kzoo.weights.applications import (
     is_applications,
     read_applications,
 )
-from kzoo.weights.published import fetch, find, is_published
+from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon
 from kzoo.weights.torch import SUFFIXES, read_torch
 
 _KERAS = (".keras", ".h5")
+_FIRST_FILTERS = 64  # of VGG and the residual networks at width 1
 _FORMATS = "a .keras, .weights.h5, .safetensors, .pth or Darknet's .weights file"
 
 
@@ -44,7 +46,7 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return _load_published(model, str(weights))
     path = _weights_file(weights)
     if path.suffix in SUFFIXES:
-        return read_torch(model, path)
+        return read_torch(model, path, epsilon=published_epsilon(path))
     if is_applications(path):
         return read_applications(model, path)
     if path.suffix not in _KERAS:
@@ -62,6 +64,8 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
 
 def _load_published(model: ZooModel, name: str) -> ZooModel:
     row = find(model.name, name)
+    if Path(row.file).suffix in SUFFIXES:
+        return _load_torch(model, name, row)
     size = len(Header().content) + 4 * blocks(model)[0].floats
     if row.size not in (None, size):
         raise ValueError(
@@ -71,6 +75,27 @@ def _load_published(model: ZooModel, name: str) -> ZooModel:
     read_weights(model, fetch(row))
     model.names = model.names or row.classes or []
     return model
+
+
+def _load_torch(model: ZooModel, name: str, row: Published) -> ZooModel:
+    """A published state dict, refused before it is fetched where that is of no use."""
+    names, first = row.names_of(model.head.num_classes), _first_convolution(model)
+    if names is None or first.kernel.shape[-1] != _FIRST_FILTERS:
+        raise ValueError(
+            f"weights={name!r}: were published for {model.name} of {len(row.classes)} classes"
+            f"{' or of 80' if row.ids else ''} and width 1, this one has {model.head.num_classes} and "
+            f"{first.kernel.shape[-1]} of {_FIRST_FILTERS} first channels; leave num_classes and width as they are, "
+            "or use backbone_weights"
+        )
+    if importlib.util.find_spec("torch") is None:
+        raise ValueError(f"weights={name!r}: reading {row.file} takes torch; install it")
+    read_torch(model, fetch(row), epsilon=row.epsilon)
+    model.names = model.names or names
+    return model
+
+
+def _first_convolution(model: ZooModel) -> keras.layers.Layer:
+    return next(layer for layer in model.network.layers if hasattr(layer, "kernel"))
 
 
 def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
@@ -96,7 +121,7 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return _darknet_backbone(model, fetch(find(model.name, str(weights), backbone=True)))
     path = _weights_file(weights)
     if path.suffix in SUFFIXES:
-        return read_torch(model, path, backbone=True)
+        return read_torch(model, path, backbone=True, epsilon=published_epsilon(path))
     if is_applications(path):
         return read_applications(model, path, backbone=True)
     if path.suffix not in _KERAS:

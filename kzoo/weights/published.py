@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.client
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,10 +17,13 @@ import yaml
 
 from kzoo.data.names import class_names
 from kzoo.progress import track
+from kzoo.weights.coco import class_lists
 
 _TABLE = Path(__file__).with_name("published.yaml")
 _CHUNK = 2**18
 _TIMEOUT = 30.0  # seconds without an answer
+# What torch's publishers call files: with the first eight digits of their sha256.
+_HASHED_NAME = re.compile(r"-([0-9a-f]{8})\.pth")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Published:
         size: bytes, where they are known.
         sha256, md5: checksums, where one was published.
         checked_by: who published it.
-        names: whose class names they are.
+        names: whose class names they are, or the names.
+        ids: whether classes are COCO's ids, with the background as 0 ("background") or from 1 on ("objects").
+        epsilon: what the batch normalisation adds to variances, where it is not torch's 1e-5.
         backbone: whether it holds a backbone alone.
         anchors: by level, finest first, where they are not the model's own.
     """
@@ -45,7 +51,9 @@ class Published:
     sha256: str | None = None
     md5: str | None = None
     checked_by: str | None = None
-    names: str | None = None
+    names: str | list[str] | None = None
+    ids: str | None = None
+    epsilon: float | None = None
     backbone: bool = False
     anchors: list | None = None
 
@@ -56,8 +64,15 @@ class Published:
 
     @property
     def classes(self) -> list[str] | None:
-        """The class names."""
-        return class_names(self.names)
+        """The class names, one for each class in the file but for an SSD's background."""
+        if self.ids is None:
+            return class_names(self.names)
+        return class_lists()[2 if self.ids == "background" else 1]
+
+    def names_of(self, num_classes: int) -> list[str] | None:
+        """The names of a model of so many classes with these weights; None if there can be none."""
+        lists = [self.classes] if self.ids is None else [self.classes, class_lists()[0]]
+        return next((names for names in lists if names and len(names) == num_classes), None)
 
     def fault(self, path: Path) -> str | None:
         """What tells a file from the published one, by its size and checksum, if anything does."""
@@ -65,14 +80,21 @@ class Published:
         if self.size is not None and size != self.size:
             return f"{size:,} bytes, the published file has {self.size:,}"
         for kind in ("sha256", "md5"):
-            wanted = getattr(self, kind)
+            wanted = getattr(self, kind) or (self._sha256_start if kind == "sha256" else None)
             if wanted is None:
                 continue
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, kind).hexdigest()
-            if found != wanted:
-                return f"its {kind} is {found}, the published file's {wanted}"
+            if not found.startswith(wanted):
+                part = "" if len(wanted) == len(found) else " begins with"
+                return f"its {kind} is {found}, the published file's{part} {wanted}"
         return None
+
+    @property
+    def _sha256_start(self) -> str | None:
+        """The digits of the checksum that the file's name ends in."""
+        match = _HASHED_NAME.search(self.file)
+        return match and match[1]
 
 
 @functools.cache
@@ -94,6 +116,12 @@ def published_anchors(model: str, weights: str | Path | None) -> list | None:
         return None
     row = table().get(model, {}).get(str(weights))
     return None if row is None else row.anchors
+
+
+def published_epsilon(file: str | Path) -> float | None:
+    """What the batch normalisation of a published file adds to variances, known by its name, where it is not 1e-5."""
+    rows = (row for named in table().values() for row in named.values())
+    return next((row.epsilon for row in rows if row.file == Path(file).name), None)
 
 
 def cache_folder() -> Path:

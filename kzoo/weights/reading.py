@@ -24,16 +24,19 @@ class Reading:
     stride_first: bool = False
 
 
-def reading(backbone_weights: str | Path | None, weights: str | Path | None = None) -> Reading:
+def reading(
+    backbone_weights: str | Path | None, weights: str | Path | None = None, own: str = Reading.normalize
+) -> Reading:
     """What a network has to be, for these weights to mean in it what they meant where they were trained.
 
     Args:
         backbone_weights: as of the architecture functions.
         weights: as of the architecture functions; goes before the other.
+        own: the normalisation that whole models of the architecture were published with.
 
     Returns:
         Of keras.applications' files, by name or at hand, the first ResNets' conventions; of a `.keras` file its own;
-        else torchvision's.
+        of other files of a whole model the architecture's; of a backbone, and of none, torchvision's.
     """
     source = backbone_weights if weights is None else weights
     if source is None:
@@ -43,7 +46,7 @@ def reading(backbone_weights: str | Path | None, weights: str | Path | None = No
         return Reading(NORMALIZATION, stride_first=True)
     if path.suffix == ".keras" and path.is_file():
         return _of_model(path)
-    return Reading()
+    return Reading() if weights is None else Reading(own)
 
 
 def _of_model(path: Path) -> Reading:

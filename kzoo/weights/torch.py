@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from kzoo.layers.residual import BATCH_NORM_EPSILON
 from kzoo.model import ZooModel
-from kzoo.weights.assigning import Assignment, named_layers
+from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
+from kzoo.weights.coco import select_ids
 
 SUFFIXES = (".pth", ".safetensors")
 
+_SUBNETS = (("class", "classification"), ("box", "regression"))  # ours and torchvision's
 # Our layers, and what their modules are called: the first name that the file has counts.
 RULES = (
     (r"backbone_(conv|bn)1", (r"\g<1>1",)),
     (r"backbone_layer(\d)_(\d+)_(conv|bn)(\d)", (r"layer\1.\2.\3\4",)),
     (r"backbone_layer(\d)_(\d+)_downsample_conv", (r"layer\1.\2.downsample.0",)),
     (r"backbone_layer(\d)_(\d+)_downsample_bn", (r"layer\1.\2.downsample.1",)),
-    (r"backbone_fc6", ("classifier.0", "pre_logits.fc1")),
-    (r"backbone_fc7", ("classifier.3", "pre_logits.fc2")),
+    (r"backbone_fc6", ("classifier.0", "pre_logits.fc1", "extra.0.7.1")),
+    (r"backbone_fc7", ("classifier.3", "pre_logits.fc2", "extra.0.7.3")),
     (r"neck_conv", ("classifier.0",)),
     (r"neck_bn", ("classifier.1",)),
     # The branch of the image's mean has its pooling before the convolution, and so other numbers.
@@ -32,13 +36,32 @@ RULES = (
     (r"neck_head_bn", ("classifier.2",)),
     (r"neck_auxiliary_conv", ("aux_classifier.0",)),
     (r"neck_auxiliary_bn", ("aux_classifier.1",)),
+    # Detectors: pyramids by level, as they are written since 2022 and as they were before.
+    *(
+        (f"neck_{ours}{3 + i}", (f"fpn.{theirs}.{i}.0", f"fpn.{theirs}.{i}"))
+        for ours, theirs in (("lateral", "inner_blocks"), ("smooth", "layer_blocks"))
+        for i in range(3)
+    ),
+    (r"neck_(p\d)", (r"fpn.extra_blocks.\1",)),
+    (r"neck_l2norm", ("",)),
+    (r"neck_extra(\d)_1", (r"extra.\1.0",)),
+    (r"neck_extra(\d)_2", (r"extra.\1.2",)),
+    *(
+        (f"head_{ours}_tower{i}", (f"head.{theirs}_head.conv.{i}.0", f"head.{theirs}_head.conv.{2 * i}"))
+        for ours, theirs in _SUBNETS
+        for i in range(4)
+    ),
+    *((rf"head_{ours}_tower(\d)_norm", (rf"head.{theirs}_head.conv.\1.1",)) for ours, theirs in _SUBNETS),
+    (r"head_class_logits", ("head.classification_head.cls_logits",)),
+    (r"head_box_deltas", ("head.regression_head.bbox_reg",)),
     (r"head_classifier", ("fc", "classifier.4", "classifier.6", "head.fc")),
     (r"head_auxiliary_classifier", ("aux_classifier.4",)),
 )
-PREFIXES = ("backbone.", "module.")  # before a backbone's names in whole models, before all in saved replicas
+# Before a residual network's names in detectors, a backbone's in whole models, and all in saved replicas.
+PREFIXES = ("body.", "backbone.", "module.")
 # What a file may have and a model not: counters; a second classifier, which inference does without.
 _IGNORED = re.compile(r"num_batches_tracked$|^aux_classifier\.")
-_NO_BACKBONE = re.compile(r"^(fc|classifier|pre_logits|head)\.")
+_NO_BACKBONE = re.compile(r"^(fc|classifier|pre_logits|head|fpn|extra\.[1-9])\.|^scale_weight$")
 
 _PARAMETERS = {
     "kernel": "weight",
@@ -47,18 +70,21 @@ _PARAMETERS = {
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
+    "scale": "scale_weight",
 }
 
 
-def read_torch(model: ZooModel, path: Path, backbone: bool = False) -> ZooModel:
+def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: float | None = None) -> ZooModel:
     """Reads a state dict into a model.
 
-    An auxiliary classifier that the file has and the model has not is ignored.
+    An auxiliary classifier that the file has and the model has not is ignored. Of a detector whose classes are the 91
+    of COCO's ids, as torchvision's are, a model of 80 classes takes those that are COCO's.
 
     Args:
         model: of torchvision's architecture, at width and depth 1 where the file is torchvision's.
         path: a `.safetensors` file, or a `.pth` one where torch is installed.
         backbone: whether the backbone alone is read; the file may have a classifier besides.
+        epsilon: what the batch normalisation of the file's network adds to variances; torch's 1e-5 where None.
 
     Raises:
         ValueError: the file cannot be read; or tensors are missing, left over or of other shapes, each named.
@@ -67,17 +93,22 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False) -> ZooModel:
         >>> read_torch(kzoo.build("fcn-resnet50", auxiliary=True), Path("fcn_resnet50_coco-1167a1af.pth"))
     """
     tensors = {_stripped(key): value for key, value in state_dict(path).items()}
+    if epsilon is not None:
+        _change_epsilon(tensors, epsilon)
     assignment = Assignment(path, model)
     layers = named_layers(model, backbone)
     modules = _modules(layers, {key.rpartition(".")[0] for key in tensors})
     _fold_biases(tensors, layers, modules)
+    loose = atrous_classifier(layers) if backbone else set()
     used = set()
     for name, layer in layers.items():
         for variable in layer.weights:
-            key = f"{modules[name]}.{_PARAMETERS.get(variable.name, variable.name)}"
+            key = f"{modules[name]}.{_PARAMETERS.get(variable.name, variable.name)}".lstrip(".")
             used.add(key)
+            if name in loose and not np.isfinite(tensors.get(key, np.nan)).all():
+                continue
             if key in tensors:
-                assignment.put(variable, _ours(tensors[key], tuple(variable.shape)), key)
+                assignment.put(variable, _fitted(tensors[key], variable, name, model, name in loose), key)
             else:
                 assignment.missing.append(key)
     assignment.extra += [
@@ -129,12 +160,25 @@ def _stripped(key: str) -> str:
     return key
 
 
+def _change_epsilon(tensors: dict, epsilon: float) -> None:
+    """Takes what another epsilon means for a batch normalisation into its scales."""
+    for key in [key for key in tensors if key.endswith(".running_var")]:
+        variance = tensors[key].astype(np.float64)
+        scale = key.replace("running_var", "weight")
+        tensors[scale] = tensors[scale] * np.sqrt((variance + BATCH_NORM_EPSILON) / (variance + epsilon))
+
+
 def _modules(layers: dict[str, keras.layers.Layer], known: set[str]) -> dict[str, str]:
     """Of our layers by name: the module of the file that it is, or, where there is none, what it would be called."""
-    found = _vgg_modules(layers)
-    for name in layers.keys() - found.keys():
-        pattern, templates = next((rule for rule in RULES if re.fullmatch(rule[0], name)), (name, (name,)))
-        candidates = [re.fullmatch(pattern, name).expand(template) for template in templates]
+    found = {}
+    numbered = {**_vgg_modules(layers), **_level_modules(layers)}
+    for name in layers:
+        candidates = numbered.get(name)
+        if candidates is None:
+            pattern, templates = next(
+                (rule for rule in RULES if re.fullmatch(rule[0], name)), (name, (name,))
+            )
+            candidates = [re.fullmatch(pattern, name).expand(template) for template in templates]
         found[name] = next((c for c in candidates if c in known), candidates[0])
     return found
 
@@ -150,19 +194,43 @@ def _fold_biases(tensors: dict, layers: dict[str, keras.layers.Layer], modules: 
             tensors[mean] = tensors[mean] - tensors.pop(key)
 
 
-def _vgg_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, str]:
-    """Of VGG's layers by name: their module, numbered through with ReLUs and poolings."""
+def _vgg_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, list[str]]:
+    """Of VGG's layers by name: their modules, numbered through with ReLUs and poolings; in SSD, whose features end
+    before the last stage, that stage's by itself."""
     found, number = {}, 0
     for stage in range(1, 6):
+        start = number - 1
         for conv in range(1, sum(name.startswith(f"backbone_block{stage}_conv") for name in layers) + 1):
             for kind in ("conv", "bn"):
                 name = f"backbone_block{stage}_{kind}{conv}"
                 if name in layers:
-                    found[name] = f"features.{number}"
+                    found[name] = [f"features.{number}"]
+                    found[name] += [f"extra.0.{number - start}"] if stage == 5 else []
                     number += 1
             number += 1  # the ReLU
         number += 1  # the pooling
     return found
+
+
+def _level_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, list[str]]:
+    """Of an SSD's last layers by name: their modules, numbered by level."""
+    found = {}
+    for ours, theirs in _SUBNETS:
+        levels = [name for name in layers if name.startswith(f"head_{ours}_stride")]
+        found |= {name: [f"head.{theirs}_head.module_list.{i}"] for i, name in enumerate(levels)}
+    return found
+
+
+def _fitted(
+    tensor: np.ndarray, variable: keras.Variable, name: str, model: ZooModel, loose: bool
+) -> np.ndarray:
+    """A tensor as a variable of the layer `name` takes it, as far as that can be."""
+    shape = tuple(variable.shape)
+    if name.startswith("head_class_"):
+        num_classes = model.head.num_classes
+        tensor = select_ids(tensor, shape[-1], num_classes, model.head.fields > num_classes)
+    array = _ours(tensor, shape)
+    return subsampled(array, shape) if loose else array
 
 
 def _ours(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -170,11 +238,14 @@ def _ours(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
     Args:
         tensor: torch's: kernels (out, in, height, width), matrices (out, in).
-        shape: of the variable; of a kernel that a matrix is the flattened form of, too.
+        shape: of the variable; a kernel of more than one place takes a matrix for the flattened form of a kernel with
+            as many inputs.
     """
-    if tensor.ndim == 2 and len(shape) == 4 and tensor.size == np.prod(shape):
-        height, width, inputs, outputs = shape
-        tensor = tensor.reshape(outputs, inputs, height, width)
+    if tensor.ndim == 2 and len(shape) == 4:
+        inputs = shape[2] if shape[0] > 1 else tensor.shape[1]
+        side = math.isqrt(tensor.shape[1] // inputs)
+        if tensor.shape[1] == inputs * side * side:
+            tensor = tensor.reshape(-1, inputs, side, side)
     if tensor.ndim == 4:
         return tensor.transpose(2, 3, 1, 0)
     return tensor.T if tensor.ndim == 2 else tensor

@@ -90,7 +90,6 @@ def test_the_same_from_an_export(place, fastest, photographs, tmp_path):
     assert compared(detector, photographs) == (29, 29, 0)
 
 
-@pytest.mark.slow
 def test_the_same_folded_and_from_a_keras_file(fastest, photographs, tmp_path):
     kzoo.darknet.folded(fastest).save(tmp_path / "folded.keras")
     assert compared(kzoo.load(tmp_path / "folded.keras"), photographs) == (29, 29, 0)

@@ -16,6 +16,13 @@ def detector():
 
 
 @pytest.fixture(scope="session")
+def small_detector():
+    """One of few layers, for tests that export it anew."""
+    keras.utils.set_random_seed(0)
+    return randomised(kzoo.build("yolov3-tiny", num_classes=3, image_size=SIZE, width=0.25, names=NAMES))
+
+
+@pytest.fixture(scope="session")
 def images():
     """Pictures of shapes, (3, 64, 64, 3) uint8."""
     from kzoo.data.shapes import Shapes

@@ -15,8 +15,14 @@ def randomised(model, seed=0):
             shape = layer.gamma.shape
             ranges = ((0.4, 0.8), (-0.3, 0.3), (-0.2, 0.2), (0.5, 1.5))
             layer.set_weights([rng.uniform(*limits, shape) for limits in ranges])
+    # Wide enough apart that a rounding error does not swap two scores.
     for conv in getattr(model.head, "convs", ()):
         kernel, bias = conv.get_weights()
-        # Wide enough apart that a rounding error does not swap two scores.
         conv.set_weights([kernel * 3, rng.normal(0, 1, bias.shape)])
+    # Boxes stay about their anchors: one that is clipped to nothing has no overlap to be compared by.
+    for part, scale in (("class", 1.0), ("box", 0.3)):
+        for layer in getattr(model.head, f"{part}_layers", ()):
+            if hasattr(layer, "kernel"):
+                deviation = scale * np.prod(layer.kernel.shape[:3]) ** -0.5
+                layer.kernel.assign(rng.normal(0, deviation, layer.kernel.shape))
     return model

@@ -26,10 +26,10 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def run_folder(detector, tmp_path_factory):
+def run_folder(small_detector, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "cells"
     folder.mkdir()
-    detector.save(folder / "best.keras")
+    small_detector.save(folder / "best.keras")
     return folder
 
 
@@ -69,9 +69,9 @@ def test_benchmark_of_an_export(run, exported):
     assert row["peak_memory_mb"] > 20 and row["images_per_second"] > 0 and "network_ms" not in row
 
 
-def test_the_parts_make_the_whole(detector):
+def test_the_parts_make_the_whole(small_detector):
     """Also of int8, whose network and head are two conversions."""
-    (form,) = benchmark(detector, ("tflite-int8",), runs=4, threads=1).forms
+    (form,) = benchmark(small_detector, ("tflite-int8",), runs=4, threads=1).forms
     assert {part: len(seconds) for part, seconds in form.seconds.items()} == {
         "network": 4,
         "decoding": 4,

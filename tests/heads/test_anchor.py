@@ -110,6 +110,15 @@ def test_detections_stay_within_the_image(make):
     assert boxes.min() == 0 and boxes[..., [0, 2]].max() == 96 and boxes[..., [1, 3]].max() == 64
 
 
+def test_detections_end_with_an_image_that_is_no_multiple_of_the_stride():
+    head = ssd(score_threshold=0.0, image_size=(60, 91))
+    wild = {name: 10.0 * value for name, value in outputs(head).items()}
+    boxes = ops.convert_to_numpy(head.decode(wild)["boxes"])
+    assert boxes[..., 2].max() == 91 and boxes[..., 3].max() == 60
+    other = {name: value[:, :-1] for name, value in wild.items()}  # of an image of another height
+    assert ops.convert_to_numpy(head.decode(other)["boxes"])[..., 3].max() == 56
+
+
 @both
 def test_without_objects_no_box_is_trained(make):
     head = make()

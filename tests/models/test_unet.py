@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from shapes_only import shapes_only
 
 import kzoo
 from kzoo.models.unet import _lost, _margin
@@ -21,7 +22,8 @@ def images(side=64, seed=0):
 @pytest.mark.parametrize("up", ["transposed", "upsampling"])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_parameters_of_the_paper(up, padding):
-    model = kzoo.build("unet", channels=1, up=up, padding=padding)
+    with shapes_only():
+        model = kzoo.build("unet", channels=1, up=up, padding=padding)
     assert model.count_params() == 31_030_658
 
 

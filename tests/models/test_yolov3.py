@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from shapes_only import shapes_only
 
 import kzoo
 from kzoo.model import backbone_layers, flops
@@ -67,7 +68,9 @@ def test_one_name_a_class():
     "name, published", [("yolov3-tiny", 5.56), ("yolov3", 65.86), ("yolov3-spp", 141.45)]
 )
 def test_operations_equal_darknets(name, published):
-    assert flops(kzoo.build(name)) / 1e9 == pytest.approx(published, abs=0.01)
+    with shapes_only():
+        model = kzoo.build(name)
+    assert flops(model) / 1e9 == pytest.approx(published, abs=0.01)
 
 
 def test_width_and_depth_shrink():

@@ -59,7 +59,9 @@ places = st.floats(-200, 700, width=32)
 box = st.builds(lambda x, y, w, h: [x, y, x + w, y + h], places, places, sides, sides)
 
 
-@given(st.lists(st.tuples(box, box), min_size=1, max_size=20), st.sampled_from([(1, 1, 1, 1), (10, 10, 5, 5)]))
+@given(
+    st.lists(st.tuples(box, box), min_size=1, max_size=20), st.sampled_from([(1, 1, 1, 1), (10, 10, 5, 5)])
+)
 @settings(max_examples=50, deadline=None)
 def test_decoding_undoes_encoding_within_the_limit(pairs, weights):
     boxes, anchors = (np.array(part, np.float32) for part in zip(*pairs, strict=True))

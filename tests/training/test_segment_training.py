@@ -10,7 +10,7 @@ from kzoo.training import Evaluation, resume
 
 SIDE = 64
 TINY = {"epochs": 2, "batch_size": 8, "image_size": SIDE, "width": 0.25, "workers": 0, "verbose": 0}
-HEAD = {"depth": 0.6, "head": {"batch_norm": True}}
+HEAD = {"depth": 0.4, "head": {"batch_norm": True}}
 
 
 def shapes(count=24, split="train"):

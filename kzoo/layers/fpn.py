@@ -1,0 +1,95 @@
+"""Feature pyramid network: maps that see as far as the coarsest and as sharp as the finest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers, ops
+
+# What the levels coarser than the network's own are made from.
+EXTRAS = ("p5", "c5", "pool")
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CropLike(keras.layers.Layer):
+    """Cuts maps (B, H, W, C) on the right and below to the size of others: [maps, (B, h, w, D)] to (B, h, w, C)."""
+
+    def call(self, inputs):
+        x, like = inputs
+        height, width = ops.shape(like)[1:3]
+        if x.shape[1:3] == (height, width):
+            return x
+        return x[:, :height, :width]
+
+    def compute_output_shape(self, input_shape):
+        x, like = input_shape
+        return (*like[:3], x[-1])
+
+
+def fpn(
+    features: Sequence, filters: int = 256, first: int = 3, extra: str | None = "p5", name: str = "neck"
+) -> list:
+    """A feature pyramid: each map plus all coarser ones, enlarged.
+
+    A map is half the finer one's size, rounded up, as residual networks have it. Enlarged to twice its size it is cut
+    to the finer one's, which is what torch's nearest interpolation to that size gives. So an image may have any size;
+    where sides are multiples of 32 nothing has to be cut.
+
+    Args:
+        features: of the backbone, finest first: each (B, H, W, C) at half the resolution of the one before.
+        filters: channels of the result.
+        first: level of the first map, whose stride is 2 ** first.
+        extra: further levels: "p5": two more by 3x3 convolutions of stride 2 from the pyramid's coarsest map
+            (torchvision's RetinaNet), "c5": from the backbone's coarsest (the paper's, and torchvision's second),
+            "pool": one more, every second place of the pyramid's coarsest (for two-stage detectors); or None.
+        name: prefix of the layers' names, which go on with the level: neck_lateral3, neck_smooth3, neck_p6.
+
+    Returns:
+        Maps of `filters` channels, finest first: of the features' sizes, and of the further levels, each half the one
+        before, rounded up.
+
+    Raises:
+        ValueError: there is no such `extra`.
+
+    Source: Lin et al. 2017, arXiv:1612.03144, figure 3; extra levels: Lin et al. 2017, arXiv:1708.02002, section 4.
+
+    Example:
+        >>> fpn(resnet(images)[1:])   # P3 to P7
+    """
+    if extra not in (*EXTRAS, None):
+        raise ValueError(f"extra={extra!r}: no such levels; give one of {', '.join(EXTRAS)}, or None")
+    last = first + len(features) - 1
+    x = _conv(features[-1], filters, 1, f"{name}_lateral{last}")
+    maps = [_conv(x, filters, 3, f"{name}_smooth{last}")]
+    for level in reversed(range(first, last)):
+        lateral = _conv(features[level - first], filters, 1, f"{name}_lateral{level}")
+        x = layers.UpSampling2D(2, name=f"{name}_up{level}")(x)
+        x = CropLike(name=f"{name}_crop{level}")([x, lateral])
+        x = layers.Add(name=f"{name}_add{level}")([lateral, x])
+        maps.insert(0, _conv(x, filters, 3, f"{name}_smooth{level}"))
+    if extra == "pool":
+        maps.append(layers.MaxPooling2D(1, 2, name=f"{name}_p{last + 1}")(maps[-1]))
+    elif extra:
+        x = _halved(maps[-1] if extra == "p5" else features[-1], filters, f"{name}_p{last + 1}")
+        maps.append(x)
+        x = layers.ReLU(name=f"{name}_p{last + 1}_relu")(x)
+        maps.append(_halved(x, filters, f"{name}_p{last + 2}"))
+    return maps
+
+
+def _conv(x, filters: int, size: int, name: str, stride: int = 1, padding: str = "same"):
+    return layers.Conv2D(
+        filters,
+        size,
+        stride,
+        padding=padding,
+        kernel_initializer=keras.initializers.LecunUniform(),  # no ReLU follows
+        name=name,
+    )(x)
+
+
+def _halved(x, filters: int, name: str):
+    """A 3x3 convolution of stride 2, padded alike on every side."""
+    x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
+    return _conv(x, filters, 3, name, 2, "valid")

@@ -1,0 +1,45 @@
+"""Blood cells with a small RetinaNet, from scratch: anchors on a pyramid, and the focal loss or plain cross-entropy.
+
+python recipes/detect_retinanet.py --data ../shared/data/bccd
+python recipes/detect_retinanet.py --data ../shared/data/bccd --loss cross-entropy
+"""
+
+import argparse
+
+import kzoo
+
+# Cross-entropy is the focal loss without focus and without weights of the classes.
+LOSSES = {"focal": {}, "cross-entropy": {"focal_gamma": 0.0, "focal_alpha": None}}
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--data", default="../shared/data/bccd", help="boxes in any layout that kzoo reads")
+parser.add_argument("--model", default="retinanet-resnet18", help="one of the names `retinanet...`")
+parser.add_argument("--loss", default="focal", choices=list(LOSSES))
+parser.add_argument("--run", default="runs/detect/retinanet", help="the folder of the run")
+parser.add_argument("--epochs", type=int, default=50)
+parser.add_argument("--batch-size", type=int, default=8)
+parser.add_argument("--image-size", type=int, default=320)
+parser.add_argument("--width", type=float, default=0.25)
+parser.add_argument("--learning-rate", type=float, default=2e-3)
+parser.add_argument("--seed", type=int, default=0)
+args = parser.parse_args()
+
+# Below the paper's least score detections still count for average precision.
+result = kzoo.train(
+    args.model,
+    args.data,
+    epochs=args.epochs,
+    batch_size=args.batch_size,
+    image_size=args.image_size,
+    width=args.width,
+    learning_rate=args.learning_rate,
+    augment="light",
+    head={"score_threshold": 0.001, **LOSSES[args.loss]},
+    skip_faulty=True,
+    seed=args.seed,
+    run=args.run,
+    exist_ok=True,
+)
+
+# What it is worth on photographs it has not seen.
+metrics = kzoo.evaluate(result.model, args.data, split="test", skip_faulty=True)
+print(f"{args.run}: test {metrics}")
