@@ -7,18 +7,8 @@ import numpy as np
 from kzoo.data.names import COCO
 
 HIGHEST = 90
-_GAPS = (
-    12,
-    26,
-    29,
-    30,
-    45,
-    66,
-    68,
-    69,
-    71,
-    83,
-)  # ids of classes that were planned, and that no photograph shows
+# Ids of classes that were planned, and that no photograph shows.
+_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 IDS = tuple(number for number in range(1, HIGHEST + 1) if number not in _GAPS)
 
 
