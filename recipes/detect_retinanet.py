@@ -25,7 +25,8 @@ parser.add_argument("--learning-rate", type=float, default=2e-3)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
-# The paper's anchors begin at 32 pixels, of photographs of 800. Below its least score detections still count for average precision.
+# The paper's anchors begin at 32 pixels, of photographs of 800. Below its least score detections still count for
+# average precision.
 anchors = retina_anchors([args.smallest * 2**level for level in range(5)])
 result = kzoo.train(
     args.model,
