@@ -34,6 +34,7 @@ class Sample:
         weights: (N,) float32, how much each object counts in the loss, or None where all count alike.
         pixel_weights: (H, W) float32, how much each pixel of `mask` counts in the loss, or None where all count alike.
         id: what names the image in its dataset: a file stem or a COCO image id.
+        shares: (C,) float32, how much of each class the picture as a whole shows, for classification, or None.
     """
 
     image: np.ndarray
@@ -46,6 +47,7 @@ class Sample:
     id: str | int = ""
     weights: np.ndarray | None = None
     pixel_weights: np.ndarray | None = None
+    shares: np.ndarray | None = None
 
     def __post_init__(self):
         self.boxes = _array(self.boxes, (0, 4), np.float32)
@@ -53,6 +55,8 @@ class Sample:
         count = len(self.boxes)
         if self.weights is not None:
             self.weights = _array(self.weights, (0,), np.float32)
+        if self.shares is not None:
+            self.shares = np.asarray(self.shares, np.float32)
         for name in ("difficult", "crowd"):
             value = getattr(self, name)
             setattr(self, name, np.zeros(count, bool) if value is None else _array(value, (0,), bool))

@@ -14,8 +14,9 @@ TWINS = {
     "resnet34": "resnet18",
     "resnet101": "resnet50",
     "resnet152": "resnet50",
-    "retinanet-resnet18": "retinanet",
-    "retinanet-resnet101": "retinanet",
+    "retinanet": "retinanet-v2",
+    "retinanet-resnet18": "retinanet-v2",
+    "retinanet-resnet101": "retinanet-v2",
     "ssd512": "ssd300",
     "yolov3": "yolov3-spp",
 }

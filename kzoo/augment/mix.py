@@ -1,7 +1,6 @@
 """Two pictures in one: by a patch, by transparency, or by objects cut out of one and laid into the other.
 
-Both are finished canvases of one size. `Sample` has no class label of the whole picture: in samples without
-boxes, pixels and masks are mixed and there is nothing else to mix.
+Both are finished canvases of one size. The classes of whole pictures, `Sample.shares`, are mixed like the pixels.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from kzoo.augment.objects import (
     behind_rectangle,
     clip_boxes,
     join,
+    mixed_shares,
     select,
 )
 from kzoo.structures import Sample
@@ -50,7 +50,7 @@ class CutMix(Pair):
     """A rectangle of the picture shows the partner's, at the same place.
 
     Objects are cut to what is seen of them: of their masks where there are masks, else of their boxes. A
-    semantic mask is mixed where both have one.
+    semantic mask is mixed where both have one, and shares of classes by the area.
 
     Attributes:
         alpha: of the beta distribution that the rectangle's share of the area is drawn from; 1 is evenly.
@@ -78,6 +78,8 @@ class CutMix(Pair):
         if canvas.mask is not None:
             canvas.mask = sample.mask.copy()
             canvas.mask[y1:y2, x1:x2] = partner.mask[y1:y2, x1:x2]
+        share = (x2 - x1) * (y2 - y1) / (sample.size[0] * sample.size[1])
+        canvas.shares = mixed_shares((sample, partner), (1 - share, share))
         parts = behind_rectangle(sample, region, self.min_visible), _within(partner, region, self.min_visible)
         return join(canvas, parts)
 
@@ -95,8 +97,8 @@ class CutMix(Pair):
 class MixUp(Pair):
     """Both pictures, one shining through the other, with the objects of both.
 
-    Each object gets the weight of its picture, `Sample.weights`. The semantic mask is that of the picture of
-    greater weight, if both have one.
+    Each object gets the weight of its picture, `Sample.weights`, and so do the shares of classes. The semantic mask
+    is that of the picture of greater weight, if both have one.
 
     Attributes:
         alpha: of the beta distribution that the first picture's weight is drawn from; the greater, the closer
@@ -120,6 +122,7 @@ class MixUp(Pair):
         if canvas.mask is not None and share < 0.5:
             canvas.mask = partner.mask
         canvas = replace(canvas, image=cv2.addWeighted(sample.image, share, partner.image, 1 - share, 0.0))
+        canvas.shares = mixed_shares((sample, partner), (share, 1 - share))
         return join(canvas, [_weighted(sample, share), _weighted(partner, 1 - share)])
 
 
@@ -161,7 +164,7 @@ class CopyPaste(Pair):
             return sample
         pasted = select(partner, chosen)
         front = pasted.masks.any(0)
-        canvas = replace(_both_masked(sample, partner), image=sample.image.copy())
+        canvas = replace(_both_masked(sample, partner), image=sample.image.copy(), shares=sample.shares)
         canvas.image[front] = partner.image[front]
         if canvas.mask is not None:
             canvas.mask = np.where(front, partner.mask, sample.mask)

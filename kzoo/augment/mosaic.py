@@ -11,7 +11,7 @@ import numpy as np
 from kzoo.augment.arguments import check_choice, check_number, check_range
 from kzoo.augment.geometric import Geometric, bounds, transform_boxes, warp_image, warp_masks
 from kzoo.augment.letterbox import FILL, fit_placement
-from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, select
+from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, mixed_shares, select
 from kzoo.structures import IGNORED, Sample
 
 Cell = tuple[int, int, int, int]
@@ -79,6 +79,8 @@ class Mosaic:
                 matrix = np.diag([2 / self.grid, 2 / self.grid, 1.0]) @ matrix
             placed.append(sample)
             matrices.append(_draw(rng, sample, matrix, cell, canvas.image))
+        areas = ((x2 - x1) * (y2 - y1) / (size[0] * size[1]) for x1, y1, x2, y2 in cells)
+        canvas.shares = mixed_shares(samples, list(areas))
         return _with_objects(canvas, placed, np.array(matrices), cells)
 
     def _cells(self, rng: np.random.Generator, size: tuple[int, int]) -> list[Cell]:

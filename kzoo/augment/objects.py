@@ -59,7 +59,23 @@ def select(sample: Sample, keep: np.ndarray, boxes: np.ndarray | None = None) ->
         sample.crowd[keep],
         sample.id,
         weights,
+        shares=sample.shares,
     )
+
+
+def mixed_shares(samples: Sequence[Sample], parts: Sequence[float]) -> np.ndarray | None:
+    """How much of each class a picture shows that is made of several.
+
+    Args:
+        samples: the pictures.
+        parts: how much of the result each is.
+
+    Returns:
+        (C,) float32; None where a picture has no shares.
+    """
+    if any(sample.shares is None for sample in samples):
+        return None
+    return sum(np.float32(part) * sample.shares for part, sample in zip(parts, samples, strict=True))
 
 
 def join(canvas: Sample, parts: Sequence[Sample]) -> Sample:

@@ -27,7 +27,7 @@ LANES = 4
 _PARTNERS = 64  # Images of a lane that others are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
 # Targets without objects: all padding, all pixels ignored.
-_BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1}
+_BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1, "label": 0}
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -127,7 +127,9 @@ class BatchMaker:
             sample = self._sample(epoch, int(index), first + row, size, pool, image)
             if sample.image is not image:
                 image[...] = sample.image
-            if self.semantic:
+            if self.classify:
+                targets["label"][row] = sample.shares
+            elif self.semantic:
                 _fill_pixels(targets, row, sample)
             else:
                 _fill_boxes(targets, row, sample)
@@ -138,12 +140,20 @@ class BatchMaker:
         """Whether the targets are semantic masks, not boxes."""
         return getattr(self.dataset, "semantic", False)
 
+    @property
+    def classify(self) -> bool:
+        """Whether the targets are the classes of whole pictures."""
+        return getattr(self.dataset, "classify", False)
+
     def count(self, epoch: int, step: int) -> int:
         """Images of a batch; the last one of an epoch may have fewer."""
         return len(self._rows(epoch, step))
 
     def layout(self, count: int, size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type]]:
         """Shape and type of the arrays of a batch of `count` images: "images" and each target."""
+        images = (count, *size, 3), np.uint8
+        if self.classify:
+            return {"images": images, "label": ((count, len(self.dataset.classes)), np.float32)}
         if self.semantic:
             targets, counted = {"mask": ((count, *size), np.uint8)}, (count, *size)
         else:
@@ -151,7 +161,7 @@ class BatchMaker:
             targets = {"boxes": ((*counted, 4), np.float32), "labels": (counted, np.int32)}
         if self.compose.weighted:
             targets["weights"] = counted, np.float32
-        return {"images": ((count, *size, 3), np.uint8), **targets}
+        return {"images": images, **targets}
 
     def sample(self, epoch: int, index: int, size: tuple[int, int], place: int | None = None) -> Sample:
         """One sample as an epoch shows it.
@@ -179,6 +189,8 @@ class BatchMaker:
                 return self.read(int(indices[drawn]), int(places[drawn]))
 
         sample = self.compose(rng, self.read(index, epoch * self._shown + place), size, partner, out)
+        if self.classify:
+            return self._with_shares(sample)
         if self.semantic and sample.mask is None:
             raise ValueError(
                 f"image {sample.id!r}: no semantic mask; see `kzoo data check`, mend it or skip it"
@@ -193,6 +205,16 @@ class BatchMaker:
             raise ValueError(
                 f"image {sample.id!r}: its {what} have weights, but no transform says that it makes such; "
                 "set the attribute `weighted` of your own to True"
+            )
+        return sample
+
+    def _with_shares(self, sample: Sample) -> Sample:
+        """The sample, if it says how much of each class it shows."""
+        wanted = (len(self.dataset.classes),)
+        if sample.shares is None or sample.shares.shape != wanted:
+            has = "none" if sample.shares is None else f"shape {sample.shares.shape}"
+            raise ValueError(
+                f"image {sample.id!r}: shares of classes: {has}; give {wanted}, one a class of the dataset"
             )
         return sample
 

@@ -15,8 +15,8 @@ from kzoo.ops.gather import stable_top_k
 class ClassifyHead(Head):
     """Classifies by the last feature map's mean, as Darknet's `[avgpool]`, `[convolutional]`, `[softmax]`.
 
-    Targets are `{"label": (B,) int}`; outputs `{"logits": (B, num_classes)}`; decoded they are
-    `{"scores": (B, num_classes), "label": (B,)}`.
+    Targets are `{"label": (B,) int}`, or (B, num_classes) float, shares of the classes, as CutMix and MixUp make them;
+    outputs `{"logits": (B, num_classes)}`; decoded they are `{"scores": (B, num_classes), "label": (B,)}`.
 
     Args:
         num_classes: how many.
@@ -66,7 +66,10 @@ class ClassifyHead(Head):
     def loss(self, targets, outputs):
         logits = outputs["logits"]
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
-        return {"class": loss(ops.one_hot(targets["label"], self.num_classes), logits)}
+        label = targets["label"]
+        return {
+            "class": loss(label if len(label.shape) == 2 else ops.one_hot(label, self.num_classes), logits)
+        }
 
     def decode(self, outputs):
         # Keras's argmax tells -0 from 0 by bits, which LiteRT has no operator for.

@@ -330,8 +330,10 @@ def shared_memory() -> set[str]:
     }
 
 
+# What a shell starts in the background ignores an interrupt unless it asks for it.
 ENDLESS = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from test_worker_processes import made, workers_of
 stream = iter(made())
 next(stream)
@@ -359,7 +361,11 @@ def test_nothing_is_left(tmp_path, then, sent, last):
     if sent is not None:
         time.sleep(0.2)
         os.killpg(process.pid, sent)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert gone(pids, 5)
     # Nor do the workers complain.
     assert errors.count("Traceback") == bool(last) and (errors.splitlines() or [""])[-1] == last
