@@ -61,6 +61,24 @@ class ZooModel(keras.Model):
         """What the input's sides have to be multiples of."""
         return getattr(self.head, "multiple", None) or max(getattr(self.head, "strides", (1,)))
 
+    def check_size(self, image_size: Sequence[int]) -> tuple[int, int]:
+        """Height and width in pixels, if the network takes images of them.
+
+        Raises:
+            ValueError: they are no multiples of what they have to be, or so small that no cell is left of a map.
+        """
+        height, width = (int(side) for side in image_size)
+        multiple, what = self.multiple, f"image_size={tuple(image_size)}"
+        if min(height, width) < multiple or height % multiple or width % multiple:
+            raise ValueError(f"{what}: height and width must be multiples of {multiple} for {self.name}")
+        try:
+            self.network.compute_output_spec(keras.KerasTensor((1, height, width, 3)))
+        except ValueError:
+            raise ValueError(
+                f"{what}: {self.name} takes no images of this size; its own is {self.image_size}"
+            ) from None
+        return height, width
+
     def build(self, input_shape=None):
         if not self.head.built:
             self.head.build([feature.shape for feature in self.network.outputs])

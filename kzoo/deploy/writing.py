@@ -68,7 +68,7 @@ def export(
     _check_model(model)
     model = with_nms(model, nms)
     resize = check_resize(resize or model.resize)
-    image_size = _check_size(model, image_size or model.image_size)
+    image_size = model.check_size(image_size or model.image_size)
     format = _check_format(path, format, quantize, data)
     if batch_size is None and format == "tflite":
         batch_size = 1
@@ -146,16 +146,6 @@ def _check_model(model) -> None:
             f"export: needs Keras's TensorFlow backend, not {keras.backend.backend()}; save the model as "
             ".keras and export that file with KERAS_BACKEND=tensorflow"
         )
-
-
-def _check_size(model, image_size) -> tuple[int, int]:
-    height, width = (int(v) for v in image_size)
-    stride = model.multiple
-    if min(height, width) < stride or height % stride or width % stride:
-        raise ValueError(
-            f"image_size={height}x{width}: height and width must be multiples of {stride} for {model.name}"
-        )
-    return height, width
 
 
 def _check_format(path, format: str | None, quantize: str | None, data) -> str:

@@ -87,7 +87,9 @@ def evaluate(
         inference = Inference(method, overlap, tuple(flips), resize, batch_size)
         return MaskEvaluator(data, inference, limit)(model)
     _refuse("a detector", overlap=overlap, flips=flips, method=None if method == "resize" else method)
-    image_size = model.image_size if image_size is None else image_size
+    if image_size is not None and hasattr(model, "check_size"):
+        image_size = model.check_size(image_size)
+    image_size = image_size or model.image_size
     evaluator = Evaluator(
         data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular, errors
     )

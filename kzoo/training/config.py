@@ -96,7 +96,10 @@ class TrainConfig:
     anchors: str | Sequence = _option(
         "auto", "auto (from the training boxes), default, or widths and heights."
     )
-    box_loss: str | None = _option(None, "Of detectors: paper, iou, giou, diou or ciou.")
+    box_loss: str | None = _option(
+        None,
+        "Of detectors: iou, giou, diou or ciou; of YOLO also paper, of RetinaNet and SSD l1 or smooth_l1.",
+    )
     loss: str | None = _option(
         None, "Of segmenters: ce, focal, dice, jaccard, tversky, lovasz, ... or a sum such as ce+dice."
     )

@@ -146,3 +146,18 @@ def test_what_is_not_possible_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words) as caught:
         build(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_a_size_that_leaves_no_cell_is_refused_before_anything_runs(tmp_path):
+    model = kzoo.build("ssd300", num_classes=2, width=0.125)
+    assert model.check_size((320, 300)) == (320, 300)
+    for refused in (
+        lambda: kzoo.evaluate(model, "shapes:4:64", image_size=(64, 64)),
+        lambda: kzoo.export(model, tmp_path / "small.onnx", image_size=(64, 64)),
+    ):
+        with pytest.raises(
+            ValueError, match=r"\(64, 64\): ssd300 takes no images of this size; .*300"
+        ) as caught:
+            refused()
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
