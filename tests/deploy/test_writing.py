@@ -35,7 +35,7 @@ def no_writing(monkeypatch):
         ({"path": "m.tflite", "quantize": "int4"}, ["int4", "int8"]),
         ({"path": "m.tflite", "quantize": "int8"}, ["calibrate", "--data"]),
         ({"path": "m.tflite", "quantize": "int8", "data": np.zeros((0, 64, 64, 3))}, ["calibrate"]),
-        ({"path": "m.tflite", "image_size": (60, 64)}, ["60x64", "multiples of 32"]),
+        ({"path": "m.tflite", "image_size": (60, 64)}, ["(60, 64)", "multiples of 32"]),
         ({"path": "m.tflite", "batch_size": 0}, ["batch_size=0"]),
     ],
 )
