@@ -13,6 +13,7 @@ from kzoo.structures import Sample
 
 CLASSES = ("circle", "rectangle", "triangle")
 SPLITS = ("train", "val", "test")
+LEAST_SIDE = 32  # pixels of an image
 _MAX_OBJECTS = 8
 _SMALLEST, _LARGEST = 0.1, 0.36  # of the shorter side
 _OVERLAP = 0.1  # of the smaller of two shapes
@@ -49,8 +50,10 @@ class Shapes(Dataset):
     ):
         if count < 0:
             raise ValueError(f"shapes: count {count}; give 0 or more images")
-        if min(image_size) < 32:
-            raise ValueError(f"shapes: image size {tuple(image_size)}; give at least 32 pixels a side")
+        if min(image_size) < LEAST_SIDE:
+            raise ValueError(
+                f"shapes: image size {tuple(image_size)}; give at least {LEAST_SIDE} pixels a side"
+            )
         split = None if split is None else choose_split(split, SPLITS, "shapes")
         self.semantic = task == "segment"
         super().__init__("shapes", split, ("background", *CLASSES) if self.semantic else CLASSES, masks=masks)

@@ -44,3 +44,9 @@ def test_the_largest_differences_are_told(monkeypatch):
     agreement = checking.compare(MODEL, "m.tflite", np.zeros((1, 64, 64, 3), np.uint8))
     assert agreement.scores == pytest.approx(0.1) and agreement.boxes == 0.25
     assert "largest difference 0.1 in scores, 0.2 pixels" in str(agreement)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 64), (64, 64)])
+def test_the_picture_has_the_size_asked_for(size):
+    image = checking.picture(None, size)
+    assert image.shape == (1, *size, 3) and image.dtype == np.uint8 and image.std() > 0
