@@ -57,18 +57,18 @@ def decoding(model: ZooModel, meta: Metadata) -> Graph:
 
 
 def split_at_head(model: ZooModel, meta: Metadata, decode: bool = True) -> tuple[Graph, Graph]:
-    """Images -> feature maps, and feature maps -> results, or raw outputs without `decode`."""
+    """Images -> what the head's last layers take, and that -> results, or raw outputs without `decode`."""
 
     def features(images):
         outputs = model.network(tf.cast(images, "float32"), training=False)
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return {f"feature{i}": output for i, output in enumerate(outputs)}
+        outputs = model.head.hidden(outputs if isinstance(outputs, (list, tuple)) else [outputs])
+        return {f"feature{i:02d}": output for i, output in enumerate(outputs)}
 
     def rest(*inputs):
-        outputs = model.head(list(inputs))
+        outputs = model.head.finish(list(inputs))
         return model.head.decode(outputs) if decode else outputs
 
-    front = Graph(model.network, features, raw_outputs(model, meta).signature)
+    front = Graph(model, features, raw_outputs(model, meta).signature)
     return front, Graph(model.head, rest, front.outputs())
 
 

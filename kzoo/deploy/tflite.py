@@ -70,7 +70,7 @@ def _reason(error: Exception) -> str:
 
 
 def _convert_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray], decode: bool) -> bytes:
-    """Integers in the network, where the time goes; floats in the head, whose few operations need the precision.
+    """Integers where the time goes; floats in the few operations at the end, which need the precision.
 
     A box that is rounded to 255 levels across the picture misses it by pixels, so the head's last convolutions,
     decoding and suppression stay float32: two conversions, joined into one file.

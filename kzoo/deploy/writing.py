@@ -43,7 +43,7 @@ def export(
             version, or `saved_models/NAME.tflite`, `saved_models/NAME.onnx`. What is there already is replaced
             once the new one is whole.
         format: "saved_model", "tflite" or "onnx"; where None, by the path's suffix: SavedModel for none.
-        quantize: of TFLite: "float16" halves the file; "int8" computes the network, not the head, in integers.
+        quantize: of TFLite: "float16" halves the file; "int8" computes all but the head's last layers in integers.
         data: for int8: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8;
             about a hundred that look like those to come.
         image_size: height and width in pixels; the model's own where None.

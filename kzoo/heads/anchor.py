@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -166,12 +167,24 @@ class AnchorHead(DetectionHead):
         self.built = True
 
     def call(self, features, training=None):
+        return self.finish(self.hidden(features))
+
+    def hidden(self, features):
+        if not self.tower:
+            return features
+        return [
+            functools.reduce(lambda maps, layer: layer(maps), subnet[:-1], x)
+            for subnet in (self.class_layers, self.box_layers)
+            for x in features
+        ]
+
+    def finish(self, hidden):
+        maps = iter(hidden if self.tower else [*hidden, *hidden])
         outputs = {}
         for kind, subnet in (("class", self.class_layers), ("box", self.box_layers)):
-            for i, (name, x) in enumerate(zip(self.levels, features, strict=True)):
-                for layer in subnet if self.shared else subnet[i : i + 1]:
-                    x = layer(x)
-                outputs[f"{kind}_{name}"] = ops.cast(x, "float32")
+            last = subnet[-1:] * len(self.levels) if self.shared else subnet
+            for name, layer in zip(self.levels, last, strict=True):
+                outputs[f"{kind}_{name}"] = ops.cast(layer(next(maps)), "float32")
         return outputs
 
     def kernels(self, shapes):

@@ -25,6 +25,14 @@ class Head(keras.layers.Layer):
         """Raw outputs from the network's list of feature maps. Never sees ground truth."""
         raise NotImplementedError
 
+    def hidden(self, features) -> list:
+        """What the layers that give the raw outputs take: maps that bear being rounded, as in int8 exports."""
+        return features
+
+    def finish(self, hidden) -> dict:
+        """Raw outputs from `hidden`: `call` is the one after the other."""
+        return self(hidden)
+
     def kernels(self, shapes: list) -> list:
         """The layers whose kernels are laid on feature maps, and the shapes (B, H, W, C) they are laid on.
 
