@@ -1,6 +1,8 @@
-"""Drawn circles, rectangles and triangles with a small SSD, from scratch.
+r"""Drawn circles, rectangles and triangles, or blood cells, with a small SSD, from scratch.
 
-python recipes/detect_ssd.py
+    python recipes/detect_ssd.py
+    python recipes/detect_ssd.py --data ../shared/data/bccd --image-size 300 --epochs 50 --batch-size 8 \
+        --augment flip affine color
 """
 
 import argparse
@@ -17,7 +19,8 @@ parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--batch-size", type=int, default=16)
 parser.add_argument("--image-size", type=int, default=128)
 parser.add_argument("--width", type=float, default=0.25)
-parser.add_argument("--learning-rate", type=float, default=2e-3)
+parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms")
+parser.add_argument("--learning-rate", type=float, default=4e-3)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
@@ -30,7 +33,7 @@ result = kzoo.train(
     image_size=args.image_size,
     width=args.width,
     learning_rate=args.learning_rate,
-    augment="light",
+    augment=args.augment,
     head={"batch_norm": True, "score_threshold": 0.001},
     skip_faulty=True,
     seed=args.seed,

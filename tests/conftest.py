@@ -52,3 +52,23 @@ def nuclei() -> Path:
 def darknet_data() -> Path:
     """Darknet's cfg files, names and six photographs."""
     return _folder(SHARED / "data" / "darknet")
+
+
+@pytest.fixture
+def kzoo_command(monkeypatch, tmp_path, capfd):
+    """Runs `kzoo` with arguments in this process, in an empty folder: exit status, stdout, stderr."""
+    from kzoo.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kzoo", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code or 0
+        said = capfd.readouterr()
+        return status, said.out, said.err
+
+    return run

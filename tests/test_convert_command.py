@@ -1,6 +1,6 @@
 """`kzoo convert`: Darknet's files into a model and back; what is wrong takes one line and leaves nothing behind."""
 
-import sys
+import functools
 
 import keras
 import numpy as np
@@ -8,7 +8,6 @@ import pytest
 
 import kzoo
 from kzoo import darknet
-from kzoo.cli.main import main
 
 CFG = """\
 [net]
@@ -36,21 +35,8 @@ FLOATS = 4 * 4 + 4 * 27 + 21 + 21 * 4
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd):
-    """Runs the command in this process, in an empty folder: exit status, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kzoo", "convert", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code or 0
-        said = capfd.readouterr()
-        return status, said.out, said.err
-
-    return run
+def run(kzoo_command):
+    return functools.partial(kzoo_command, "convert")
 
 
 @pytest.fixture
