@@ -37,7 +37,8 @@ def plot_results(rows: list[dict], path: Path) -> Path:
         axes.set_xlabel("epoch", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=8)
+        if axes.lines:  # a figure may be known of no epoch: precision, where there are no objects
+            axes.legend(fontsize=8)
     with replacing(path) as fresh:
         figure.savefig(fresh)
     return path
