@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from kzoo.augment.letterbox import check_resize
 from kzoo.heads import Head
+from kzoo.streams import as_stream
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -87,6 +88,19 @@ class ZooModel(keras.Model):
     def call(self, images, training=None):
         features = self.network(images, training=training)
         return self.head(features if isinstance(features, (list, tuple)) else [features], training=training)
+
+    def fit(self, x=None, *arguments, **options):
+        """As Keras has it; Grain's datasets, such as `kzoo.data.batches`, go to TensorFlow by `as_stream`."""
+        stream = as_stream(x)
+        if stream is not x:
+            options.setdefault("shuffle", False)  # Keras warns of what it would not do
+        if "validation_data" in options:
+            options["validation_data"] = as_stream(options["validation_data"])
+        return super().fit(stream, *arguments, **options)
+
+    def evaluate(self, x=None, *arguments, **options):
+        """As Keras has it: the means of the losses; see `fit`. `kzoo.evaluate` has the figures of the field."""
+        return super().evaluate(as_stream(x), *arguments, **options)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = self.head.loss(y, y_pred)

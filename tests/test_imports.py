@@ -15,7 +15,7 @@ PACKAGE = Path(kzoo.__file__).parent
 FLOORS = {
     "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "draw": 0, "contours": 0, "ops": 0,
     "data": 1, "augment": 1, "losses": 1, "layers": 1,
-    "backbones": 2, "heads": 2, "sources": 2, "tiles": 2,
+    "backbones": 2, "heads": 2, "sources": 2, "tiles": 2, "streams": 2,
     "model": 3, "detect": 3, "segment": 3,
     "models": 4, "darknet": 4, "weights": 4,
     "metrics": 5, "evaluation": 5, "opening": 5, "results": 5, "predict": 5, "deploy": 5, "training": 5,
@@ -35,7 +35,8 @@ NUMPY_ONLY = (
     "tiles",
 )
 TENSORFLOW_ROOMS = ("deploy", "training")
-TENSORFLOW_FILES = ("ops/resize.py",)  # Keras's own cannot resize to sides that are known at run time only.
+# Keras's own cannot resize to sides that are known at run time only, and lets TensorFlow tune what Grain has ready.
+TENSORFLOW_FILES = ("ops/resize.py", "streams.py")
 
 
 def modules():
