@@ -112,7 +112,7 @@ def test_only_the_best_candidates_take_part():
 def test_a_chain_of_any_length_is_settled():
     """No fixed number of passes would do: every box hangs on the one before."""
     boxes, scores, _ = chain(400)
-    overlaps = np.eye(400, k=1, dtype=np.float32)
+    overlaps = np.eye(400, k=1, dtype=bool)
     assert ops.convert_to_numpy(greedy_keep(overlaps[None]))[0].tolist() == [i % 2 == 0 for i in range(400)]
     indices, valid = run(boxes[None], scores[None], None, 0.4, 0.0, 400)
     assert indices[0][valid[0]].tolist() == list(range(0, 400, 2))

@@ -35,8 +35,8 @@ def matrix_nms(
     order, boxes, scores, labels = best_first(boxes, scores, labels)
     count = scores.shape[1]
     position = ops.arange(count, dtype="int32")
-    earlier = ops.cast(ops.expand_dims(position, 1) < ops.expand_dims(position, 0), scores.dtype)
-    overlaps = class_overlaps(boxes, labels) * earlier
+    earlier = ops.expand_dims(position, 1) < ops.expand_dims(position, 0)
+    overlaps = ops.where(earlier, class_overlaps(boxes, labels), 0.0)
     # How much of a box's own score the better ones may have taken.
     lost = ops.expand_dims(ops.max(overlaps, axis=1), -1)
     if sigma is not None:
