@@ -27,7 +27,6 @@ def as_stream(data):
     from kzoo.data.passes import Batches
 
     epoch = data.epoch if isinstance(data, Batches) else None
-    epoch = data.epoch if isinstance(data, Batches) else None
     seen = list(itertools.islice(data, 2))
     if not seen:
         return data
