@@ -4,6 +4,9 @@ r"""Blood cells with a small RetinaNet, from scratch: anchors on a pyramid, and 
     python recipes/detect_retinanet.py --data ../shared/data/bccd --loss cross-entropy
     python recipes/detect_retinanet.py --data shapes:1000:128 --image-size 128 --smallest 12 --width 0.5 \
         --epochs 20 --batch-size 16 --augment flip flip_vertical rotate90
+
+Test split, seed 0, two cores: mAP50 .875, mAP .503 in 586 s; with cross-entropy .877, .498 in 587 s; drawn shapes
+.982, .741 in 501 s.
 """
 
 import argparse
