@@ -1,0 +1,9 @@
+"""What travels through kzoo outside the network: `Sample` going in, `Detections` and `Segmentation` coming out."""
+
+from __future__ import annotations
+
+from kzoo.structures.detections import Detections
+from kzoo.structures.sample import IGNORED, Sample
+from kzoo.structures.segmentation import Segmentation
+
+__all__ = ["IGNORED", "Detections", "Sample", "Segmentation"]
