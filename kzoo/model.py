@@ -85,9 +85,13 @@ class ZooModel(keras.Model):
             self.head.build([feature.shape for feature in self.network.outputs])
         self.built = True
 
+    def features(self, images, training=None) -> list:
+        """The network's feature maps, of which one alone would be no list."""
+        found = self.network(images, training=training)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
     def call(self, images, training=None):
-        features = self.network(images, training=training)
-        return self.head(features if isinstance(features, (list, tuple)) else [features], training=training)
+        return self.head(self.features(images, training), training=training)
 
     def fit(self, x=None, *arguments, **options):
         """As Keras has it; Grain's datasets, such as `kzoo.data.batches`, go to TensorFlow by `as_stream`."""

@@ -12,9 +12,9 @@ def as_stream(data):
     """On TensorFlow a `tf.data.Dataset` that tunes nothing, of a Grain dataset; anything else as it is.
 
     Keras makes a `tf.data.Dataset` of a Grain dataset, too, but one that tunes itself. When such a one is closed,
-    after each validation and at the end of the training, TensorFlow 2.21 waits for the tuner's next turn, and turns
-    are twice as far apart each time, up to a minute: half of the time of short epochs. There is nothing to tune,
-    for Grain reads ahead by itself. Nor does Keras ask `kzoo.data.batches` for their length; a stream tells it.
+    after each validation and at the end of the training, TensorFlow 2.21 often waits for the tuner's next turn, and
+    turns are twice as far apart each time: epochs of 11 seconds took up to 21. There is nothing to tune, for Grain
+    reads ahead by itself. Nor does Keras ask `kzoo.data.batches` for their length; a stream tells it.
 
     Args:
         data: what `fit` or `evaluate` is given.

@@ -84,7 +84,12 @@ def evaluate(
             evaluation.write_error_page(metrics, dataset, out)
     if json:
         typer.echo(_json({**head, **metrics.to_dict()}))
-        return
+    else:
+        _show(head, metrics, masks, errors, out)
+
+
+def _show(head: dict, metrics, masks: bool, errors: bool, out: Path | None) -> None:
+    """Tables, and where the rest is."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -60,9 +60,8 @@ def split_at_head(model: ZooModel, meta: Metadata, decode: bool = True) -> tuple
     """Images -> what the head's last layers take, and that -> results, or raw outputs without `decode`."""
 
     def features(images):
-        outputs = model.network(tf.cast(images, "float32"), training=False)
-        outputs = model.head.hidden(outputs if isinstance(outputs, (list, tuple)) else [outputs])
-        return {f"feature{i:02d}": output for i, output in enumerate(outputs)}
+        maps = model.head.hidden(model.features(tf.cast(images, "float32"), training=False))
+        return {f"feature{i:02d}": x for i, x in enumerate(maps)}
 
     def rest(*inputs):
         outputs = model.head.finish(list(inputs))
