@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.data.dataset import IMAGE_SUFFIXES
+from kzoo.data.finding import IMAGE_SUFFIXES
 from kzoo.files import replacing
 
 VIDEO_SUFFIXES = frozenset(

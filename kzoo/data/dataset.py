@@ -13,25 +13,9 @@ import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.image import image_size, probe_image, read_image
+from kzoo.data.text import read_lines
 from kzoo.structures import Sample
 
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".bmp",
-        ".dib",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".jp2",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
 _VALIDATION = {"val", "valid", "validation", "dev"}
 
 
@@ -302,7 +286,7 @@ def _without_number(split: str) -> str:
 
 def read_names(path: Path) -> list[str]:
     """Class names from a text file, one a line; blank lines at the end are left out."""
-    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    names = [line.strip() for line in read_lines(path)]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -315,8 +299,3 @@ def image_fault(path: Path, error: Exception) -> Fault:
     if isinstance(error, FileNotFoundError):
         return Fault(path, None, "missing-image", "no such image file")
     return Fault(path, None, "unreadable-image", str(error).removeprefix(f"{path}: ").partition(";")[0])
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Image files in `folder` and below it, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -13,8 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.data.dataset import IMAGE_SUFFIXES, Dataset, Record, choose_split, order_splits, read_names
+from kzoo.data.dataset import Dataset, Record, choose_split, order_splits, read_names
 from kzoo.data.fault import Fault, FaultError
+from kzoo.data.finding import IMAGE_SUFFIXES
 from kzoo.data.levels import read_levels
 from kzoo.data.lists import read_lists
 from kzoo.data.rle import compress_mask

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from kzoo.data.dataset import IMAGE_SUFFIXES, Dataset, Record, choose_split, is_usual_split, order_splits
+from kzoo.data.dataset import Dataset, Record, choose_split, is_usual_split, order_splits
 from kzoo.data.fault import Fault, FaultError
+from kzoo.data.finding import IMAGE_SUFFIXES
 from kzoo.data.instances import is_instances
 from kzoo.data.legend import Legend, find_legend
 from kzoo.data.levels import is_palette, read_levels

@@ -45,7 +45,4 @@ def class_names(source: str | Path | Sequence[str] | None) -> list[str] | None:
         raise FileNotFoundError(
             f"{path}: no such file of class names; give a .names or .data file, or {' or '.join(KNOWN)}"
         )
-    try:
-        return read_description(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: no text in UTF-8; give a file of class names, one a line") from error
+    return read_description(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)

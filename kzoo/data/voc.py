@@ -15,7 +15,8 @@ import defusedxml
 import defusedxml.sax
 import numpy as np
 
-from kzoo.data.dataset import IMAGE_SUFFIXES, Dataset, Fault, Record, choose_split, order_splits, read_names
+from kzoo.data.dataset import Dataset, Fault, Record, choose_split, order_splits, read_names
+from kzoo.data.finding import IMAGE_SUFFIXES
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.data.dataset import IMAGE_SUFFIXES, Record, choose_split, order_splits
+from kzoo.data.dataset import Record, choose_split, order_splits
 from kzoo.data.fault import Fault, FaultError
+from kzoo.data.finding import IMAGE_SUFFIXES
 from kzoo.data.legend import find_legend
 from kzoo.data.levels import read_levels
 from kzoo.data.mask_faults import refuse_size

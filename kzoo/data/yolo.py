@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from kzoo.data.dataset import Dataset, Fault, Record, choose_split, image_fault, images_in, read_names
+from kzoo.data.dataset import Dataset, Fault, Record, choose_split, image_fault, read_names
+from kzoo.data.finding import images_in
 from kzoo.data.image import image_size
+from kzoo.data.text import read_lines, read_text
 
 FLAGS = "flags.json"
 # Keys of a data.yaml that are no split even where their value happens to be a file.
@@ -125,7 +127,7 @@ class Description:
             if source.is_dir():
                 found += images_in(source)
             elif source.suffix == ".txt" and source.is_file():
-                lines = source.read_text(encoding="utf-8-sig").splitlines()
+                lines = read_lines(source)
                 found += [self._resolve(line.strip(), source) for line in lines if line.strip()]
             else:
                 raise ValueError(f"{self.file}: {part}: {source} is no folder and no .txt list; correct it")
@@ -165,7 +167,7 @@ def read_description(file: Path) -> Description:
 
 def _ultralytics(file: Path) -> Description:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        content = yaml.safe_load(read_text(file))
     except yaml.YAMLError as error:
         raise ValueError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -208,7 +210,7 @@ def _yaml_names(file: Path, content: dict) -> list[str]:
 
 def _darknet(file: Path) -> Description:
     fields = {}
-    for line in file.read_text(encoding="utf-8-sig").splitlines():
+    for line in read_lines(file):
         key, equals, value = line.partition("#")[0].partition("=")
         if equals:
             fields[key.strip()] = value.strip()

@@ -1,0 +1,122 @@
+"""Which files and folders of a dataset there are, and which of them a written path means.
+
+Every reader lists folders through this file, so that all of them pass over the same names (those that begin with a
+dot, as Jupyter's checkpoints and macOS's resource forks do), go through links to folders, and take the same kinds of
+images.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+_DECODED = (
+    ".avif", ".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+    ".ras", ".sr", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+# OpenCV's wheels do not read these; they are found all the same, so that they are told of and not passed over.
+_TOLD_OF = (".heic", ".heif", ".jxl")
+IMAGE_SUFFIXES = frozenset((*_DECODED, *_TOLD_OF))
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a name begins with a dot."""
+    return path.name.startswith(".")
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name is that of an image: not hidden, and with a suffix of `IMAGE_SUFFIXES` in any letter case."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
+
+
+def files_in(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
+    """The files of a folder itself, sorted, without hidden ones; none where there is no such folder.
+
+    Args:
+        folder: the folder.
+        suffixes: lower-case suffixes with their dot; any where None.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not is_hidden(path) and (suffixes is None or path.suffix.lower() in suffixes) and path.is_file()
+    )
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder and links to such, sorted, without hidden ones; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not is_hidden(path) and path.is_dir())
+
+
+def walk_files(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
+    """The files in a folder and below it, sorted, through links to folders, without hidden files and folders.
+
+    A link to a folder that it lies in itself is not followed, so the walk ends.
+
+    Args:
+        folder: where to begin; it may itself be hidden or a link.
+        suffixes: lower-case suffixes with their dot; any where None.
+    """
+    found: list[Path] = []
+    waiting = [(folder, frozenset({os.path.realpath(folder)}))]
+    while waiting:
+        here, above = waiting.pop()
+        found += files_in(here, suffixes)
+        for below in folders_in(here):
+            real = os.path.realpath(below)
+            if real not in above:
+                waiting.append((below, above | {real}))
+    return sorted(found)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files in a folder and below it, sorted."""
+    return walk_files(folder, IMAGE_SUFFIXES)
+
+
+def split_path(written: str) -> list[str]:
+    """The parts of a path as any system writes it: without a drive, a leading slash, "." and leading "..".
+
+    Example:
+        >>> split_path(r"C:\\data\\images\\a.jpg"), split_path("../images/a.jpg")
+        (['data', 'images', 'a.jpg'], ['images', 'a.jpg'])
+    """
+    parts = [part for part in _DRIVE.sub("", written).replace("\\", "/").split("/") if part not in ("", ".")]
+    while parts and parts[0] == "..":
+        parts.pop(0)
+    return parts
+
+
+def existing_path(written: str | Path, bases: Iterable[Path]) -> Path | None:
+    """The file or folder that a written path means here; None where there is none.
+
+    Datasets move from machine to machine, their lists do not follow: paths in them are absolute, of Windows, or begin
+    with a folder of the tool that wrote them. So the path as it stands comes first, below each base; then its
+    longest tail that exists, a base at a time for each tail.
+
+    Args:
+        written: the path as a file has it, with `/` or `\\`.
+        bases: the folders that it may count from, the likeliest first.
+
+    Example:
+        >>> existing_path("data/obj_train_data/a.jpg", [Path("export")])   # export/obj_train_data/a.jpg is there
+        PosixPath('export/obj_train_data/a.jpg')
+    """
+    bases, parts = list(bases), split_path(str(written))
+    tails = (Path(*parts[start:]) for start in range(len(parts)))
+    candidates = [base / str(written) for base in bases] + [base / tail for tail in tails for base in bases]
+    return next((path for path in candidates if _exists(path)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long for the file system, or with a zero byte
+        return False
