@@ -13,9 +13,9 @@ import numpy as np
 
 from kzoo.data.dataset import Dataset, Record, Selection, image_fault
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.image import image_size, orientation
+from kzoo.data.image import orientation
 from kzoo.data.mask_faults import KINDS as MASK_KINDS
-from kzoo.data.mask_faults import refuse_size, unreadable_mask
+from kzoo.data.rasterise import refuse_sizes
 from kzoo.data.report import Report, plural
 from kzoo.progress import track
 from kzoo.structures import IGNORED
@@ -50,7 +50,7 @@ def check(
         dataset: a dataset, or the path of one.
         split: with a path, the part to look at; all where None.
         decode: whether every image is decoded; without it headers and ends of the files are looked at, which finds
-            files that are missing, truncated or no images; and masks of another size, where those are files.
+            files that are missing, truncated or no images. Mask files are decoded all the same.
         task: with a path, "detect" or "segment", as `kzoo.data.load` takes it.
 
     Returns:
@@ -182,6 +182,9 @@ def _inspect_image(
             pixels = _count_pixels(dataset, index, record, size, decode)
         except FaultError as error:
             faults.append(error.fault)
+        except OSError as error:
+            file = record.mask or record.source or record.path
+            faults.append(Fault(file, None, "unreadable-mask", str(error.strerror or error)))
         else:
             faults += _empty_mask(dataset, record, pixels)
     return record, faults + inspect_record(record, size, len(dataset.classes)), pixels
@@ -205,20 +208,19 @@ def _size_faults(record: Record, size: tuple[int, int]) -> list[Fault]:
 def _count_pixels(
     dataset: Dataset, index: int, record: Record, size: tuple[int, int], decode: bool
 ) -> np.ndarray | None:
-    """(256,) how many pixels of an image's mask have each value; None where it is not to be decoded.
+    """(256,) how many pixels of an image's mask have each value; None where it is not drawn.
+
+    Mask files are decoded even where images are not: a fault inside one would end a training in its middle. A mask
+    that is painted from outlines is painted where it could be all ignored, and else compared by size alone.
 
     Raises:
         FaultError: it cannot be used.
     """
-    if decode:
-        return np.bincount(dataset.mask_of(index, record, size).ravel(), minlength=256)
-    if record.mask is not None and record.mask.is_file():
-        try:
-            found = image_size(record.mask)
-        except ValueError as error:
-            raise unreadable_mask(record.mask, error) from None
-        refuse_size(found, size, record.mask)
-    return None
+    outlined = record.mask is None and record.polygons is not None
+    if outlined and not decode and not (record.crowd | record.difficult).any():
+        refuse_sizes(record, size)
+        return None
+    return np.bincount(dataset.mask_of(index, record, size).ravel(), minlength=256)
 
 
 def _empty_mask(dataset: Dataset, record: Record, pixels: np.ndarray | None) -> list[Fault]:

@@ -26,7 +26,7 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: a run-length mask is of another size, or crowds leave no pixel to learn from.
     """
-    _refuse_sizes(record, size)
+    refuse_sizes(record, size)
     mask = np.zeros(size, np.uint8)
     values = np.where(record.crowd | record.difficult, IGNORED, record.labels).tolist()
     drawn = ((value, shape) for value, shape in zip(values, record.polygons or (), strict=False) if shape)
@@ -36,7 +36,7 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     return verified(mask, size, IGNORED, record.source or record.path)
 
 
-def _refuse_sizes(record: Record, size: tuple[int, int]) -> None:
+def refuse_sizes(record: Record, size: tuple[int, int]) -> None:
     """Raises the error of a run-length mask of another size than its image, if there is one."""
     for box, shape in enumerate(record.polygons or ()):
         if isinstance(shape, dict) and tuple(shape["size"]) != tuple(size):

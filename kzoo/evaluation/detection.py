@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit, fit_placement
-from kzoo.data.image import image_size as size_of_file
 from kzoo.detect import resize_of, to_detections
 from kzoo.evaluation.datasets import image_count, label_map, read_ahead
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
@@ -150,8 +149,8 @@ class Evaluator:
         return sorted(enumerate(shapes), key=lambda item: item[1])
 
     def _size(self, index: int) -> tuple[int, int]:
-        if hasattr(self.dataset, "record"):
-            return size_of_file(self.dataset.record(index).path)
+        if hasattr(self.dataset, "size"):
+            return self.dataset.size(index)
         return self.dataset[index].size
 
     def _read(self, index: int, shape: tuple[int, int], resize: str) -> _Item:

@@ -110,8 +110,25 @@ def test_faulty_images_are_left_out_on_request(faulty):
     assert sound.semantic and [sample.id for sample in sound] == ["good", "ground"]
 
 
-def test_without_decoding_sizes_alone_are_compared(faulty):
-    assert kinds(check(faulty, decode=False)) >= {("mask-size", "size.png"), ("missing-mask", "alone.png")}
+def test_without_decoding_images_masks_are_decoded_all_the_same(faulty):
+    report = check(faulty, decode=False)
+    assert kinds(report) == FOUND and report.masks == 2
+
+
+def test_masks_painted_from_outlines_are_painted_where_they_can_be_all_ignored(tmp_path):
+    write_image(tmp_path / "a.png")
+    height, width = SIZE
+    shape = {"size": [height, width], "counts": [0, height * width]}
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, width, height], "segmentation": shape}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": height, "width": width}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    for crowd, expected in ((1, {"all-ignored"}), (0, set())):
+        (tmp_path / "a.json").write_text(json.dumps(content | {"annotations": [row | {"iscrowd": crowd}]}))
+        dataset = kzoo.data.load(tmp_path / "a.json", task="segment")
+        for decode in (True, False):
+            assert {fault.kind for fault in check(dataset, decode=decode).errors} == expected
 
 
 def test_class_frequencies(tmp_path):
