@@ -16,7 +16,12 @@ from kzoo.data.image import image_size, probe_image, read_image
 from kzoo.data.text import read_lines
 from kzoo.structures import Sample
 
-_VALIDATION = {"val", "valid", "validation", "dev"}
+# What the usual parts are called, in small letters and without a number behind.
+_USUAL = {
+    "train": frozenset({"train", "training"}),
+    "val": frozenset({"val", "valid", "validation", "dev", "eval"}),
+    "test": frozenset({"test", "testing"}),
+}
 
 
 @dataclass
@@ -249,35 +254,46 @@ class Selection(Dataset):
 
 
 def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:
-    """The split of `available` that `asked` means: itself, "train2017" for "train", "valid" for "val".
+    """The split of `available` that `asked` means: itself, "train2017" or "Train" for "train", "Validation" for "val".
+
+    Where there is one split alone and its name says nothing, such as CVAT's "default", it is the one to train on.
 
     Raises:
         ValueError: there is none; the message lists those there are.
     """
     if asked in available:
         return asked
-    for candidate in available:
-        plain = _without_number(candidate)
-        if plain == asked or {plain, asked} <= _VALIDATION:
-            return candidate
+    wanted = _usual_name(asked)
+    for plain in (str.casefold, _usual_name, lambda name: _usual_name(_without_number(name))):
+        for candidate in available:
+            if plain(candidate) in (wanted, asked.casefold()):
+                return candidate
+    if wanted == "train" and len(available) == 1 and not is_usual_split(available[0]):
+        return available[0]
     have = f"choose one of {', '.join(available)}" if available else "it has no splits: leave the split out"
     raise ValueError(f"{root}: no split {asked!r}; {have}")
 
 
 def order_splits(names: Iterable[str]) -> list[str]:
     """Names of splits, train, val and test first, whatever number they end in; the others by name."""
+    usual = list(_USUAL)
 
     def rank(name: str) -> tuple[int, str]:
-        plain = _without_number(name)
-        usual = ("train", "val", "test")
-        return usual.index(plain) if plain in usual else (1 if plain in _VALIDATION else 3), name
+        plain = _usual_name(_without_number(name))
+        return usual.index(plain) if plain in usual else len(usual), name
 
     return sorted(names, key=rank)
 
 
 def is_usual_split(name: str) -> bool:
-    """Whether a name is one that parts of datasets have: "train", "valid", "test2017"."""
-    return _without_number(name) in {"train", "test", *_VALIDATION}
+    """Whether a name is one that parts of datasets have, in any letter case: "train", "Valid", "test2017"."""
+    return _usual_name(_without_number(name)) in _USUAL
+
+
+def _usual_name(split: str) -> str:
+    """ "train", "val" or "test" for the names that mean it; else the name, in small letters."""
+    plain = split.casefold()
+    return next((usual for usual, names in _USUAL.items() if plain in names), plain)
 
 
 def _without_number(split: str) -> str:

@@ -19,6 +19,7 @@ _DECODED = (
 # OpenCV's wheels do not read these; they are found all the same, so that they are told of and not passed over.
 _TOLD_OF = (".heic", ".heif", ".jxl")
 IMAGE_SUFFIXES = frozenset((*_DECODED, *_TOLD_OF))
+_DEEPEST = 32  # folders of a written path that are looked for
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -35,24 +36,38 @@ def is_image(path: Path) -> bool:
 def files_in(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
     """The files of a folder itself, sorted, without hidden ones; none where there is no such folder.
 
+    Links that lead nowhere are among them: who reads them is told what is missing.
+
     Args:
         folder: the folder.
         suffixes: lower-case suffixes with their dot; any where None.
     """
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if not is_hidden(path) and (suffixes is None or path.suffix.lower() in suffixes) and path.is_file()
-    )
+    return _listing(folder, suffixes)[0]
 
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder and links to such, sorted, without hidden ones; none where there is no such folder."""
+    return _listing(folder, ())[1]
+
+
+def _listing(folder: Path, suffixes: Collection[str] | None) -> tuple[list[Path], list[Path]]:
+    """Files and folders of a folder, sorted, from one reading of it."""
+    files, folders = [], []
     if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if not is_hidden(path) and path.is_dir())
+        return files, folders
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(folder / entry.name)
+                continue
+            path = folder / entry.name
+            if (suffixes is None or path.suffix.lower() in suffixes) and (
+                entry.is_file() or entry.is_symlink()
+            ):
+                files.append(path)
+    return sorted(files), sorted(folders)
 
 
 def walk_files(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
@@ -68,8 +83,9 @@ def walk_files(folder: Path, suffixes: Collection[str] | None = None) -> list[Pa
     waiting = [(folder, frozenset({os.path.realpath(folder)}))]
     while waiting:
         here, above = waiting.pop()
-        found += files_in(here, suffixes)
-        for below in folders_in(here):
+        files, folders = _listing(here, suffixes)
+        found += files
+        for below in folders:
             real = os.path.realpath(below)
             if real not in above:
                 waiting.append((below, above | {real}))
@@ -89,12 +105,13 @@ def split_path(written: str) -> list[str]:
         (['data', 'images', 'a.jpg'], ['images', 'a.jpg'])
     """
     parts = [part for part in _DRIVE.sub("", written).replace("\\", "/").split("/") if part not in ("", ".")]
-    while parts and parts[0] == "..":
-        parts.pop(0)
-    return parts
+    begin = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
+    return parts[begin:]
 
 
-def existing_path(written: str | Path, bases: Iterable[Path]) -> Path | None:
+def existing_path(
+    written: str | Path, bases: Iterable[Path], unchanged_below: Iterable[Path] = ()
+) -> Path | None:
     """The file or folder that a written path means here; None where there is none.
 
     Datasets move from machine to machine, their lists do not follow: paths in them are absolute, of Windows, or begin
@@ -104,15 +121,24 @@ def existing_path(written: str | Path, bases: Iterable[Path]) -> Path | None:
     Args:
         written: the path as a file has it, with `/` or `\\`.
         bases: the folders that it may count from, the likeliest first.
+        unchanged_below: further folders that the path as it stands may count from, such as the current one.
 
     Example:
         >>> existing_path("data/obj_train_data/a.jpg", [Path("export")])   # export/obj_train_data/a.jpg is there
         PosixPath('export/obj_train_data/a.jpg')
     """
-    bases, parts = list(bases), split_path(str(written))
-    tails = (Path(*parts[start:]) for start in range(len(parts)))
-    candidates = [base / str(written) for base in bases] + [base / tail for tail in tails for base in bases]
-    return next((path for path in candidates if _exists(path)), None)
+    bases = list(bases)
+    for base in (*bases, *unchanged_below):
+        if _exists(base / str(written)):
+            return base / str(written)
+    # Deeper trees than this are none of people's, and the work for each line of a list has its bounds.
+    parts = split_path(str(written))[-_DEEPEST:]
+    for start in range(len(parts)):
+        tail = Path(*parts[start:])
+        for base in bases:
+            if _exists(base / tail):
+                return base / tail
+    return None
 
 
 def _exists(path: Path) -> bool:

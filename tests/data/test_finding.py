@@ -43,6 +43,11 @@ def test_links_to_folders_are_followed_and_circles_are_not(tree, tmp_path_factor
     assert _names(images_in(tree), tree) == ["a.jpg", "b.GIF", "below/e.png", "linked/f.jpg"]
 
 
+def test_a_link_that_leads_nowhere_is_listed(tree):
+    (tree / "below" / "lost.jpg").symlink_to("/nowhere/lost.jpg")
+    assert _names(images_in(tree), tree) == ["a.jpg", "b.GIF", "below/e.png", "below/lost.jpg"]
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -70,6 +75,16 @@ def test_a_longer_tail_goes_before_a_nearer_folder(tree):
 def test_what_is_not_there_is_none(written, tree):
     found = existing_path(written, [tree])
     assert found is None or found == tree
+
+
+def test_below_some_folders_a_path_is_not_cut(tree):
+    assert existing_path("below/e.png", [Path("/nowhere")], [tree]) == tree / "below" / "e.png"
+    assert existing_path("x/below/e.png", [Path("/nowhere")], [tree]) is None
+
+
+def test_paths_of_any_length_and_depth_are_looked_for_in_bounds(tree):
+    for written in ("../" * 300_000 + "below/e.png", "x/" * 300_000 + "below/e.png"):
+        assert existing_path(written, [tree]) == tree / "below" / "e.png"
 
 
 def test_parts_of_a_path():
