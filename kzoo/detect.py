@@ -10,6 +10,7 @@ import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
 from kzoo.data.image import read_image
+from kzoo.files import refuse_address
 from kzoo.sources import chunks
 from kzoo.structures import Detections
 
@@ -149,6 +150,7 @@ def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path
         FileNotFoundError, ValueError: a file is not there or no readable image, or an array is no image.
     """
     if isinstance(source, (str, Path)):
+        refuse_address(source, "download the picture and give its file")
         return read_image(source), source
     image = np.asarray(source)
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from kzoo.structures import IGNORED
+from kzoo.structures.lettering import readable, text_size, write
 
 GOLDEN_RATIO = 0.618033988749895
 
@@ -23,6 +24,11 @@ def color(label: int) -> tuple[int, int, int]:
 def class_name(names: Sequence[str], label: int) -> str:
     """What to call a class; "class 7" where it has no name."""
     return str(names[label]) if 0 <= label < len(names) else f"class {label}"
+
+
+def drawn_name(names: Sequence[str], label: int) -> str:
+    """What to call a class in a picture: its name, in letters that there is a font for."""
+    return readable(class_name(names, label), f"class {label}")
 
 
 def draw_boxes(
@@ -47,31 +53,21 @@ def draw_boxes(
     canvas = np.ascontiguousarray(image).copy()
     height, width = canvas.shape[:2]
     line = max(1, round(max(height, width) / 400))
-    scale = max(0.35, max(height, width) / 1400)
+    size = max(11, round(max(height, width) / 48))  # of the font
     # The best score is drawn last, hence on top.
     for i in reversed(range(len(boxes))):
         label = int(labels[i])
         paint = color(label)
         x1, y1, x2, y2 = (round(float(v)) for v in np.nan_to_num(boxes[i]).clip(-1e6, 1e6))
         cv2.rectangle(canvas, (x1, y1), (x2, y2), paint, line, cv2.LINE_AA)
-        text = class_name(names, label)
+        text = drawn_name(names, label)
         if scores is not None:
             text += f" {float(scores[i]):.2f}"
-        (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        top = max(0, y1 - text_height - base)
+        text_width, text_height = text_size(text, size)
+        top = max(0, y1 - text_height)
         left = int(np.clip(x1, 0, max(0, width - text_width)))
-        cv2.rectangle(canvas, (left, top), (left + text_width, top + text_height + base), paint, -1)
-        dark = sum(paint) > 384
-        cv2.putText(
-            canvas,
-            text,
-            (left, top + text_height),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            scale,
-            (0, 0, 0) if dark else (255, 255, 255),
-            max(1, line // 2),
-            cv2.LINE_AA,
-        )
+        cv2.rectangle(canvas, (left, top), (left + text_width, top + text_height), paint, -1)
+        write(canvas, text, left, top, size, (0, 0, 0) if sum(paint) > 384 else (255, 255, 255))
     return canvas
 
 
@@ -110,21 +106,20 @@ def draw_mask(
     picture = cv2.addWeighted(image, 1.0 - opacity, veil, opacity, 0.0)
     if not legend:
         return picture
-    entries = [(class_name(names, value), color(value)) for value in values]
+    entries = [(drawn_name(names, value), color(value)) for value in values]
     return _beside(picture, _legend(entries, max(1.0, image.shape[0] / 600)))
 
 
 def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], scale: float) -> np.ndarray:
     """Names beside patches of their colours, each a line of 20 pixels times the scale: (h, w, 3) uint8."""
-    line, patch, thickness = round(20 * scale), round(12 * scale), round(scale)
-    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.45 * scale)
-    widths = [cv2.getTextSize(text, *font, thickness)[0][0] for text, _ in entries]
+    line, patch, size = round(20 * scale), round(12 * scale), round(13 * scale)
+    widths = [text_size(text, size)[0] for text, _ in entries]
     shape = (line * len(entries) + patch, 3 * patch + max(widths, default=0), 3)
     panel = np.full(shape, 32, np.uint8)
     for row, (text, paint) in enumerate(entries):
         bottom = row * line + line
         cv2.rectangle(panel, (patch // 2, bottom - patch), (patch // 2 + patch, bottom), paint, -1)
-        cv2.putText(panel, text, (2 * patch, bottom), *font, (235, 235, 235), thickness, cv2.LINE_AA)
+        write(panel, text, 2 * patch, bottom - size, size, (235, 235, 235))
     return panel
 
 

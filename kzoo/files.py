@@ -1,12 +1,32 @@
-"""Writing files so that a crash, a full disk or a kill leaves the old one whole."""
+"""Writing files so that a crash, a full disk or a kill leaves the old one whole; and what is no file at all."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+# A drive, "C:/", has one letter; Path makes one slash of two.
+_ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+
+
+def refuse_address(path: str | Path, remedy: str) -> None:
+    """Refuses "https://...", "rtsp://...", "s3://..." where a file or folder on this machine is asked for.
+
+    Args:
+        path: what was given; one that exists here is no address, whatever its name.
+        remedy: what to do instead.
+
+    Raises:
+        ValueError: it is an address; the message has it as it was written.
+    """
+    text = str(path)
+    written = _ADDRESS.sub(r"\1://", text)
+    if (written != text or "://" in text) and not Path(text).exists():
+        raise ValueError(f"{written}: an address, not a file or folder on this machine; {remedy}")
 
 
 def _remove(path: Path) -> None:
@@ -30,7 +50,9 @@ def replacing(target: str | Path) -> Iterator[Path]:
 
     Raises:
         OSError: the folder cannot be written, the disk is full; the message names `target`.
+        ValueError: `target` is an address.
     """
+    refuse_address(target, "write it to a folder and upload it from there")
     target = Path(target)
     holder = None
     try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kzoo.data.names import class_names
+from kzoo.files import refuse_address
 
 _FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, or Darknet's .cfg"
 
@@ -37,6 +38,7 @@ def load(
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg")
     """
+    refuse_address(path, f"download it and {_FORMS}")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model; {_FORMS}")

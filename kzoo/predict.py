@@ -154,7 +154,8 @@ def _predict_video(find, video, size, names, results, say, outcome) -> None:
                 outcome.rows.append(row)
                 tally.add(one)
     outcome.images += tally.frames
-    say(f"{video.path}: {tally.frames} frames, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)")
+    lost = f", {video.missing} of {video.frames} missing (they cannot be decoded)" if video.missing else ""
+    say(f"{video.path}: {tally.frames} frames{lost}, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)")
 
 
 def write_json(path: Path, model: Detector | Segmenter, score_threshold: float, outcome: Outcome) -> Path:

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 
 from kzoo.data.finding import IMAGE_SUFFIXES
-from kzoo.files import replacing
+from kzoo.files import refuse_address, replacing
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
 )
 _WILDCARDS = frozenset("*?[")
+_BROKEN_AT_MOST = 500  # frames in a row that cannot be decoded, before the rest of a video is given up
 
 
 def chunks(items: Iterable, size: int) -> Iterator[list]:
@@ -40,7 +41,8 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is nothing at a path, or nothing matches a pattern.
-        ValueError: a folder holds neither image nor video.
+        ValueError: a folder holds neither image nor video; or it is a camera's number or an address, neither of which
+            is read.
     """
     if not isinstance(source, (str, Path)):
         paths = [path for one in source for path in expand(one)]
@@ -57,6 +59,11 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
         return paths
     if path.exists():
         return [path]
+    if str(source).isdecimal():
+        raise ValueError(f"{source}: cameras are not read; record a video file and give that")
+    refuse_address(
+        source, "addresses are not read; download the picture or record the video, and give that file"
+    )
     if not _WILDCARDS & set(str(source)):
         raise FileNotFoundError(f"{path}: no such image, folder or video")
     # What lies before the first wildcard is where to start from.
@@ -75,15 +82,19 @@ def _is_picture(path: Path) -> bool:
 class Video:
     """The frames of a video file, one after the other.
 
+    A frame that cannot be decoded is passed over; `missing` counts such frames, and those that the file announces and
+    does not hold.
+
     Args:
         path: a video that OpenCV can read.
 
     Attributes:
         frames: how many there are, as the file says; it may not know, and say 0.
+        missing: after a pass over all frames, how many of `frames` could not be decoded.
         rate: frames a second.
 
     Raises:
-        ValueError: it cannot be read, or has no frames.
+        ValueError: it cannot be read, or none of its frames can.
 
     Example:
         >>> for frame in Video("street.mp4"):
@@ -94,6 +105,7 @@ class Video:
         self.path = Path(path)
         capture = self._open()
         self.frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.missing = 0
         rate = capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate < 1000 else 25.0
         capture.release()
@@ -106,18 +118,23 @@ class Video:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Frames (H, W, 3) uint8 RGB."""
-        capture = self._open()
+        capture, count, broken = self._open(), 0, 0
         try:
-            read, frame = capture.read()
-            if not read:
-                raise ValueError(
-                    f"{self.path}: no frame of this video can be decoded; convert it, or remove it"
-                )
-            while read:
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            # OpenCV says no at a broken frame as it does at the end: only the announced number tells which it is.
+            while broken <= _BROKEN_AT_MOST:
                 read, frame = capture.read()
+                if read:
+                    count, broken = count + 1, 0
+                    yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                elif count + broken >= self.frames:
+                    break
+                else:
+                    broken += 1
         finally:
             capture.release()
+        if not count:
+            raise ValueError(f"{self.path}: no frame of this video can be decoded; convert it, or remove it")
+        self.missing = max(0, self.frames - count)
 
 
 class VideoWriter:

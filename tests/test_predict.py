@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -221,6 +222,65 @@ def test_video(clip, tmp_path):
     frames = list(written)
     assert len(frames) == 5 and frames[0].shape == (120, 160, 3)
     assert np.abs(frames[2].astype(int) - 40).mean() < 8 < np.abs(frames[0].astype(int) - picture()).mean()
+
+
+def test_a_video_goes_on_after_a_broken_frame_and_says_how_many_are_missing(clip, tmp_path):
+    def damage(path, start, stop):
+        content = bytearray(clip.read_bytes())
+        frames = [at.start() for at in re.finditer(b"00dc", bytes(content))]
+        begin = frames[start] + 8
+        content[begin : frames[stop] if stop else len(content)] = bytes(
+            (frames[stop] if stop else len(content)) - begin
+        )
+        path.write_bytes(content)
+        return path
+
+    whole = Video(clip)
+    count = len(list(whole))
+    assert whole.missing == 0 and whole.frames == count > 3
+    middle = Video(damage(tmp_path / "middle.avi", 1, 2))
+    assert len(list(middle)) == count - 1 and middle.missing == 1
+    outcome, lines = run(Bright(), middle.path, tmp_path / "out")
+    assert not outcome.faults and f"1 of {count} missing" in lines[0]
+
+
+def test_a_video_that_announces_frames_without_end_stops(clip, monkeypatch):
+    video = Video(clip)
+    count, video.frames = video.frames, 10**12
+    assert len(list(video)) == count and video.missing == 10**12 - count
+
+
+@pytest.mark.parametrize("source", ["0", "1"])
+def test_cameras_are_refused_by_their_number(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^{source}: cameras are not read"):
+        expand(source)
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    (tmp_path / "a.png").rename(tmp_path / source)
+    assert [path.name for path in expand(source)] == [source]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.com/a.jpg?x=[1]", "rtsp://10.0.0.1:554/x", "s3://b/*.png"]
+)
+def test_addresses_are_refused_as_they_were_written(address, tmp_path):
+    from kzoo.data import load as load_data
+    from kzoo.detect import read_source
+    from kzoo.files import write_atomically
+    from kzoo.weights.loading import load_weights
+
+    for given in (address, Path(address)):
+        for reader in (expand, load, load_data, read_source, lambda path: load_weights(None, path)):
+            with pytest.raises(ValueError, match=re.escape(f"{address}: an address")):
+                reader(given)
+        with pytest.raises(ValueError, match=re.escape(f"{address}: an address")):
+            write_atomically(given, "x")
+
+
+def test_drives_are_no_addresses():
+    for path in ("C:/pictures/a.jpg", "C:\\pictures\\a.jpg", "a:b.jpg"):
+        with pytest.raises(FileNotFoundError):
+            expand(path)
 
 
 def test_video_without_pictures_writes_nothing(clip, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from kzoo.files import refuse_address
+
 _EXPORTS = {
     "Dataset": "dataset",
     "Fault": "fault",
@@ -100,11 +102,12 @@ def sniff(path: str | Path, task: str | None = None) -> str:
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        ValueError: no known format.
+        ValueError: no known format, or an address.
     """
     name, path = str(path), Path(path)
     if (name == "shapes" or name.startswith("shapes:")) and not path.exists():
         return "shapes"
+    refuse_address(name, "download the dataset and give its folder")
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such dataset; give a folder, a .yaml, .data or .json file, or shapes"

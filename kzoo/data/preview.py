@@ -13,6 +13,7 @@ from kzoo.augment.compose import TRANSFORMS, Augment, transforms
 from kzoo.data.loader import batches
 from kzoo.draw import color, draw_boxes, draw_mask
 from kzoo.structures import Sample
+from kzoo.structures.lettering import write
 
 WIDTH = 1200  # Of a sheet, in pixels.
 _CAPTION = 22  # Height of the line above a row.
@@ -96,7 +97,7 @@ def _always(transform: Any) -> Any:
 
 def _caption(text: str, width: int) -> np.ndarray:
     line = np.full((_CAPTION, width, 3), 24, np.uint8)
-    cv2.putText(line, text, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235, 235, 235), 1, cv2.LINE_AA)
+    write(line, text, 6, 2, 13, (235, 235, 235))
     return line
 
 

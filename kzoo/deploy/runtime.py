@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -99,7 +100,11 @@ def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
 
 
 class TFLiteFile(Exported):
-    """A `.tflite` file, run by ai-edge-litert, or by TensorFlow's own interpreter where that is missing."""
+    """A `.tflite` file, run by ai-edge-litert, or by TensorFlow's own interpreter where that is missing.
+
+    Its interpreter has one set of tensors and kills the process when two threads run it at once, so calls wait for
+    each other. Threads that are to run side by side open the file once each.
+    """
 
     def __init__(self, path: Path, threads: int | None = None):
         from kzoo.deploy.tflite_metadata import read_metadata
@@ -110,9 +115,11 @@ class TFLiteFile(Exported):
             self._interpreter = interpreter(str(path), num_threads=threads or cores())
             self._interpreter.allocate_tensors()
         self._signature = self._interpreter.get_signature_runner("serving_default")
+        self._lock = threading.Lock()
 
     def run(self, **inputs):
-        return self._signature(**inputs)
+        with self._lock:
+            return self._signature(**inputs)
 
 
 def _interpreter() -> tuple[type, str]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from kzoo.draw import class_name
+from kzoo.draw import drawn_name
 from kzoo.metrics.error_analysis import NAMES, ImageErrors, Mistake
 from kzoo.metrics.errors import KINDS, LEFT_OUT, RIGHT
+from kzoo.structures.lettering import text_size, write
 
 # Told apart by those who see colours differently, too: Okabe and Ito's, and a blue that is light on dark ground.
 COLORS = dict(
@@ -23,7 +24,7 @@ RIGHT_COLOR, TRUTH_COLOR, LEFT_OUT_COLOR = (0, 200, 130), (255, 255, 255), (150,
 DARK = (25, 25, 25)
 SIDE = 1000  # of a picture in pixels, the longer one
 DASH = 9
-FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)
+FONT_SIZE = 13  # pixels
 
 
 def draw_errors(photograph: np.ndarray, errors: ImageErrors, names: Sequence[str] = ()) -> np.ndarray:
@@ -67,12 +68,12 @@ def draw_errors(photograph: np.ndarray, errors: ImageErrors, names: Sequence[str
 
 def caption(mistake: Mistake, names: Sequence[str]) -> str:
     """What is written on a wrong box: "dog .87, is cat"."""
-    name = class_name(names, mistake.label)
+    name = drawn_name(names, mistake.label)
     if mistake.score is None:
         return f"missed {name}"
     text = f"{name} {mistake.score:.2f}"
     if mistake.true_label is not None and mistake.true_label != mistake.label:
-        text += f", is {class_name(names, mistake.true_label)}"
+        text += f", is {drawn_name(names, mistake.true_label)}"
     return text
 
 
@@ -102,8 +103,7 @@ def _dashes(low: tuple[int, int], high: tuple[int, int]) -> Iterator[tuple]:
 def _write(canvas: np.ndarray, box: np.ndarray, text: str, paint: tuple[int, int, int], taken: list) -> None:
     """A label at the box's upper left corner, moved down to where no label is yet."""
     height, width = canvas.shape[:2]
-    (wide, tall), base = cv2.getTextSize(text, *FONT, 1)
-    tall += base
+    wide, tall = text_size(text, FONT_SIZE)
     (left, top), _ = _corners(box)
     left = min(max(0, left), max(0, width - wide))
     top = min(max(0, top - tall), max(0, height - tall))
@@ -115,4 +115,4 @@ def _write(canvas: np.ndarray, box: np.ndarray, text: str, paint: tuple[int, int
     taken.append((left, top, left + wide, top + tall))
     cv2.rectangle(canvas, (left, top), (left + wide, top + tall), paint, -1)
     ink = DARK if sum(paint) > 384 else TRUTH_COLOR
-    cv2.putText(canvas, text, (left, top + tall - base), *FONT, ink, 1, cv2.LINE_AA)
+    write(canvas, text, left, top, FONT_SIZE, ink)

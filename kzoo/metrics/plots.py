@@ -11,6 +11,7 @@ from kzoo.metrics.detection import CONFUSION_SCORE, IOU_THRESHOLD, DetectionMetr
 from kzoo.metrics.error_analysis import AnalysedMetrics
 from kzoo.metrics.error_pictures import COLORS
 from kzoo.metrics.segmentation import SegmentationMetrics
+from kzoo.structures.lettering import font_file, own_font, readable
 
 SMOOTH = 1001
 MOST_NAMED_CURVES = 10
@@ -54,7 +55,8 @@ def plot_precision_recall(metrics: DetectionMetrics, path: str | Path) -> Path:
     named = len(shown) <= MOST_NAMED_CURVES
     for number, (row, curve) in enumerate(shown):
         color = f"C{number}" if named else GREY
-        label = f"{row.name}  {row.voc_ap_all:.3f}" if named else None
+        # A leading space: matplotlib leaves labels that begin with "_" out of legends.
+        label = f" {_readable(row.name, number)}  {row.voc_ap_all:.3f}" if named else None
         axes.plot(recall, curve.sampled(SMOOTH), color=color, linewidth=1.4 if named else 0.8, label=label)
         if named and row.f1 > 0:
             axes.plot(row.recall, row.precision, "o", color=color, markersize=5)
@@ -62,7 +64,8 @@ def plot_precision_recall(metrics: DetectionMetrics, path: str | Path) -> Path:
         mean = np.mean([curve.sampled(SMOOTH) for _, curve in shown], axis=0)
         label = f"mean of {len(shown)}  {metrics.voc_ap_all:.3f}"
         axes.plot(recall, mean, color=INK, linewidth=2.6, alpha=0.85, label=label)
-        figure.legend(title="average precision (VOC)", loc="outside right upper", fontsize=9)
+        legend = figure.legend(title="average precision (VOC)", loc="outside right upper", fontsize=9)
+        _letter(legend.get_texts())
     else:
         axes.text(0.5, 0.5, "no objects to be found", ha="center", va="center", color=INK)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
@@ -89,7 +92,9 @@ def plot_confusion(metrics: DetectionMetrics | SegmentationMetrics, path: str | 
     """
     counts = metrics.confusion
     pixels = isinstance(metrics, SegmentationMetrics)
-    labels = list(metrics.names) if pixels else [*metrics.names, "background"]
+    labels = [_readable(name, label) for label, name in enumerate(metrics.names)]
+    if not pixels:
+        labels.append("background")
     side = float(np.clip(3.0 + 0.55 * len(labels), 5.0, 14.0))
     figure, axes = _figure(side + 0.8, side)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -153,3 +158,19 @@ def _tick(axes, labels: Sequence[str]) -> None:
     positions = range(len(labels))
     axes.set_xticks(positions, labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
     axes.set_yticks(positions, labels, fontsize=size)
+    _letter([*axes.get_xticklabels(), *axes.get_yticklabels()])
+
+
+def _readable(name: str, label: int) -> str:
+    return readable(name, f"class {label}")
+
+
+def _letter(texts: Sequence) -> None:
+    """Gives class names a font that has their letters; a "$" in them begins no formula."""
+    from matplotlib.font_manager import FontProperties
+
+    for text in texts:
+        text.set_parse_math(False)
+        file = font_file(text.get_text())
+        if file != own_font():  # matplotlib's own is this one
+            text.set_fontproperties(FontProperties(fname=file, size=text.get_size()))

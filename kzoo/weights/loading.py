@@ -10,6 +10,7 @@ import keras
 
 from kzoo.darknet.importing import blocks, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
+from kzoo.files import refuse_address
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.weights.applications import (
     IMAGENET,
@@ -176,6 +177,7 @@ def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:
 
 
 def _weights_file(weights: str | Path) -> Path:
+    refuse_address(weights, f"download it and give {_FORMATS}")
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file; give {_FORMATS}")

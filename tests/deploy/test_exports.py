@@ -274,3 +274,16 @@ def test_only_normalisations_that_follow_one_convolution_are_folded(images):
     assert "of_plain" not in {layer.name for layer in folded.layers}
     pixels = images / np.float32(255)
     assert np.allclose(network(pixels)[0], folded(pixels)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_threads_share_one_opened_file(form, exported, images):
+    from concurrent.futures import ThreadPoolExecutor
+
+    file = kzoo.load(exported(form))
+    wanted = [file.predict_on_batch(image[None])["scores"] for image in images]
+    order = [number % len(images) for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: file.predict_on_batch(images[number][None])["scores"], order))
+    for number, scores in zip(order, found, strict=True):
+        np.testing.assert_allclose(scores, wanted[number], atol=1e-4)
