@@ -116,11 +116,18 @@ def sniff(path: str | Path, task: str | None = None) -> str:
     boxes = task == "detect" or (task is None and labelled)
     # A data.yaml may be there for the names of masks alone.
     kinds = ("yolo", "coco", "masks") if boxes else ("masks", "yolo", "coco")
+    boxes_alone = False
     for kind in ("voc", *kinds, "instances", "arrays"):
-        if getattr(importlib.import_module(f"kzoo.data.{kind}"), f"is_{kind}")(path):
+        module = importlib.import_module(f"kzoo.data.{kind}")
+        if not getattr(module, f"is_{kind}")(path):
+            continue
+        if kind != "voc" or task != "segment" or module.has_masks(path):
             return kind
+        boxes_alone = True  # the masks beside them may be another reader's
+    if boxes_alone:
+        return "voc"
     raise ValueError(
-        f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/), "
+        f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/, or .xml beside images), "
         "YOLO (a data.yaml or .data file), COCO (a .json file, or annotations/*.json), images/ with masks/, "
         "a folder with images/ and masks/ for each image, and arrays (images.npy with masks.npy)"
     )

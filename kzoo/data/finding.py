@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 _DECODED = (
@@ -31,6 +31,20 @@ def is_hidden(path: Path) -> bool:
 def is_image(path: Path) -> bool:
     """Whether a name is that of an image: not hidden, and with a suffix of `IMAGE_SUFFIXES` in any letter case."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
+
+
+def child_of(folder: Path, name: str) -> Path:
+    """The file or folder of that name in a folder, in any letter case; where it should be if there is none.
+
+    Example:
+        >>> child_of(Path("kaggle"), "Annotations")   # it has annotations/
+        PosixPath('kaggle/annotations')
+    """
+    exact = folder / name
+    if os.path.exists(exact) or not folder.is_dir():
+        return exact
+    alike = [path for path in folder.iterdir() if path.name.lower() == name.lower()]
+    return min(alike, default=exact)
 
 
 def files_in(folder: Path, suffixes: Collection[str] | None = None) -> list[Path]:
@@ -79,17 +93,24 @@ def walk_files(folder: Path, suffixes: Collection[str] | None = None) -> list[Pa
         folder: where to begin; it may itself be hidden or a link.
         suffixes: lower-case suffixes with their dot; any where None.
     """
-    found: list[Path] = []
+    return sorted(_walk(folder, suffixes))
+
+
+def _walk(folder: Path, suffixes: Collection[str] | None) -> Iterator[Path]:
     waiting = [(folder, frozenset({os.path.realpath(folder)}))]
     while waiting:
         here, above = waiting.pop()
         files, folders = _listing(here, suffixes)
-        found += files
+        yield from files
         for below in folders:
             real = os.path.realpath(below)
             if real not in above:
                 waiting.append((below, above | {real}))
-    return sorted(found)
+
+
+def has_file(folder: Path, suffixes: Collection[str]) -> bool:
+    """Whether a folder or one below it has a file with one of these suffixes, looking no further than the first."""
+    return any(True for _ in _walk(folder, suffixes))
 
 
 def images_in(folder: Path) -> list[Path]:
