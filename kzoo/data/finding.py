@@ -41,7 +41,7 @@ def child_of(folder: Path, name: str) -> Path:
         PosixPath('kaggle/annotations')
     """
     exact = folder / name
-    if os.path.exists(exact) or not folder.is_dir():
+    if not folder.is_dir() or exact.exists():
         return exact
     alike = [path for path in folder.iterdir() if path.name.lower() == name.lower()]
     return min(alike, default=exact)

@@ -15,7 +15,14 @@ from pathlib import Path, PurePosixPath
 
 from kzoo.data.dataset import is_usual_split, order_splits
 from kzoo.data.finding import (
-    IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in, has_file, split_path, walk_files,
+    IMAGE_SUFFIXES,
+    child_of,
+    existing_path,
+    files_in,
+    folders_in,
+    has_file,
+    split_path,
+    walk_files,
 )
 from kzoo.data.text import read_lines
 

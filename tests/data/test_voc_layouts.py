@@ -117,7 +117,7 @@ def test_images_without_annotation_are_counted_in_their_part(tmp_path):
 
 def test_several_datasets_in_a_folder_are_named(tmp_path):
     make(tmp_path, {f"{year}/Annotations/a.xml": one() for year in ("VOC2007", "VOC2012")})
-    with pytest.raises(ValueError, match="several datasets.*VOC2007, VOC2012"):
+    with pytest.raises(ValueError, match=r"several datasets.*VOC2007, VOC2012"):
         kzoo.data.load(tmp_path)
 
 
@@ -126,7 +126,10 @@ def test_several_datasets_in_a_folder_are_named(tmp_path):
     [
         {"a.png": None, "haarcascade.xml": "<opencv_storage/>"},
         {"data.yaml": "names: [a]\ntrain: images\n", "images/a.png": None, "images/a.xml": one()},
-        {"annotations/instances.json": '{"images": [], "annotations": [], "categories": []}', "images/a.png": None},
+        {
+            "annotations/instances.json": '{"images": [], "annotations": [], "categories": []}',
+            "images/a.png": None,
+        },
     ],
 )
 def test_other_xml_and_other_formats_are_not_voc(tmp_path, files):
@@ -185,7 +188,11 @@ def test_what_holds_no_objects_is_said(tmp_path, content, kind, message, line):
 
 
 def test_what_is_odd_about_an_object_is_said(tmp_path):
-    odd = one().replace("</name>", "</name><name>mug</name><difficult>maybe</difficult>").replace(">40<", ">wide<")
+    odd = (
+        one()
+        .replace("</name>", "</name><name>mug</name><difficult>maybe</difficult>")
+        .replace(">40<", ">wide<")
+    )
     (tmp_path / "a.xml").write_text(odd)
     found = parse(tmp_path / "a.xml")
     assert found.names == ["cup"] and found.difficult == [False] and found.size is None
