@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.dataset import Dataset, Fault, Record, choose_split, order_splits
+from kzoo.data.declared import fitted
 
 # A file of one of these names holds the whole dataset, not a part called that.
 _WHOLE = frozenset({"annotations", "instances", "labels", "coco", "data", "dataset", "result"})
@@ -78,7 +79,7 @@ class COCO(Dataset):
             else:
                 rows.append((line, part.annotations[line]))
         self._fill(record, rows)
-        return record
+        return fitted(record)
 
     def _fill(self, record: Record, rows: list[tuple[int, dict]]) -> None:
         """Puts annotations, each with its position in the file, into the record."""

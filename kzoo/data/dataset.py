@@ -171,6 +171,10 @@ class Dataset:
         """Faults that belong to no image of the dataset, such as a label file without an image."""
         return []
 
+    def label_places(self, index: int) -> list[Path]:
+        """Where a file with the annotation of image `index` alone may lie; none where one file is of many images."""
+        return []
+
     def __getitem__(self, index: int) -> Sample:
         """Image and annotation, decoded; faulty boxes are still in it.
 
@@ -251,6 +255,9 @@ class Selection(Dataset):
 
     def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
         return self.base.mask_of(self.indices[index], record, size)
+
+    def label_places(self, index: int) -> list[Path]:
+        return self.base.label_places(self.indices[self._position(index)])
 
 
 def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:

@@ -95,6 +95,19 @@ class Report:
                 lines.append(f"... and {len(group) - len(shown)} more {severity}s [{kind}]: --all shows them")
         return "\n".join(lines)
 
+    def summarise(self, faults: Sequence[Fault], examples: int = 3) -> str:
+        """How many faults there are of each kind, the most frequent first, with the first `examples` of each."""
+        by_kind = defaultdict(list)
+        for fault in faults:
+            by_kind[fault.kind].append(fault)
+        severity = faults[0].severity if faults else "fault"
+        lines = [f"{plural(len(faults), severity)}; kzoo data check --all lists them"]
+        for kind, group in sorted(by_kind.items(), key=lambda item: -len(item[1])):
+            lines.append(f"  {len(group)} {kind}")
+            lines += [f"    {fault.place}: {fault.message}" for fault in group[:examples]]
+            lines += ["    ..."] * (len(group) > examples)
+        return "\n".join(lines)
+
     def format_text(self, limit: int | None = 10) -> str:
         """The whole report as text: counts, box sizes, faults and how many there are."""
         part = f", split {self.split}" if self.split else ""

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from kzoo.data.dataset import Dataset, Fault, Record, choose_split, read_names
+from kzoo.data.declared import fitted
 from kzoo.data.finding import child_of
 from kzoo.data.voc_layout import Ids, Layout, find_layout, has_annotations, image_of
 from kzoo.data.voc_xml import Annotation, parse
@@ -91,7 +92,7 @@ class VOC(Dataset):
             if label < 0:
                 message = f"class {found.names[box]!r} is not in the list of classes"
                 record.problems.append(record.fault("unknown-class", message, box=box))
-        return record
+        return fitted(record)
 
     def problems(self) -> list[Fault]:
         """Coordinates counted from 0; images of the part with no annotation and in no list."""

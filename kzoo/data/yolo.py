@@ -93,6 +93,9 @@ class YOLO(Dataset):
                 problems.append(record.fault("unknown-class", message, box=box))
         return record
 
+    def label_places(self, index: int) -> list[Path]:
+        return label_candidates(self.paths[self._position(index)])
+
     def problems(self) -> list[Fault]:
         """Label files in the folders of this part that no image belongs to."""
         named: dict[tuple[Path, Path], set[str]] = {}

@@ -1,0 +1,95 @@
+"""What a dataset as a whole shows to be wrong with it, where each of its images may be right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from kzoo.data.dataset import Dataset
+from kzoo.data.fault import Fault
+from kzoo.data.inspection import GROUND
+from kzoo.data.report import Report, plural
+
+
+def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
+    """Faults of no image in particular.
+
+    Args:
+        dataset: what was looked at.
+        report: what was found on its images.
+    """
+    where = f" in split {dataset.split!r}" if dataset.split else ""
+    if not report.images:
+        return [Fault(dataset.root, None, "empty-dataset", f"no images{where}")]
+    if report.semantic:
+        counts = report.pixels if report.masks else {}
+        nothing = _ground_alone(dataset, report)
+    else:
+        counts = report.counts
+        nothing = None if report.boxes else _no_objects(dataset, report)
+    if nothing:
+        return [Fault(dataset.root, None, "no-objects", nothing + where)]
+    missing = [name for name, count in counts.items() if not count]
+    message = "class {!r} has no example" + where
+    return [
+        Fault(dataset.root, None, "class-without-example", message.format(name), "warning")
+        for name in missing
+    ]
+
+
+def _ground_alone(dataset: Dataset, report: Report) -> str | None:
+    """What to say where no mask shows anything but ground."""
+    ground, *others = dataset.classes
+    if not report.masks or not others or ground.strip("_").lower() not in GROUND:
+        return None
+    if any(report.pixels[name] for name in others):
+        return None
+    return f"nothing but {ground} in {_all(report.masks, 'mask')}"
+
+
+def _no_objects(dataset: Dataset, report: Report) -> str:
+    """What to say where no image has an object of a known class."""
+    kinds = Counter(fault.kind for fault in report.faults)
+    images = _all(report.images, "image")
+    unlabelled, empty, unknown = (
+        kinds[kind] for kind in ("image-without-label", "empty-file", "unknown-class")
+    )
+    if unlabelled == report.images:
+        return f"no label file of {images} was found{_where_looked(dataset)}"
+    reasons = [
+        (unlabelled, "without a label file"),
+        (empty, "with an empty one"),
+        (unknown, "boxes of unknown classes"),
+    ]
+    told = ", ".join(f"{count} {what}" for count, what in reasons if count)
+    if empty == report.images:
+        told = "all label files are empty"
+    return f"no object of a known class on {images}" + (f" ({told})" if told else "")
+
+
+def _all(count: int, noun: str) -> str:
+    return f"the only {noun}" if count == 1 else f"any of the {plural(count, noun)}"
+
+
+def _where_looked(dataset: Dataset) -> str:
+    """The places of the first image's label file, and a folder that is called as theirs but for the letters' case."""
+    places = dataset.label_places(0)
+    if not places:
+        return ""
+    looked = f": that of {dataset.record(0).path} should be {' or '.join(map(str, places))}"
+    near = next(filter(None, map(_other_case, places)), None)
+    return f"{looked}; there is {near[0]}: rename it to {near[1]!r}" if near else looked
+
+
+def _other_case(path: Path) -> tuple[Path, str] | None:
+    """What stands where the first missing part of a path should, in another letter case; and that part's name."""
+    here = Path(path.anchor)
+    for part in path.relative_to(here).parts:
+        below = here / part
+        if not below.exists():
+            near = (
+                (one for one in here.iterdir() if one.name.lower() == part.lower()) if here.is_dir() else ()
+            )
+            return next(((one, part) for one in sorted(near)), None)
+        here = below
+    return None
