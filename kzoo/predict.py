@@ -12,7 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
-from kzoo.data.image import read_image
+from kzoo.data.image import check_bits, oddities, read_image
 from kzoo.detect import DEFAULT_SCORE, Detector, detect, resize_of, with_nms
 from kzoo.files import write_atomically
 from kzoo.progress import track
@@ -37,6 +37,7 @@ def predict(
     overlap: int | None = None,
     flips: Sequence[str] = (),
     nms: str | None = None,
+    bits: int | None = None,
 ) -> Outcome:
     """Looks at every image and video of a source, says what it found, and writes it down.
 
@@ -54,6 +55,7 @@ def predict(
         resize: how photographs become inputs: "letterbox", "stretch" or "darknet"; the model's own where None.
         method, overlap, flips: of segmenters: see `kzoo.segment.Inference`.
         nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
+        bits: of 16-bit images: how many are in use, as `kzoo.data.read_image` takes it.
 
     Returns:
         What was done. A file that cannot be read is said on stderr and counted among the faults; the others
@@ -63,6 +65,7 @@ def predict(
         FileNotFoundError, ValueError: the source is nothing that can be looked at, or an option is for other models.
         OSError: results cannot be written.
     """
+    check_bits(bits)
     paths, out = expand(source), Path(out)
     model = with_nms(model, nms)
     size = getattr(model, "batch_size", None) or batch_size
@@ -76,7 +79,7 @@ def predict(
         find = partial(detect, model, score_threshold=score_threshold, batch_size=size, resize=resize)
     results, outcome = Results(out, paths, pictures, kinds), Outcome()
     warm_up(model, size)
-    stills = _readable((path for path in paths if not is_video(path)), outcome)
+    stills = _readable((path for path in paths if not is_video(path)), outcome, bits)
     for batch in chunks(stills, size):
         _predict_images(find, batch, results, say, outcome)
     for path in filter(is_video, paths):
@@ -111,10 +114,13 @@ def _fault(error: Exception, outcome: Outcome) -> None:
     print(f"error: {error}", file=sys.stderr)
 
 
-def _readable(paths: Iterable[Path], outcome: Outcome) -> Iterator[tuple[Path, np.ndarray]]:
+def _readable(paths: Iterable[Path], outcome: Outcome, bits: int | None) -> Iterator[tuple[Path, np.ndarray]]:
     for path in paths:
         try:
-            yield path, read_image(path)
+            image = read_image(path, bits)
+            for _, message in oddities(path, bits):
+                print(f"warning: {path}: {message}", file=sys.stderr)
+            yield path, image
         except (ValueError, OSError) as error:
             _fault(error, outcome)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kzoo.cli.options import Bits
+
 app = typer.Typer(help="Look at, check, convert and make datasets.", no_args_is_help=True)
 
 Data = Annotated[
@@ -34,11 +36,12 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     all_faults: Annotated[bool, typer.Option("--all", help="Print every fault, not ten of a kind.")] = False,
     decode: Annotated[bool, typer.Option(help="Decode every image; without it, headers alone.")] = True,
+    bits: Bits = None,
 ):
     """Report every fault with file and line. The exit status is 1 where there are errors."""
     from kzoo.data.check import check
 
-    report = check(path, split, decode, task)
+    report = check(path, split, decode, task, bits)
     if json:
         _print_json(report.to_dict())
     else:
@@ -128,6 +131,7 @@ def preview(
         ),
     ] = "letterbox",
     width: Annotated[int, typer.Option(help="Of the sheet, in pixels.")] = 1200,
+    bits: Bits = None,
     out: Annotated[Path, typer.Option(help="The picture to write, .png or .jpg.")] = Path("preview.png"),
 ):
     """Show what augmentation does: a contact sheet, one row a transform, with boxes, masks and names drawn.
@@ -146,7 +150,7 @@ def preview(
     parts = data.splits(path, task)
     split = choose_split(split or "train", parts, path) if parts or split else None
     # Masks are seen through: one that is faulty would stop the sheet.
-    found = data.load(path, split, masks=True, task=task)
+    found = data.load(path, split, masks=True, task=task, bits=bits)
     dataset = require_sound(found, skip_faulty=True, decode=found.semantic)
     sheet = preview(
         dataset,

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Flips, Method, Model, Names, Nms, Overlap, Resize, Weights, inference_options
+from kzoo.cli.options import (
+    Bits,
+    Flips,
+    Method,
+    Model,
+    Names,
+    Nms,
+    Overlap,
+    Resize,
+    Weights,
+    inference_options,
+)
 
 Data = Annotated[
     str, typer.Option(metavar="PATH", help="A dataset: boxes for a detector, masks for a segmenter.")
@@ -44,6 +55,7 @@ def evaluate(
     errors: Annotated[
         bool, typer.Option("--errors", help="Of detectors: what is wrong, by kind, and the mAP50 it costs.")
     ] = False,
+    bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
     method: Method = None,
@@ -60,7 +72,7 @@ def evaluate(
     from kzoo.opening import load
 
     found = load(model, weights=weights, names=names)
-    dataset = evaluation.open_split(data, split, evaluation.data_task(found))
+    dataset = evaluation.open_split(data, split, evaluation.data_task(found), bits)
     start = perf_counter()
     if skip_faulty:
         dataset = require_sound(dataset, skip_faulty=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Names, Nms, Resize, Weights
+from kzoo.cli.options import Bits, Names, Nms, Resize, Weights
 
 
 def export(
@@ -39,6 +39,7 @@ def export(
             "where left out."
         ),
     ] = None,
+    bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
     weights: Weights = None,
@@ -52,7 +53,7 @@ def export(
     from kzoo.opening import load
 
     found = with_nms(load(model, weights=weights, names=names), nms)
-    images = load_data(data, split, task=data_task(found)) if data is not None else None
+    images = load_data(data, split, task=data_task(found), bits=bits) if data is not None else None
     size = (image_size, image_size) if image_size else tuple(found.image_size)
     name = _name(Path(model), found.name)
     with _spinner("exporting"):

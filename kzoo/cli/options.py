@@ -37,6 +37,14 @@ Nms = Annotated[
         "(boxes fusion); the model's own where left out.",
     ),
 ]
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        help="How many bits of 16-bit images are in use: 12 where levels go to 4095; all where left out.",
+    ),
+]
 
 Method = Annotated[
     str | None,

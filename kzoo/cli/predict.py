@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Flips, Method, Model, Names, Nms, Overlap, Resize, Weights, inference_options
+from kzoo.cli.options import (
+    Bits,
+    Flips,
+    Method,
+    Model,
+    Names,
+    Nms,
+    Overlap,
+    Resize,
+    Weights,
+    inference_options,
+)
 
 Source = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="Images, folders, globs or video files.")
@@ -35,6 +46,7 @@ def predict(
     pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
     score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out what scores lower.")] = 0.25,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
     method: Method = None,
@@ -54,7 +66,19 @@ def predict(
     found = load(model, weights=weights, names=names)
     more = inference_options(method, overlap, flips)
     outcome = run(
-        found, paths, out, score, batch_size, pictures, json, kinds, typer.echo, resize, nms=nms, **more
+        found,
+        paths,
+        out,
+        score,
+        batch_size,
+        pictures,
+        json,
+        kinds,
+        typer.echo,
+        resize,
+        nms=nms,
+        bits=bits,
+        **more,
     )
     if pictures or json or kinds:
         typer.echo(f"results in {out}")

@@ -33,7 +33,13 @@ def __getattr__(name: str):
     raise AttributeError(f"module 'kzoo.data' has no attribute {name!r}")
 
 
-def load(path: str | Path, split: str | None = None, masks: bool = False, task: str | None = None):
+def load(
+    path: str | Path,
+    split: str | None = None,
+    masks: bool = False,
+    task: str | None = None,
+    bits: int | None = None,
+):
     """Opens a dataset, telling its format by looking.
 
     Args:
@@ -45,6 +51,8 @@ def load(path: str | Path, split: str | None = None, masks: bool = False, task: 
         masks: whether samples carry instance masks, where the dataset has them.
         task: "detect" for boxes, "segment" for semantic masks; where None what the format is for: boxes, or masks
             where it has none.
+        bits: how many bits of its 16-bit images are in use, as `kzoo.data.read_image` takes it: 12 where levels go
+            from 0 to 4095; all where None.
 
     Returns:
         A `kzoo.data.Dataset`: `len(dataset)`, `dataset[i]` (a `Sample`), `dataset.record(i)`,
@@ -59,6 +67,20 @@ def load(path: str | Path, split: str | None = None, masks: bool = False, task: 
     """
     if task not in (None, "detect", "segment"):
         raise ValueError(f"{path}: task {task!r}; give detect or segment")
+    dataset = _opened(path, split, masks, task)
+    if bits is not None:
+        from kzoo.data.image import check_bits
+
+        check_bits(bits)
+        if not dataset.files:
+            raise ValueError(
+                f"{path}: bits={bits} is for image files, and this dataset has none; leave it out"
+            )
+        dataset.bits = bits
+    return dataset
+
+
+def _opened(path: str | Path, split: str | None, masks: bool, task: str | None):
     kind = sniff(path, task)
     module = importlib.import_module(f"kzoo.data.{kind}")
     if kind == "shapes":

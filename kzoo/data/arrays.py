@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.data.dataset import Dataset, Record, choose_split, is_usual_split, order_splits
+from kzoo.data.dataset import Dataset, Record, choose_split, file_identity, is_usual_split, order_splits
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.legend import find_legend
 from kzoo.data.mask_faults import refuse_size, stray_values, verified
@@ -43,6 +43,7 @@ class Arrays(Dataset):
 
     format = "arrays"
     semantic = True
+    files = False
 
     def __init__(self, root: str | Path, split: str | None = None):
         root = Path(root)
@@ -82,6 +83,10 @@ class Arrays(Dataset):
         image = np.asarray(_opened(pair.images)[row])
         image = image[..., None] if image.ndim == 2 else image[..., :3]
         return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.array(image)
+
+    def identity(self, index: int) -> str:
+        pair, row = self._find(index)
+        return f"{file_identity(pair.images)}|{row}"
 
     def size(self, index: int) -> tuple[int, int]:
         return self._find(index)[0].size

@@ -80,8 +80,7 @@ def cached(dataset, cache: str | None, copies: int = 1):
         A dataset of equal samples. Their arrays of pixels cannot be written to. How much room they take is logged.
 
     Raises:
-        ValueError: the images take more than is free; `cache` is none of these; or a dataset without image files
-            is to be kept on disk.
+        ValueError: the images take more than is free, or `cache` is none of these.
     """
     if cache is None:
         return dataset
@@ -140,17 +139,14 @@ class _OnDisk(Selection):
         return self.record(index).size or self.size(index)
 
     def _file(self, index: int) -> Path:
-        path = self.record(index).path.resolve()
         try:
-            state = path.stat()
-        except FileNotFoundError:
+            identity = self.identity(index)
+        except FileNotFoundError as error:
             raise ValueError(
-                f"{path}: no such image file, and cache='disk' wants one for each image; "
+                f"{error.filename}: no such image file, and cache='disk' wants one for each image; "
                 "mend the dataset or use cache='memory'"
             ) from None
-        key = hashlib.blake2b(
-            f"{path}|{state.st_mtime_ns}|{state.st_size}".encode(), digest_size=16
-        ).hexdigest()
+        key = hashlib.blake2b(os.fsencode(identity), digest_size=16).hexdigest()
         return self.folder / key[:2] / f"{key[2:]}.npy"
 
     def image(self, index: int) -> np.ndarray:

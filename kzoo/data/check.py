@@ -47,7 +47,11 @@ _WITHOUT_IMAGE = {"label-without-image": "label", "mask-without-image": "mask"}
 
 
 def check(
-    dataset: Dataset | str | Path, split: str | None = None, decode: bool = True, task: str | None = None
+    dataset: Dataset | str | Path,
+    split: str | None = None,
+    decode: bool = True,
+    task: str | None = None,
+    bits: int | None = None,
 ) -> Report:
     """Looks at every image, every box and every semantic mask of a dataset.
 
@@ -57,6 +61,7 @@ def check(
         decode: whether every image is decoded; without it headers and ends of the files are looked at, which finds
             files that are missing, truncated or no images. Mask files are decoded all the same.
         task: with a path, "detect" or "segment", as `kzoo.data.load` takes it.
+        bits: with a path, how many bits of 16-bit images are in use, likewise.
 
     Returns:
         The report; `report.errors` is empty where the dataset is sound.
@@ -64,7 +69,7 @@ def check(
     Example:
         >>> print(check("VOCdevkit/VOC2012", split="train").format_text())
     """
-    return _examine(_opened(dataset, split, task), decode)[0]
+    return _examine(_opened(dataset, split, task, bits), decode)[0]
 
 
 def require_sound(dataset: Dataset, skip_faulty: bool = False, decode: bool = True) -> Dataset:
@@ -199,9 +204,9 @@ def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]
     return report, by_image
 
 
-def _opened(dataset: Dataset | str | Path, split: str | None, task: str | None) -> Dataset:
+def _opened(dataset: Dataset | str | Path, split: str | None, task: str | None, bits: int | None) -> Dataset:
     if isinstance(dataset, (str, Path)):
         from kzoo.data import load
 
-        return load(dataset, split, task=task)
+        return load(dataset, split, task=task, bits=bits)
     return dataset

@@ -104,12 +104,16 @@ class Dataset:
         split: the part of it, or None for all.
         format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
         masks: whether samples carry instance masks, drawn from the records' polygons.
+        bits: how many bits of 16-bit images are in use, as `kzoo.data.read_image` takes it.
+        files: whether its images are image files.
         semantic: whether samples carry semantic masks. Then `classes` are the values of those, and labels of boxes
             count the same way.
     """
 
     format = ""
     semantic = False
+    bits: int | None = None
+    files = True
 
     def __init__(
         self,
@@ -134,7 +138,15 @@ class Dataset:
 
     def image(self, index: int) -> np.ndarray:
         """Image `index`: (H, W, 3) uint8 RGB, upright."""
-        return read_image(self.record(index).path)
+        return read_image(self.record(index).path, self.bits)
+
+    def identity(self, index: int) -> str:
+        """What the pixels of image `index` come from: another text where they may have changed.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        return file_identity(self.record(index).path) + (f"|{self.bits} bits" if self.bits else "")
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width of image `index`, upright, without decoding it where its format allows."""
@@ -232,9 +244,19 @@ class Selection(Dataset):
         super().__init__(base.root, base.split, base.classes, base.category_ids, base.masks)
         self.format = base.format
         self.semantic = base.semantic
+        self.files = base.files
         self.base = base
         self.indices = [int(index) for index in indices]
         self.keep = dict(keep or {})
+
+    @property
+    def bits(self) -> int | None:
+        """That of the base, which reads the images."""
+        return self.base.bits
+
+    @bits.setter
+    def bits(self, bits: int | None) -> None:
+        self.base.bits = bits
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -247,6 +269,9 @@ class Selection(Dataset):
     def image(self, index: int) -> np.ndarray:
         return self.base.image(self.indices[self._position(index)])
 
+    def identity(self, index: int) -> str:
+        return self.base.identity(self.indices[self._position(index)])
+
     def size(self, index: int) -> tuple[int, int]:
         return self.base.size(self.indices[self._position(index)])
 
@@ -258,6 +283,13 @@ class Selection(Dataset):
 
     def label_places(self, index: int) -> list[Path]:
         return self.base.label_places(self.indices[self._position(index)])
+
+
+def file_identity(path: Path) -> str:
+    """Where a file lies, when it was written and how long it is."""
+    path = path.resolve()
+    state = path.stat()
+    return f"{path}|{state.st_mtime_ns}|{state.st_size}"
 
 
 def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:

@@ -7,12 +7,13 @@ import numpy as np
 from kzoo.data.dataset import Dataset, Record, image_fault
 from kzoo.data.declared import MISMATCH, ROUNDING
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.image import orientation
+from kzoo.data.image import oddities, orientation
 from kzoo.data.mask_faults import KINDS as MASK_KINDS
 from kzoo.data.rasterise import refuse_sizes
 from kzoo.structures import IGNORED
 
 GROUND = ("background", "bg", "ground")  # Names of a class 0 that is no object.
+_DECODED_TO_LOOK = 16  # images, where they are not to be decoded all
 _NOTHING = 1e-3  # a side below this many pixels is none
 
 
@@ -87,6 +88,7 @@ def inspect_image(
         record.problems = [f for f in record.problems if f.kind not in ("missing-image", "unreadable-image")]
     if size is not None:
         faults += _size_faults(record, size)
+        faults += _oddities(dataset, index, record, decode)
     known = any(fault.kind in MASK_KINDS for fault in record.problems)
     if dataset.semantic and size is not None and not known:
         try:
@@ -103,6 +105,19 @@ def inspect_image(
         # Where boxes lie is not known, so neither is that they reach too far.
         found = [fault for fault in found if fault.kind != "out-of-range"]
     return record, faults + found, pixels
+
+
+def _oddities(dataset: Dataset, index: int, record: Record, decode: bool) -> list[Fault]:
+    """What a person may not expect of an image's file and of its mask's: that one page of several is read, that 12
+    bits of 16 are in use. Of images that are not decoded the first few are looked at, as evidence enough."""
+    if not dataset.files:
+        return []
+    found = oddities(record.path, dataset.bits, decode or index < _DECODED_TO_LOOK)
+    faults = [Fault(record.path, None, kind, message, "warning") for kind, message in found]
+    if record.mask is not None and record.mask.is_file():
+        more = oddities(record.mask, decode=False)
+        faults += [Fault(record.mask, None, kind, message, "warning") for kind, message in more]
+    return faults
 
 
 def _size_faults(record: Record, size: tuple[int, int]) -> list[Fault]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kzoo import __version__
 from kzoo.data.dataset import Dataset, Record, choose_split
 from kzoo.data.rle import encode_mask
 from kzoo.structures import Sample
@@ -38,6 +39,7 @@ class Shapes(Dataset):
     """
 
     format = "shapes"
+    files = False
 
     def __init__(
         self,
@@ -80,6 +82,10 @@ class Shapes(Dataset):
 
     def image(self, index: int) -> np.ndarray:
         return self._draw(self._position(index))[0]
+
+    def identity(self, index: int) -> str:
+        part = self.split or SPLITS[0]
+        return f"shapes|{__version__}|{part}|{self.seed}|{self.image_size}|{self._position(index)}"
 
     def size(self, index: int) -> tuple[int, int]:
         return self.image_size

@@ -32,6 +32,7 @@ def evaluate(
     flips: Sequence[str] = (),
     errors: bool = False,
     nms: str | None = None,
+    bits: int | None = None,
 ) -> DetectionMetrics | SegmentationMetrics:
     """Measures a model on a dataset, in the photographs' own pixels: average precision, or how good masks are.
 
@@ -53,6 +54,7 @@ def evaluate(
         flips: likewise, mirror images to average over.
         errors: of detectors: also what is wrong and what it costs, see `kzoo.metrics.ErrorAnalysis`.
         nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
+        bits: of 16-bit images at a path: how many are in use, as `kzoo.data.load` takes it.
 
     Returns:
         `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, where asked for
@@ -73,11 +75,13 @@ def evaluate(
         model = load_model(model)
     model = with_nms(model, nms)
     if isinstance(data, (str, Path)):
-        data = open_split(data, split, data_task(model))
+        data = open_split(data, split, data_task(model), bits)
     elif split is not None:
         raise ValueError(
             f"evaluate: split {split!r} of a dataset that is open already; open that split of it"
         )
+    elif bits is not None:
+        raise ValueError(f"evaluate: bits={bits} of a dataset that is open already; open it with bits={bits}")
     if skip_faulty:
         from kzoo.data.check import require_sound
 

@@ -13,13 +13,14 @@ import numpy as np
 READERS = 4
 
 
-def open_split(path: str | Path, split: str | None = None, task: str | None = None):
+def open_split(path: str | Path, split: str | None = None, task: str | None = None, bits: int | None = None):
     """Opens a dataset to evaluate on.
 
     Args:
         path: as `kzoo.data.load` takes it.
         split: the part of it; where None the validation split, or all images if there is none.
         task: "detect" or "segment"; what the format is for where None.
+        bits: of 16-bit images, as `kzoo.data.load` takes it.
 
     Raises:
         FileNotFoundError, ValueError: as `kzoo.data.load`.
@@ -31,7 +32,7 @@ def open_split(path: str | Path, split: str | None = None, task: str | None = No
         # A dataset without a validation split is evaluated whole.
         with contextlib.suppress(ValueError):
             split = choose_split("val", data.splits(path, task), path)
-    return data.load(path, split, task=task)
+    return data.load(path, split, task=task, bits=bits)
 
 
 def data_task(model) -> str | None:

@@ -112,6 +112,10 @@ class TrainConfig:
     stop_at: int | None = _option(None, "Of a .cfg: take so many of its layers from that file, and no more.")
     backbone_weights: str | None = _option(None, "A .keras file of a model with the same backbone.")
     skip_faulty: bool = _option(False, "Leave faulty images and boxes out instead of refusing them.")
+    bits: int | None = _option(
+        None,
+        "How many bits of 16-bit images are in use, such as 12 where levels go to 4095; all where left out.",
+    )
     name: str = _option("exp", "Of the run; a number is added where it is taken.")
     runs: str | None = _option(None, "The folder of runs; runs/detect or runs/segment where left out.")
     run: str | None = _option(None, "The run's folder itself, in the place of runs and name.")
@@ -152,6 +156,8 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)}: give a number from 0 up to, not including, 1"
                 )
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise ValueError(f"bits={self.bits}: give how many bits of 16 are in use, 8 to 16")
         if not 0 <= self.sat <= 1:
             raise ValueError(f"sat={self.sat}: give a share from 0 to 1")
         if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:

@@ -88,7 +88,7 @@ def train(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
         )
     instances = Compose(config.augment).instances
-    parts = open_datasets(data, val, config.skip_faulty, _task_name(model, says), instances)
+    parts = open_datasets(data, val, config.skip_faulty, _task_name(model, says), instances, config.bits)
     if says:
         config = says.completed(config, parts[0])
         if verbose:
@@ -150,7 +150,9 @@ def resume(
         model, state = load_checkpoint(folder.last)
         if state.pop("averaged", False):
             swap_averages(model)
-    parts = open_datasets(data, val, config.skip_faulty, model.task, Compose(config.augment).instances)
+    parts = open_datasets(
+        data, val, config.skip_faulty, model.task, Compose(config.augment).instances, config.bits
+    )
     batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
     recorder = hooks.Recorder(folder, config.patience, state)
     folder.write_results(state["rows"])  # a kill may have come between checkpoint and table

@@ -21,7 +21,12 @@ _STRIDE = 32
 
 
 def open_datasets(
-    data, val, skip_faulty: bool = False, task: str | None = None, masks: bool = False
+    data,
+    val,
+    skip_faulty: bool = False,
+    task: str | None = None,
+    masks: bool = False,
+    bits: int | None = None,
 ) -> tuple:
     """The datasets to train and to validate on, both sound.
 
@@ -32,6 +37,7 @@ def open_datasets(
         skip_faulty: leave faulty images and boxes out instead of refusing them.
         task: "detect" or "segment"; what each format is for where None.
         masks: whether training samples carry instance masks, where the dataset has them.
+        bits: of 16-bit images, as `kzoo.data.load` takes it.
 
     Returns:
         Two datasets; the second is None where there is nothing to validate on.
@@ -40,13 +46,15 @@ def open_datasets(
         ValueError: there is no such split, there are faults, or the classes of the two differ.
     """
     train = data
+    if bits is not None and not isinstance(data, (str, Path)):
+        raise ValueError(f"bits={bits} of a dataset that is open already; open it with bits={bits}")
     if isinstance(data, (str, Path)):
         parts = datasets.splits(data, task)
-        train = datasets.load(data, choose_split("train", parts, data) if parts else None, masks, task)
+        train = datasets.load(data, choose_split("train", parts, data) if parts else None, masks, task, bits)
         if val is None:
-            val = _split(data, "val", task)
+            val = _split(data, "val", task, bits)
     if isinstance(val, (str, Path)):
-        val = _split(val, "val", task) or datasets.load(val, task=task)
+        val = _split(val, "val", task, bits) or datasets.load(val, task=task, bits=bits)
     for dataset in (train, val):
         _check_kind(dataset, task)
     if val is not None and list(val.classes) != list(train.classes):
@@ -78,9 +86,11 @@ def describe(dataset) -> str:
     return str(getattr(dataset, "root", type(dataset).__name__))
 
 
-def _split(path, name: str, task: str | None):
+def _split(path, name: str, task: str | None, bits: int | None):
     try:
-        return datasets.load(path, choose_split(name, datasets.splits(path, task), path), task=task)
+        return datasets.load(
+            path, choose_split(name, datasets.splits(path, task), path), task=task, bits=bits
+        )
     except ValueError:
         return None
 

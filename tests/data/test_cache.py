@@ -44,7 +44,9 @@ def photographs(tmp_path, monkeypatch) -> kzoo.data.Dataset:
 def decoded(monkeypatch) -> list:
     """The files that are decoded from now on."""
     paths, read = [], dataset.read_image
-    monkeypatch.setattr(dataset, "read_image", lambda path: paths.append(str(path)) or read(path))
+    monkeypatch.setattr(
+        dataset, "read_image", lambda path, *bits: paths.append(str(path)) or read(path, *bits)
+    )
     return paths
 
 
@@ -192,10 +194,31 @@ def test_datasets_of_one_s_own():
         cached(own, "disk")
 
 
-def test_datasets_without_files(tmp_path):
-    with pytest.raises(ValueError, match="no such image file, and cache='disk' wants one"):
-        cached(kzoo.data.load("shapes:3"), f"disk:{tmp_path}")
-    assert len(cached(kzoo.data.load("shapes:3"), "memory")) == 3
+def test_a_missing_file_cannot_be_kept_on_disk(photographs, tmp_path):
+    photographs.record(2).path.unlink()
+    with pytest.raises(ValueError, match=r"2\.png: no such image file, and cache='disk' wants one"):
+        cached(photographs, f"disk:{tmp_path}")
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_datasets_without_files(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    noise = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", noise)
+    np.save(tmp_path / "masks.npy", np.ones((3, 32, 40), np.uint8))
+    for plain in (
+        kzoo.data.load("shapes:3:48"),
+        kzoo.data.load("shapes:3:48", "val"),
+        kzoo.data.load("shapes:3:64", masks=True),
+        kzoo.data.load("shapes:3:48", task="segment"),
+        kzoo.data.load(tmp_path),
+    ):
+        for _ in range(2):
+            kept = cached(plain, kind)
+            for index in range(len(plain)):
+                assert_equal(kept[index], plain[index])
+                if plain.semantic:
+                    np.testing.assert_array_equal(kept[index].mask, plain[index].mask)
 
 
 @pytest.mark.parametrize("wrong", ["ram", "memory:8", "", "dsk:/x"])
