@@ -48,7 +48,7 @@ def detect(
         source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
         score_threshold: what scores lower is left out.
         batch_size: images a step, where `source` is a list.
-        resize: how photographs become inputs: "letterbox", "stretch" or "darknet"; the detector's own where None.
+        resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the detector's own where None.
 
     Returns:
         `Detections` in the photograph's own pixels; a list of them for a list.
@@ -140,7 +140,7 @@ def resize_of(detector: Detector, resize: str | None = None) -> str:
     Raises:
         ValueError: there is no such way.
     """
-    return check_resize(resize or getattr(detector, "resize", "letterbox"))
+    return check_resize(getattr(detector, "resize", "letterbox") if resize is None else resize)
 
 
 def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:
@@ -160,8 +160,16 @@ def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path
     return image, None
 
 
+def takes_fractions(detector) -> bool:
+    """Whether a detector sees what lies between whole grey levels: models do, exported files take uint8."""
+    return hasattr(detector, "network")
+
+
 def _detect_batch(detector, batch, score_threshold: float, size: int, resize: str) -> Iterator[Detections]:
-    inputs, placements = zip(*(fit(image, detector.image_size, resize) for image, _ in batch), strict=True)
+    exact = takes_fractions(detector)
+    inputs, placements = zip(
+        *(fit(image, detector.image_size, resize, exact) for image, _ in batch), strict=True
+    )
     # The last batch is filled up, so that the network is compiled for one shape only.
     filled = np.stack([*inputs, *[inputs[-1]] * (size - len(inputs))])
     results = detector.predict_on_batch(filled)

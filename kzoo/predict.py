@@ -52,7 +52,7 @@ def predict(
         kinds: what else is written: "labels" of detectors, "masks" and "cutouts" of segmenters, see
             `kzoo.results.Results`.
         say: takes a line an image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
-        resize: how photographs become inputs: "letterbox", "stretch" or "darknet"; the model's own where None.
+        resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the model's own where None.
         method, overlap, flips: of segmenters: see `kzoo.segment.Inference`.
         nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
         bits: of 16-bit images: how many are in use, as `kzoo.data.read_image` takes it.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, fit
-from kzoo.detect import read_source, resize_of
+from kzoo.detect import read_source, resize_of, takes_fractions
 from kzoo.sources import chunks
 from kzoo.structures import Segmentation
 from kzoo.tiles import Tiling
@@ -50,7 +50,7 @@ class Inference:
             the half of it next to a tile's border is not used, so that a network that sees no further gives what it
             would give for the whole image. A quarter of the tile where None.
         flips: mirror images to average over as well: "horizontal", "vertical" or both.
-        resize: of "resize": "letterbox", "stretch" or "darknet"; the model's own way where None.
+        resize: of "resize": one of `kzoo.augment.RESIZES`; the model's own way where None.
         batch_size: images or tiles a step; an export of a fixed batch gets that many.
 
     Raises:
@@ -79,7 +79,9 @@ class Inference:
         if self.method == "window":
             return [self._tiled(segmenter, image, probabilities) for image in images]
         resize = resize_of(segmenter, self.resize)
-        inputs, placements = zip(*(fit(image, segmenter.image_size, resize) for image in images), strict=True)
+        exact = takes_fractions(segmenter)
+        placed = (fit(image, segmenter.image_size, resize, exact) for image in images)
+        inputs, placements = zip(*placed, strict=True)
         results = self.predict(segmenter, np.stack(inputs))
         return [
             carried_back(result, placement, probabilities)
@@ -125,7 +127,7 @@ def carried_back(result: np.ndarray, placement: Placement, probabilities: bool =
         The mask (H, W) uint8, and the probabilities (H, W, C) float32 or None.
     """
     height, width = placement.original
-    (left, top), (rows, columns) = placement.offset, placement.inner
+    (left, top), (rows, columns) = placement.corner, placement.inner
     inner = result[top : top + rows, left : left + columns]
     kept = np.empty((height, width, result.shape[-1]), np.float32) if probabilities else None
     mask, best = np.zeros((height, width), np.uint8), None

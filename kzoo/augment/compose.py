@@ -13,7 +13,7 @@ from kzoo.augment.darknet import DarknetColor, DarknetJitter
 from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
 from kzoo.augment.erase import Cutout, GridMask, HideAndSeek, RandomErasing
 from kzoo.augment.geometric import Affine, Flip, FlipVertical, Geometric, Rotate90, clip_boxes, select, warp
-from kzoo.augment.letterbox import check_resize, fit, fit_placement
+from kzoo.augment.letterbox import RESIZES, check_resize, fit, fit_placement
 from kzoo.augment.mix import CopyPaste, CutMix, MixUp, Pair
 from kzoo.augment.mosaic import Mosaic
 from kzoo.augment.named import FromAlbumentations
@@ -208,11 +208,12 @@ def place(
     """
     placement = fit_placement(sample.size, size, resize)
     if geometric or sample.masks is not None or sample.mask is not None:
-        matrix = placement.matrix
+        matrix, fill = placement.matrix, RESIZES[resize].fill
         for transform in geometric:
             sample, matrix = transform.extend(rng, sample, matrix, size)
         # What resizing alone makes small stays: it was small before.
-        return warp(sample, matrix, size, out=out) if geometric else warp(sample, matrix, size, 0.0, 0.0, out)
+        least = () if geometric else (0.0, 0.0)
+        return warp(sample, matrix, size, *least, out=out, fill=fill)
     boxes = placement.to_input(sample.boxes)
     boxes, _ = clip_boxes(boxes, (0, 0, size[1], size[0]))
     result = select(sample, np.ones(len(boxes), bool), boxes)

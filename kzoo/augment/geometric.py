@@ -68,7 +68,7 @@ def warp_image(
     image: np.ndarray,
     matrix: np.ndarray,
     size: tuple[int, int],
-    fill: int = FILL,
+    fill: tuple[int, int, int] = (FILL,) * 3,
     out: np.ndarray | None = None,
     start: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
@@ -78,7 +78,7 @@ def warp_image(
         image: (H, W, 3) uint8.
         matrix: (3, 3) affine or projective, from the image's to the canvas's edge coordinates.
         size: (height, width) of the canvas in pixels.
-        fill: the grey level where no image lies.
+        fill: the colour where no image lies.
         out: the canvas to write over, such as a part of another image; a new one where None.
         start: x and y of the canvas's first pixel, where it is a part of another.
 
@@ -96,7 +96,7 @@ def warp_image(
         small = (max(1, width // part), max(1, height // part))
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.diag([width / small[0], height / small[1], 1.0])
-    return _warp(image, matrix, size, cv2.INTER_LINEAR, (fill,) * 3, out, start)
+    return _warp(image, matrix, size, cv2.INTER_LINEAR, fill, out, start)
 
 
 def _warp(image, matrix, size, interpolation, border, out=None, start=(0, 0)) -> np.ndarray:
@@ -129,6 +129,7 @@ def warp(
     min_visible: float = MIN_VISIBLE,
     min_side: float = MIN_SIDE,
     out: np.ndarray | None = None,
+    fill: tuple[int, int, int] = (FILL,) * 3,
 ) -> Sample:
     """The sample moved by `matrix` into a canvas of `size`: image, boxes, masks.
 
@@ -138,13 +139,13 @@ def warp(
         size: (height, width) of the canvas in pixels.
         min_visible: objects of which a smaller share of the box stays on the canvas are left out.
         min_side: objects that end up narrower or lower than this many pixels are left out.
-        out: as `warp_image` takes it.
+        out, fill: as `warp_image` takes them.
     """
     boxes, keep = clip_boxes(
         transform_boxes(sample.boxes, matrix), (0, 0, size[1], size[0]), min_visible, min_side
     )
     moved = select(sample, keep, boxes)
-    moved.image = warp_image(sample.image, matrix, size, out=out)
+    moved.image = warp_image(sample.image, matrix, size, fill, out)
     moved.masks, moved.mask = warp_masks(moved, matrix, size)
     return moved
 

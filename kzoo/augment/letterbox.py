@@ -8,7 +8,54 @@ import cv2
 import numpy as np
 
 FILL = 114  # The grey beside the picture; what the field's YOLO implementations train with.
-RESIZES = ("letterbox", "stretch", "darknet")  # Ways to make a photograph an input.
+_HALF = 127.5  # Darknet's .5
+_MEAN = (124, 116, 104)  # ImageNet's mean colour: what zeros beside a normalised picture stand for.
+
+
+@dataclass(frozen=True)
+class Resize:
+    """One way to make a photograph an input.
+
+    Attributes:
+        keeps_aspect: whether the picture is made as large as fits, with `fill` beside it; or fills all of the input.
+        rounding: of the picture's sides to whole pixels: to the "nearest", or "down".
+        interpolation: "area" is bilinear, and averages over areas beyond a halving; "linear" is bilinear at any size;
+            "cubic"; "aligned" is Darknet's, bilinear with the outermost pixels' centres on those of the input.
+        fill: red, green and blue beside the picture.
+        place: of the picture in the input: "centre", on whole pixels, or the top left "corner".
+        back: how boxes come back: by the picture's "sides", width by width and height by height; by the one "ratio"
+            before the sides were rounded; or by the sides and the "fraction" of a pixel that the centre lost.
+    """
+
+    keeps_aspect: bool = True
+    rounding: str = "nearest"
+    interpolation: str = "area"
+    fill: tuple[int, int, int] = (FILL,) * 3
+    place: str = "centre"
+    back: str = "sides"
+
+    @property
+    def fractional(self) -> bool:
+        """Whether the input's pixels lie between whole levels, which `fit` can keep."""
+        return self.interpolation == "aligned"
+
+
+# By name: the zoo's own; the same with the colours that other families have beside it; YOLOX's, DETR's and R-CNN's
+# corner; plain stretching, and PP-YOLOE's; Darknet's two, of which `letter_box=1` is the second.
+RESIZES = {
+    "letterbox": Resize(),
+    "letterbox-black": Resize(fill=(0, 0, 0)),
+    "letterbox-mean": Resize(fill=_MEAN),
+    "corner": Resize(rounding="down", interpolation="linear", place="corner", back="ratio"),
+    "corner-black": Resize(rounding="down", interpolation="linear", fill=(0, 0, 0), place="corner"),
+    "corner-mean": Resize(rounding="down", interpolation="linear", fill=_MEAN, place="corner"),
+    "stretch": Resize(keeps_aspect=False),
+    "stretch-cubic": Resize(keeps_aspect=False, interpolation="cubic"),
+    "darknet": Resize(keeps_aspect=False, interpolation="aligned"),
+    "darknet-letterbox": Resize(
+        rounding="down", interpolation="aligned", fill=(128, 128, 128), back="fraction"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -17,19 +64,26 @@ class Placement:
 
     Attributes:
         scale: along x and y; the two differ by the rounding to whole pixels, or freely after `stretch`.
-        offset: x and y in input pixels of the image's top left corner.
+        offset: x and y in input pixels of the image's top left corner, as boxes count it.
         original: (height, width) of the image in pixels.
+        inner: height and width in whole input pixels that the image takes there; as the scale says where None.
+        corner: x and y of the first input pixel that the image takes; the offset's where None. Darknet's letterbox
+            counts half a pixel more on the way back where the picture's sides leave an odd number of pixels.
     """
 
     scale: tuple[float, float]
     offset: tuple[float, float]
     original: tuple[int, int]
+    inner: tuple[int, int] | None = None
+    corner: tuple[int, int] | None = None
 
-    @property
-    def inner(self) -> tuple[int, int]:
-        """Height and width in whole input pixels that the image takes there."""
-        height, width = self.original
-        return round(height * self.scale[1]), round(width * self.scale[0])
+    def __post_init__(self):
+        if self.inner is None:
+            height, width = self.original
+            inner = round(height * self.scale[1]), round(width * self.scale[0])
+            object.__setattr__(self, "inner", inner)
+        if self.corner is None:
+            object.__setattr__(self, "corner", tuple(int(one) for one in self.offset))
 
     def to_input(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes (..., 4) xyxy from the image's pixels to the input's, float32."""
@@ -44,9 +98,9 @@ class Placement:
 
     @property
     def matrix(self) -> np.ndarray:
-        """The same as a (3, 3) matrix on column vectors (x, y, 1), in edge coordinates."""
-        (sx, sy), (tx, ty) = self.scale, self.offset
-        return np.array([[sx, 0.0, tx], [0.0, sy, ty], [0.0, 0.0, 1.0]])
+        """Where the pixels go, as a (3, 3) matrix on column vectors (x, y, 1), in edge coordinates."""
+        (height, width), (rows, columns), (left, top) = self.original, self.inner, self.corner
+        return np.array([[columns / width, 0.0, left], [0.0, rows / height, top], [0.0, 0.0, 1.0]])
 
 
 def check_resize(resize: str) -> str:
@@ -60,32 +114,40 @@ def check_resize(resize: str) -> str:
     return resize
 
 
-def fit(image: np.ndarray, size: tuple[int, int], resize: str = "letterbox") -> tuple[np.ndarray, Placement]:
+def fit(
+    image: np.ndarray, size: tuple[int, int], resize: str = "letterbox", exact: bool = False
+) -> tuple[np.ndarray, Placement]:
     """The image as a network of an input of `size` takes it.
 
     Args:
         image: (H, W, 3) uint8.
         size: (height, width) in pixels.
-        resize: "letterbox" keeps the aspect, with grey beside the picture; "stretch" does not; "darknet"
-            stretches as Darknet's detector does, bilinear with aligned corners.
+        resize: one of `RESIZES`: "letterbox" keeps the aspect, with grey beside the picture; "stretch" does not;
+            "darknet" and "darknet-letterbox" do as Darknet's detector does.
+        exact: whether Darknet's two give float32, as Darknet computes, and not the nearest whole levels: scores differ
+            by about .01.
 
     Returns:
-        (height, width, 3) uint8, and the placement that carries boxes to it and back.
+        (height, width, 3) uint8, or where it is asked for float32, and the placement that carries boxes to it and back.
 
     Raises:
         ValueError: `resize` is none of these, or a side is 0.
+
+    Example:
+        >>> image, placement = fit(photograph, (416, 416), "darknet-letterbox")
+        >>> placement.to_original(boxes)
     """
-    if check_resize(resize) == "letterbox":
-        return letterbox(image, size)
-    if resize == "stretch":
-        return stretch(image, size)
-    return _aligned(image, size), stretch_placement(image.shape[:2], size)
+    rule = RESIZES[check_resize(resize)]
+    return _fitted(image, size, rule, rule.fill, exact and rule.fractional)
 
 
 def fit_placement(original: tuple[int, int], size: tuple[int, int], resize: str = "letterbox") -> Placement:
-    """Where `fit` puts an image of (height, width) `original`."""
-    place = letterbox_placement if check_resize(resize) == "letterbox" else stretch_placement
-    return place(original, size)
+    """Where `fit` puts an image of (height, width) `original` in an input of (height, width) `size`.
+
+    Raises:
+        ValueError: as `fit`.
+    """
+    return _placed(original, size, RESIZES[check_resize(resize)])
 
 
 def letterbox_placement(original: tuple[int, int], size: tuple[int, int]) -> Placement:
@@ -95,30 +157,7 @@ def letterbox_placement(original: tuple[int, int], size: tuple[int, int]) -> Pla
         original: (height, width) of the image.
         size: (height, width) of the network's input.
     """
-    (height, width), (rows, columns) = _sides(original, size)
-    ratio = min(rows / height, columns / width)
-    inner_height = min(rows, max(1, round(height * ratio)))
-    inner_width = min(columns, max(1, round(width * ratio)))
-    offset = ((columns - inner_width) // 2, (rows - inner_height) // 2)
-    return Placement((inner_width / width, inner_height / height), offset, (height, width))
-
-
-def stretch_placement(original: tuple[int, int], size: tuple[int, int]) -> Placement:
-    """Where `stretch` puts an image: on all of the input.
-
-    Args:
-        original: (height, width) of the image.
-        size: (height, width) of the network's input.
-    """
-    (height, width), (rows, columns) = _sides(original, size)
-    return Placement((columns / width, rows / height), (0, 0), (height, width))
-
-
-def _sides(original, size):
-    (height, width), (rows, columns) = original, size
-    if min(height, width, rows, columns) < 1:
-        raise ValueError(f"letterbox: cannot fit an image of {height}x{width} into {rows}x{columns} pixels")
-    return (height, width), (rows, columns)
+    return fit_placement(original, size)
 
 
 def letterbox(image: np.ndarray, size: tuple[int, int], fill: int = FILL) -> tuple[np.ndarray, Placement]:
@@ -132,15 +171,7 @@ def letterbox(image: np.ndarray, size: tuple[int, int], fill: int = FILL) -> tup
     Returns:
         The canvas (height, width, 3) uint8, and the placement that carries boxes to it and back.
     """
-    placement = letterbox_placement(image.shape[:2], size)
-    height, width = placement.inner
-    resized = _resize(image, (width, height))
-    if resized.shape[:2] == tuple(size):
-        return resized, placement
-    left, top = placement.offset
-    canvas = np.full((*size, 3), fill, np.uint8)
-    canvas[top : top + height, left : left + width] = resized
-    return canvas, placement
+    return _fitted(image, size, RESIZES["letterbox"], fill)
 
 
 def stretch(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
@@ -153,32 +184,77 @@ def stretch(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Place
     Returns:
         (height, width, 3) uint8, and the placement that carries boxes to it and back.
     """
-    placement = stretch_placement(image.shape[:2], size)
-    return _resize(image, (size[1], size[0])), placement
+    return fit(image, size, "stretch")
 
 
-def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`cv2.resize` to (width, height), without aliasing.
+def _fitted(
+    image: np.ndarray, size: tuple[int, int], rule: Resize, fill, exact: bool = False
+) -> tuple[np.ndarray, Placement]:
+    placement = _placed(image.shape[:2], size, rule)
+    height, width = placement.inner
+    resized = _resize(image, (height, width), rule.interpolation, exact)
+    if (height, width) == tuple(size):
+        return resized, placement
+    left, top = placement.corner
+    canvas = np.full((*size, 3), _HALF if exact else fill, resized.dtype)
+    canvas[top : top + height, left : left + width] = resized
+    return canvas, placement
+
+
+def _placed(original: tuple[int, int], size: tuple[int, int], rule: Resize) -> Placement:
+    (height, width), (rows, columns) = original, size
+    if min(height, width, rows, columns) < 1:
+        raise ValueError(f"letterbox: cannot fit an image of {height}x{width} into {rows}x{columns} pixels")
+    if not rule.keeps_aspect:
+        return Placement((columns / width, rows / height), (0, 0), (height, width))
+    inner = _inner((height, width), (rows, columns), rule.rounding)
+    scale = inner[1] / width, inner[0] / height
+    if rule.back == "ratio":
+        scale = (min(rows / height, columns / width),) * 2
+    corner = (0, 0)
+    if rule.place == "centre":
+        corner = (columns - inner[1]) // 2, (rows - inner[0]) // 2
+    offset = ((columns - inner[1]) / 2, (rows - inner[0]) / 2) if rule.back == "fraction" else corner
+    return Placement(scale, offset, (height, width), inner, corner)
+
+
+def _inner(original: tuple[int, int], size: tuple[int, int], rounding: str) -> tuple[int, int]:
+    """Height and width of the largest picture of the image's aspect in the input."""
+    (height, width), (rows, columns) = original, size
+    if rounding == "nearest":
+        ratio = min(rows / height, columns / width)
+        return min(rows, max(1, round(height * ratio))), min(columns, max(1, round(width * ratio)))
+    # In whole numbers: what fits exactly does not lose a pixel.
+    if columns * height < rows * width:
+        return max(1, height * columns // width), columns
+    return rows, max(1, width * rows // height)
+
+
+def _resize(image: np.ndarray, size: tuple[int, int], interpolation: str, exact: bool = False) -> np.ndarray:
+    """The image at (height, width) pixels.
 
     Bilinear interpolation looks at two pixels a side: beyond a halving it skips some, and thin things
-    vanish. Area averaging sees all of them, at about twice the time, and equals nearest when enlarging.
+    vanish. "area" averages then, which sees all of them, at about twice the time, and equals nearest when enlarging.
     """
-    if (image.shape[1], image.shape[0]) == tuple(size):
-        return image
-    halved = image.shape[1] > 2 * size[0] or image.shape[0] > 2 * size[1]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)
+    if image.shape[:2] == tuple(size):
+        return image.astype(np.float32) if exact else image
+    if interpolation == "aligned":
+        mixed = _aligned(image, size)
+        return mixed if exact else np.rint(mixed).astype(np.uint8)
+    kind = cv2.INTER_CUBIC if interpolation == "cubic" else cv2.INTER_LINEAR
+    if interpolation == "area" and (image.shape[1] > 2 * size[1] or image.shape[0] > 2 * size[0]):
+        kind = cv2.INTER_AREA
+    return cv2.resize(image, size[::-1], interpolation=kind)
 
 
 def _aligned(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Darknet's resize to (height, width): the outermost pixels' centres meet those of the input, in both axes.
+    """Darknet's resize to (height, width), float32: outermost pixels' centres meet those of the input, in both axes.
 
     Linear between two neighbours and without antialiasing, whatever the size. `cv2.remap` would be faster, but
     looks at the source on a grid of 1/32 pixel.
 
     Source: Darknet, `resize_image` in image.c.
     """
-    if image.shape[:2] == tuple(size):
-        return image
     mixed = np.asarray(image)
     # The axis that loses most comes first: less is left to do.
     for axis in sorted((0, 1), key=lambda axis: size[axis] / image.shape[axis]):
@@ -192,4 +268,4 @@ def _aligned(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         right *= share
         left += right
         mixed = left
-    return np.rint(mixed).astype(np.uint8)
+    return mixed

@@ -10,7 +10,7 @@ import numpy as np
 
 from kzoo.augment.arguments import check_choice, check_number, check_range
 from kzoo.augment.geometric import Geometric, bounds, transform_boxes, warp_image, warp_masks
-from kzoo.augment.letterbox import FILL, fit_placement
+from kzoo.augment.letterbox import RESIZES, fit_placement
 from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, mixed_shares, select
 from kzoo.structures import IGNORED, Sample
 
@@ -78,7 +78,7 @@ class Mosaic:
             if self.grid > 2:
                 matrix = np.diag([2 / self.grid, 2 / self.grid, 1.0]) @ matrix
             placed.append(sample)
-            matrices.append(_draw(rng, sample, matrix, cell, canvas.image))
+            matrices.append(_draw(rng, sample, matrix, cell, canvas.image, RESIZES[resize].fill))
         areas = ((x2 - x1) * (y2 - y1) / (size[0] * size[1]) for x1, y1, x2, y2 in cells)
         canvas.shares = mixed_shares(samples, list(areas))
         return _with_objects(canvas, placed, np.array(matrices), cells)
@@ -94,7 +94,7 @@ class Mosaic:
         return [(columns[i], rows[j], columns[i + 1], rows[j + 1]) for j in each for i in each]
 
 
-def _draw(rng, sample: Sample, matrix: np.ndarray, cell: Cell, canvas: np.ndarray) -> np.ndarray:
+def _draw(rng, sample: Sample, matrix: np.ndarray, cell: Cell, canvas: np.ndarray, fill) -> np.ndarray:
     """Draws a picture into its cell; returns the matrix with the shift to there in it."""
     low_x, low_y, high_x, high_y = bounds(sample.size, matrix)
     shift_x = _shift(rng.random(), low_x, high_x, cell[0], cell[2], canvas.shape[1])
@@ -104,9 +104,9 @@ def _draw(rng, sample: Sample, matrix: np.ndarray, cell: Cell, canvas: np.ndarra
     x1, x2 = max(cell[0], math.floor(low_x + shift_x) - 1), min(cell[2], math.ceil(high_x + shift_x) + 1)
     y1, y2 = max(cell[1], math.floor(low_y + shift_y) - 1), min(cell[3], math.ceil(high_y + shift_y) + 1)
     if (x1, y1, x2, y2) != cell:
-        canvas[cell[1] : cell[3], cell[0] : cell[2]] = FILL
+        canvas[cell[1] : cell[3], cell[0] : cell[2]] = fill
     if x2 > x1 and y2 > y1:
-        warp_image(sample.image, matrix, (y2 - y1, x2 - x1), out=canvas[y1:y2, x1:x2], start=(x1, y1))
+        warp_image(sample.image, matrix, (y2 - y1, x2 - x1), fill, canvas[y1:y2, x1:x2], (x1, y1))
     return matrix
 
 

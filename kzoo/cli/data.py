@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Bits
+from kzoo.cli.options import RESIZE_HELP, Bits
 
 app = typer.Typer(help="Look at, check, convert and make datasets.", no_args_is_help=True)
 
@@ -126,9 +126,7 @@ def preview(
     ] = 416,
     resize: Annotated[
         str,
-        typer.Option(
-            metavar="letterbox|stretch|darknet", help="How photographs become inputs: as for the model."
-        ),
+        typer.Option(metavar="NAME", help=f"How photographs become inputs, as for the model: {RESIZE_HELP}."),
     ] = "letterbox",
     width: Annotated[int, typer.Option(help="Of the sheet, in pixels.")] = 1200,
     bits: Bits = None,

@@ -21,11 +21,16 @@ Weights = Annotated[
 Names = Annotated[
     str | None, typer.Option(metavar="FILE", help="Class names: a .names or .data file, coco or voc.")
 ]
+# `kzoo.augment.RESIZES`, which would take OpenCV to import: help comes at once.
+RESIZE_HELP = (
+    "letterbox (also -black, -mean: what is beside the picture), corner (top left; also -black, -mean), stretch, "
+    "stretch-cubic, darknet or darknet-letterbox (letter_box=1)"
+)
 Resize = Annotated[
     str | None,
     typer.Option(
-        metavar="letterbox|stretch|darknet",
-        help="How photographs become inputs; the model's own way where left out.",
+        metavar="NAME",
+        help=f"How photographs become inputs: {RESIZE_HELP}; the model's own way where left out.",
     ),
 ]
 

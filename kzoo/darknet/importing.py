@@ -8,7 +8,8 @@ from pathlib import Path
 
 import keras
 
-from kzoo.darknet.cfg import parse, read
+from kzoo.augment.letterbox import RESIZES
+from kzoo.darknet.cfg import Cfg, parse, read
 from kzoo.darknet.network import build_model
 from kzoo.darknet.plan import Plan, make_plan
 from kzoo.darknet.tensors import Parts
@@ -105,7 +106,18 @@ def save(
     write_weights(weights, header, tensors, origin.get("normalization_bias", False))
     if model.names:
         write_atomically(cfg.with_suffix(".names"), "".join(f"{name}\n" for name in model.names))
-    return weights, write_atomically(cfg, plan.cfg.text.encode("utf-8", "surrogateescape"))
+    text = _with_letter_box(plan.cfg, RESIZES[model.resize].keeps_aspect)
+    return weights, write_atomically(cfg, text.encode("utf-8", "surrogateescape"))
+
+
+def _with_letter_box(cfg: Cfg, wanted: bool) -> str:
+    """The text of a cfg, which says how photographs become inputs, if it does not say so already."""
+    if cfg.net.flag("letter_box") == wanted:
+        return cfg.text
+    lines, line = cfg.text.split("\n"), cfg.net.line_of("letter_box")
+    said = f"letter_box={int(wanted)}"
+    lines[line - 1 : line] = [said] if "letter_box" in cfg.net else [lines[line - 1], said]
+    return "\n".join(lines)
 
 
 def read_weights(model: ZooModel, weights: str | Path, stop_at: int | None = None) -> ZooModel:

@@ -55,7 +55,7 @@ def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:
         _HEADS[kind](**arguments, name="head"),
         plan.shape[:2],
         names,
-        resize="letterbox" if plan.cfg.net.flag("letter_box") else "darknet",
+        resize="darknet-letterbox" if plan.cfg.net.flag("letter_box") else "darknet",
         name=name,
     )
 

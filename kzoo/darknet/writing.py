@@ -6,6 +6,7 @@ import re
 
 from keras import layers
 
+from kzoo.augment.letterbox import RESIZES
 from kzoo.darknet.tensors import Parts
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.yolo import YoloHead
@@ -58,7 +59,7 @@ class _Writer:
             "channels=3",
         ]
         self.lines += ["momentum=0.9", "decay=0.0005", "learning_rate=0.001"]
-        if model.resize == "letterbox":
+        if RESIZES[model.resize].keeps_aspect:
             self.lines.append("letter_box=1")
         heads = {tensor._keras_history.operation.name: i for i, tensor in enumerate(model.network.outputs)}
         convolutions = [layer for layer in model.network.layers if isinstance(layer, layers.Conv2D)]

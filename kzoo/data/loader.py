@@ -67,7 +67,7 @@ def batches(
         mosaic_epochs: from this epoch on no sample is made of several pictures (mosaics, CutMix, MixUp,
             CopyPaste), so that training ends on whole ones.
         size_steps: batches of one size in a row.
-        resize: how photographs become inputs: "letterbox", "stretch" or "darknet", see `kzoo.augment.fit`.
+        resize: how photographs become inputs: one of `kzoo.augment.RESIZES`.
         cache: "memory" keeps all decoded images, if there is room for them; "disk" and "disk:FOLDER" keep them as
             files, see `kzoo.data.cache.cached`. Threads share what is in memory, processes each have their own.
         balance: classes on a smaller share of the images than this are shown more often: see

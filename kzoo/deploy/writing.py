@@ -49,7 +49,7 @@ def export(
         image_size: height and width in pixels; the model's own where None.
         batch_size: images the graph takes at once; where None any number, but for TFLite, which takes 1.
         name: what the export calls itself; the model's own name where None.
-        resize: how photographs become its input: "letterbox", "stretch" or "darknet"; as the model's where None.
+        resize: how photographs become its input: one of `kzoo.augment.RESIZES`; as the model's where None.
         nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
 
     Returns:
@@ -67,7 +67,7 @@ def export(
 
     _check_model(model)
     model = with_nms(model, nms)
-    resize = check_resize(resize or model.resize)
+    resize = check_resize(model.resize if resize is None else resize)
     image_size = model.check_size(image_size or model.image_size)
     format = _check_format(path, format, quantize, data)
     if batch_size is None and format == "tflite":

@@ -46,7 +46,7 @@ def evaluate(
         limit: evaluate the first so many images only.
         skip_faulty: leave out images and boxes that `kzoo data check` finds errors in. Else a box without area
             is an object nobody can find, and one that is not a box at all is an error.
-        resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the model's own way
+        resize: how images are brought to that size: one of `kzoo.augment.RESIZES`; the model's own way
             where None.
         rectangular: of detectors: batches of images of one shape, see `Evaluator`.
         method: of segmenters: "resize" or "window", see `kzoo.segment.Inference`.

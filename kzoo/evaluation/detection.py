@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kzoo.augment.letterbox import Placement, check_resize, fit, fit_placement
-from kzoo.detect import resize_of, to_detections
+from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
+from kzoo.detect import resize_of, takes_fractions, to_detections
 from kzoo.evaluation.datasets import image_count, label_map, read_ahead
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
 from kzoo.progress import track
@@ -52,8 +54,7 @@ class Evaluator:
         score_threshold: detections below it are left out.
         limit: evaluate the first so many images only.
         cache_bytes: keep the resized images if all of them take no more than this; 0 keeps none.
-        resize: how images are brought to that size: "letterbox", "stretch" or "darknet"; the detector's own way
-            where None.
+        resize: how images are brought to that size: one of `kzoo.augment.RESIZES`; the detector's own way where None.
         rectangular: batches of images of one shape, with as little grey around them as the stride allows: less to
             compute where photographs are not square. The network is compiled for each shape.
         errors: whether the figures have `errors`, too: what the detector gets wrong.
@@ -85,10 +86,10 @@ class Evaluator:
         self.resize = None if resize is None else check_resize(resize)
         self.count = image_count(dataset, limit)
         self.rectangular, self.errors = rectangular, errors
-        if rectangular and self.resize not in (None, "letterbox"):
-            raise ValueError(f"rectangular: images are letterboxed then, not {self.resize!r}; leave one out")
-        self._keeps = self.count * self.image_size[0] * self.image_size[1] * 3 <= cache_bytes
-        self._kept: tuple[str, list[_Item]] = ("", [])
+        if self.resize is not None:
+            self._check_shapes(self.resize)
+        self._cache_bytes = cache_bytes
+        self._kept: tuple[tuple, list[_Item]] = ((), [])
 
     def __call__(self, detector) -> DetectionMetrics:
         """Evaluates a `kzoo.detect.Detector`: a model or an exported file.
@@ -101,18 +102,34 @@ class Evaluator:
         to_label = label_map(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
         evaluator = (ErrorEvaluator if self.errors else DetectionEvaluator)(self.dataset.classes)
-        if self.rectangular:
-            _check_any_size(detector)
-        items = self._items("letterbox" if self.rectangular else resize_of(detector, self.resize))
+        self.check(detector)
+        items = self._items(resize_of(detector, self.resize), takes_fractions(detector))
         for batch in track(_batches(items, size), "evaluating", total=-(-self.count // size)):
             for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
                 found.labels = to_label[found.labels]
                 evaluator.update(item.truth, found)
         return evaluator.result()
 
+    def check(self, detector) -> None:
+        """Refuses a detector that cannot take its images as they are wanted, before any is read.
+
+        Raises:
+            ValueError: it takes one input size, or images of one shape, and batches of several are wanted.
+        """
+        if self.rectangular:
+            _check_any_size(detector)
+            self._check_shapes(resize_of(detector, self.resize))
+
+    def _check_shapes(self, resize: str) -> None:
+        if self.rectangular and not RESIZES[resize].keeps_aspect:
+            raise ValueError(
+                f"rectangular: images keep their aspect then, and resize={resize!r} does not; leave rectangular out, "
+                "or give resize=letterbox"
+            )
+
     def _predict(self, detector, batch: Sequence[_Item], size: int) -> list[Detections]:
         """What is found on each image, in its own pixels; the detector gets `size` images, some of them empty."""
-        images = np.zeros((size, *batch[0].image.shape), np.uint8)
+        images = np.zeros((size, *batch[0].image.shape), batch[0].image.dtype)
         for position, item in enumerate(batch):
             images[position] = item.image
         outputs = {name: np.asarray(value) for name, value in detector.predict_on_batch(images).items()}
@@ -125,27 +142,27 @@ class Evaluator:
             for position, item in enumerate(batch)
         ]
 
-    def _items(self, resize: str) -> Iterator[_Item]:
+    def _items(self, resize: str, exact: bool) -> Iterator[_Item]:
         """Images in the dataset's order, or by shape, read some way ahead."""
-        if self._kept[0] == resize:
+        exact = exact and RESIZES[resize].fractional
+        if self._kept[0] == (resize, exact):
             yield from self._kept[1]
             return
         kept = []
-        for item in read_ahead(self._order(), lambda at: self._read(*at, resize), 2 * self.batch_size):
-            yield self._keep(item, kept)
-        if self._keeps:
-            self._kept = (resize, kept)
+        keeps = self.count * math.prod(self.image_size) * (12 if exact else 3) <= self._cache_bytes
+        read = functools.partial(self._read, resize=resize, exact=exact)
+        for item in read_ahead(self._order(resize), read, 2 * self.batch_size):
+            if keeps:
+                kept.append(item)
+            yield item
+        if keeps:
+            self._kept = ((resize, exact), kept)
 
-    def _keep(self, item: _Item, kept: list[_Item]) -> _Item:
-        if self._keeps:
-            kept.append(item)
-        return item
-
-    def _order(self) -> list[tuple[int, tuple[int, int]]]:
+    def _order(self, resize: str) -> list[tuple[int, tuple[int, int]]]:
         """Positions in the dataset and the shapes that their images are brought to."""
         if not self.rectangular:
             return [(index, self.image_size) for index in range(self.count)]
-        shapes = [_snug(self._size(index), self.image_size) for index in range(self.count)]
+        shapes = [_snug(self._size(index), self.image_size, resize) for index in range(self.count)]
         return sorted(enumerate(shapes), key=lambda item: item[1])
 
     def _size(self, index: int) -> tuple[int, int]:
@@ -153,9 +170,10 @@ class Evaluator:
             return self.dataset.size(index)
         return self.dataset[index].size
 
-    def _read(self, index: int, shape: tuple[int, int], resize: str) -> _Item:
+    def _read(self, at: tuple[int, tuple[int, int]], resize: str, exact: bool) -> _Item:
+        index, shape = at
         sample = self.dataset[index]
-        image, placement = fit(sample.image, shape, resize)
+        image, placement = fit(sample.image, shape, resize, exact)
         areas = self.dataset.record(index).areas if hasattr(self.dataset, "record") else None
         truth = _Truth(index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
         return _Item(image, placement, truth)
@@ -167,10 +185,9 @@ def _batches(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
         yield from chunks(group, size)
 
 
-def _snug(original: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """The smallest multiples of the stride, up to `size`, that an image letterboxed into `size` takes."""
-    scale = fit_placement(original, size, "letterbox").scale
-    sides = (round(side * part) for side, part in zip(original, scale[::-1], strict=True))
+def _snug(original: tuple[int, int], size: tuple[int, int], resize: str) -> tuple[int, int]:
+    """The smallest multiples of the stride, up to `size`, that an image fitted into `size` takes."""
+    sides = fit_placement(original, size, resize).inner
     return tuple(min(most, -(-side // STRIDE) * STRIDE) for side, most in zip(sides, size, strict=True))
 
 

@@ -21,7 +21,9 @@ class Detection:
     def evaluator(self, dataset, model, batch_size: int = 16, image_size=None, rectangular: bool = False):
         """What measures models on the dataset, again and again."""
         size = image_size or model.image_size
-        return Evaluator(dataset, size, batch_size=batch_size, rectangular=rectangular)
+        evaluator = Evaluator(dataset, size, batch_size=batch_size, rectangular=rectangular)
+        evaluator.check(model)
+        return evaluator
 
     def plot(self, metrics, folder: RunFolder) -> None:
         """Draws what the figures say."""

@@ -1,5 +1,7 @@
 """Ways to make a photograph an input: what they show, where boxes go, and that training places as inference does."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kzoo.augment import RESIZES, Compose, Flip, Mosaic, fit, fit_placement, place
+from kzoo.cli.options import RESIZE_HELP
 from kzoo.data.loader import batches
 from kzoo.data.shapes import Shapes
 from kzoo.structures import Sample
@@ -61,7 +64,79 @@ def test_stretching_is_opencvs():
     np.testing.assert_allclose(placement.to_input([0, 0, 60, 40]), [0, 0, 64, 64])
 
 
-@pytest.mark.parametrize("resize", ["stretch", "darknet"])
+@given(sides, sides, st.sampled_from([(32, 32), (32, 57), (20, 60)]), st.integers(0, 9))
+@settings(max_examples=50, deadline=None)
+def test_darknets_letterbox(height, width, size, seed):
+    """Sides by C's division of whole numbers, its own resize, .5 beside, half pixels counted on the way back."""
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    rows, columns = size
+    inner = (
+        (height * columns // width, columns)
+        if columns / width < rows / height
+        else (rows, width * rows // height)
+    )
+    inner = max(inner[0], 1), max(inner[1], 1)
+    canvas, placement = fit(image, size, "darknet-letterbox")
+    top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
+    shown = canvas[top : top + inner[0], left : left + inner[1]]
+    assert np.abs(shown - aligned(image, *inner)).max() <= 0.5 + 1e-3
+    assert (canvas == 128).sum() >= canvas.size - shown.size
+    boxes = np.array([[0.1, 0.2, 0.9, 0.7]]) * [width, height, width, height]
+    x1, y1, x2, y2 = (boxes / [width, height, width, height])[0]
+    shares = np.array([x1 * inner[1], y1 * inner[0], x2 * inner[1], y2 * inner[0]])
+    there = shares + np.tile([(columns - inner[1]) / 2, (rows - inner[0]) / 2], 2)
+    np.testing.assert_allclose(placement.to_input(boxes)[0], there, atol=1e-4)
+    np.testing.assert_allclose(placement.to_original(there[None]), boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "resize, inner, corner, colour",
+    [
+        ("letterbox", (67, 100), (0, 16), (114, 114, 114)),
+        ("letterbox-black", (67, 100), (0, 16), (0, 0, 0)),
+        ("letterbox-mean", (67, 100), (0, 16), (124, 116, 104)),
+        ("corner", (66, 100), (0, 0), (114, 114, 114)),
+        ("corner-black", (66, 100), (0, 0), (0, 0, 0)),
+        ("corner-mean", (66, 100), (0, 0), (124, 116, 104)),
+        ("darknet-letterbox", (66, 100), (0, 17), (128, 128, 128)),
+    ],
+)
+def test_places_and_colours(resize, inner, corner, colour):
+    image = np.full((200, 300, 3), 250, np.uint8)
+    canvas, placement = fit(image, (100, 100), resize)
+    assert (placement.inner, placement.corner) == (inner, corner)
+    (rows, columns), (left, top) = inner, corner
+    inside = np.zeros((100, 100), bool)
+    inside[top : top + rows, left : left + columns] = True
+    assert (canvas[inside] == 250).all() and (canvas[~inside] == colour).all()
+    # So does a picture that is warped rather than resized, whatever colour is beside it.
+    turned = place(np.random.default_rng(0), Sample(image), (100, 100), [Flip(p=1.0)], resize)
+    assert (turned.image[-1, 50] == colour).all() and (turned.image[top + 5, 50] == 250).all()
+    compose = Compose([Mosaic()], resize)
+    mosaic = compose(np.random.default_rng(0), Sample(image), (100, 100), lambda: Sample(image))
+    assert (mosaic.image == np.array(colour)).all(-1).any()
+
+
+def test_one_ratio_carries_back_from_the_corner():
+    placement = fit_placement((200, 301), (100, 100), "corner")
+    assert placement.scale == (100 / 301, 100 / 301) and placement.inner == (66, 100)
+    assert fit_placement((200, 301), (100, 100), "corner-mean").scale == (100 / 301, 66 / 200)
+
+
+def test_cubic():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    canvas, _ = fit(image, (64, 64), "stretch-cubic")
+    np.testing.assert_array_equal(canvas, cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC))
+
+
+def test_help_names_every_way():
+    words = RESIZE_HELP.replace(
+        "also -black, -mean", "letterbox-black letterbox-mean corner-black corner-mean"
+    )
+    assert all(re.search(rf"(?<![\w-]){name}(?![\w-])", words) for name in RESIZES)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "stretch-cubic", "darknet"])
 def test_stretched_boxes_return(resize):
     placement = fit_placement((300, 500), (416, 320), resize)
     boxes = np.array([[0, 0, 500, 300], [10.5, 20.25, 400, 100]], np.float32)
@@ -72,7 +147,7 @@ def test_stretched_boxes_return(resize):
 
 @pytest.mark.parametrize("call", [fit, lambda image, size, resize: fit_placement((8, 8), size, resize)])
 def test_an_unknown_way_is_told(call):
-    with pytest.raises(ValueError, match="resize='crop' is unknown; use letterbox, stretch, darknet"):
+    with pytest.raises(ValueError, match="resize='crop' is unknown; use letterbox, letterbox-black"):
         call(np.zeros((8, 8, 3), np.uint8), (8, 8), "crop")
 
 

@@ -20,12 +20,18 @@ def fastest(darknet_data):
 
 @pytest.fixture(scope="module")
 def photographs(darknet_data):
-    """The six, and the objects that Darknet finds in each: label, score, box as xyxy shares of the image."""
-    reference = json.loads((darknet_data / "yolo-fastest-1.1" / "reference.json").read_text())
+    """The six, stretched: see `objects`."""
+    return objects(darknet_data, "reference.json")
+
+
+def objects(darknet_data, reference):
+    """The photographs, and what Darknet finds in each: label, score, box as xyxy shares of the image."""
     found = {}
-    for name, objects in reference["images"].items():
+    for name, listed in json.loads((darknet_data / "yolo-fastest-1.1" / reference).read_text())[
+        "images"
+    ].items():
         rows = []
-        for one in objects:
+        for one in listed:
             x, y, width, height = one["box"]
             box = np.clip([x - width / 2, y - height / 2, x + width / 2, y + height / 2], 0, 1)
             rows.append((one["label"], one["score"], box))
@@ -40,6 +46,20 @@ def iou(a, b):
 
 def alike(a, b):
     return a[0] == b[0] and abs(a[1] - b[1]) <= MAX_DIFFERENCE and iou(a[2], b[2]) >= MIN_IOU
+
+
+def all_of_it(detector, photographs, **arguments):
+    """How far scores and boxes are from those of Darknet, of everything that it found, faint objects too."""
+    scores, overlaps = [], []
+    for path, theirs in photographs.items():
+        result = detector.detect(path, score_threshold=LEAST - MAX_DIFFERENCE, **arguments)
+        boxes = result.boxes / np.tile(result.image.shape[1::-1], 2)
+        for label, score, box in theirs:
+            same = [i for i, one in enumerate(result.labels) if detector.names[one] == label]
+            best = max(same, key=lambda i: iou(box, boxes[i]))
+            scores.append(abs(result.scores[best] - score))
+            overlaps.append(iou(box, boxes[best]))
+    return len(scores), max(scores), min(overlaps)
 
 
 def compared(detector, photographs, **arguments):
@@ -66,6 +86,31 @@ def compared(detector, photographs, **arguments):
 def test_darknets_own_detections(fastest, photographs):
     assert fastest.resize == "darknet" and fastest.names[16] == "dog"
     assert compared(fastest, photographs) == (29, 29, 0)
+    count, apart, overlap = all_of_it(fastest, photographs)
+    assert count == 42 and apart < 0.01 and overlap > 0.98
+
+
+def test_darknets_own_letterbox(fastest, photographs, darknet_data):
+    boxed = objects(darknet_data, "reference_letterbox.json")
+    wanted, found, more = compared(fastest, boxed, resize="darknet-letterbox")
+    assert (wanted, found, more) == (28, 28, 0)
+    count, apart, overlap = all_of_it(fastest, boxed, resize="darknet-letterbox")
+    assert count == 37 and apart < 0.01 and overlap > 0.98
+    # Neither the zoo's own letterbox nor a stretched picture is seen alike.
+    assert all(compared(fastest, boxed, resize=resize)[1] < wanted for resize in ("letterbox", "darknet"))
+
+
+def test_letter_box_in_the_cfg_chooses_it(darknet_data, tmp_path):
+    folder = darknet_data / "yolo-fastest-1.1"
+    text = (folder / "yolo-fastest-1.1.cfg").read_text().replace("[net]", "[net]\nletter_box=1", 1)
+    (tmp_path / "boxed.cfg").write_text(text)
+    model = kzoo.darknet.load(tmp_path / "boxed.cfg", folder / "yolo-fastest-1.1.weights")
+    assert model.resize == "darknet-letterbox"
+    kzoo.darknet.save(model, tmp_path / "again.weights")
+    assert (tmp_path / "again.cfg").read_text() == text
+    model.resize = "darknet"
+    kzoo.darknet.save(model, tmp_path / "stretched.weights")
+    assert "letter_box=0" in (tmp_path / "stretched.cfg").read_text()
 
 
 @pytest.mark.parametrize("resize", ["letterbox", "stretch"])
