@@ -40,6 +40,7 @@ class Record:
         size: (height, width) the annotation file claims; None where it does not say.
         polygons: for every box a list of (K, 2) float64 arrays in pixels, a COCO RLE dict, or None.
         areas: (N,) float64 square pixels the annotation file claims; None where it does not say.
+        xywh: (N, 4) float64 x, y, width, height as the annotation file has them, where it has them so; None where not.
         element: the list of a JSON file that `lines` counts in.
         problems: what could not be read as a box at all.
         mask: the file of the semantic mask; None where there is none, or where it is drawn from `polygons`.
@@ -59,9 +60,11 @@ class Record:
     element: str = ""
     problems: list[Fault] = field(default_factory=list)
     mask: Path | None = None
+    xywh: np.ndarray | None = None
 
     def __post_init__(self):
-        self.boxes = np.asarray(() if self.boxes is None else self.boxes, np.float32).reshape(-1, 4)
+        with np.errstate(over="ignore"):  # to infinity, of which kzoo.data.check tells
+            self.boxes = np.asarray(() if self.boxes is None else self.boxes, np.float32).reshape(-1, 4)
         count = len(self.boxes)
         self.labels = np.asarray(() if self.labels is None else self.labels, np.int64).reshape(count)
         for name in ("difficult", "crowd"):
@@ -90,6 +93,7 @@ class Record:
             lines=[self.lines[i] for i in picked] if self.lines else [],
             polygons=None if self.polygons is None else [self.polygons[i] for i in picked],
             areas=None if self.areas is None else self.areas[picked],
+            xywh=None if self.xywh is None else self.xywh[picked],
             problems=[],
         )
 

@@ -118,7 +118,8 @@ def _scaled(record: Record, declared: _Size, size: _Size) -> Record:
     boxes = record.boxes.astype(np.float64) * np.tile(factors, 2)
     areas = None if record.areas is None else record.areas * factors.prod()
     polygons = _each(record.polygons, lambda points: points * factors)
-    return dataclasses.replace(record, boxes=boxes, areas=areas, polygons=polygons)
+    xywh = None if record.xywh is None else record.xywh * np.tile(factors, 2)
+    return dataclasses.replace(record, boxes=boxes, areas=areas, polygons=polygons, xywh=xywh)
 
 
 def _turned(record: Record, stored: _Size, turn: int) -> Record:
@@ -134,6 +135,12 @@ def _turned(record: Record, stored: _Size, turn: int) -> Record:
         x, y = points.T
         return np.stack([height - y if right else y, width - x if up else x], axis=1)
 
+    def turn_xywh() -> np.ndarray | None:
+        if record.xywh is None:
+            return None
+        x, y, wide, high = record.xywh.T
+        return np.stack([height - y - high if right else y, width - x - wide if up else x, high, wide], axis=1)
+
     def turn_runs(runs: dict) -> dict:
         from kzoo.data.rle import compress_mask, draw_union
 
@@ -143,7 +150,8 @@ def _turned(record: Record, stored: _Size, turn: int) -> Record:
         mask = mask[::-1] if right else mask
         return compress_mask((mask[:, ::-1] if up else mask).T)
 
-    return dataclasses.replace(record, boxes=boxes, polygons=_each(record.polygons, turn_points, turn_runs))
+    polygons = _each(record.polygons, turn_points, turn_runs)
+    return dataclasses.replace(record, boxes=boxes, polygons=polygons, xywh=turn_xywh())
 
 
 def _each(shapes: list | None, points: Callable, runs: Callable | None = None) -> list | None:

@@ -17,7 +17,8 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     """The semantic mask of a record's objects: a later one lies on top of an earlier.
 
     Args:
-        record: its labels are the mask's values. Crowds and difficult objects are ignored pixels, and ground is 0.
+        record: its labels are the mask's values. Crowds, difficult objects and those of no class are ignored
+            pixels, and ground is 0.
         size: (height, width) of the image.
 
     Returns:
@@ -28,7 +29,8 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     """
     refuse_sizes(record, size)
     mask = np.zeros(size, np.uint8)
-    values = np.where(record.crowd | record.difficult, IGNORED, record.labels).tolist()
+    unknown = record.crowd | record.difficult | (record.labels < 0)
+    values = np.where(unknown, IGNORED, record.labels).tolist()
     drawn = ((value, shape) for value, shape in zip(values, record.polygons or (), strict=False) if shape)
     # Neighbours of one value cannot hide each other: hundreds of nuclei are one shape.
     for value, group in itertools.groupby(drawn, key=lambda item: item[0]):

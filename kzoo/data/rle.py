@@ -1,4 +1,4 @@
-"""Instance masks as polygons and as COCO's run lengths."""
+"""Instance masks as polygons and as COCO's run lengths, drawn in memory that follows from the image."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def draw_union(shapes: Sequence, size: tuple[int, int]) -> np.ndarray:
     from faster_coco_eval.core import mask as rle
 
     runs = [run for shape in shapes for run in _compressed(shape, size)]
+    if not runs:
+        return np.zeros(size, bool)
     columns = rle.decode(runs[0] if len(runs) == 1 else rle.merge(runs))
     return cv2.transpose(columns.T).view(bool)  # OpenCV turns columns into rows ten times as fast as NumPy.
 
@@ -47,11 +49,129 @@ def _compressed(shape: list[np.ndarray] | dict, size: tuple[int, int]) -> list[d
     from faster_coco_eval.core import mask as rle
 
     if not isinstance(shape, dict):
-        return rle.frPyObjects([part.ravel().tolist() for part in shape], *size)
+        parts = [near for part in shape if len(near := near_image(part, size))]
+        coarse = [part for part in parts if _is_endless(part, size)]
+        fine = [part.ravel().tolist() for part in parts if not _is_endless(part, size)]
+        runs = rle.frPyObjects(fine, *size) if fine else []
+        return [*runs, *(rle.encode(_filled(part, size)) for part in coarse)]
     if tuple(shape["size"]) != tuple(size):
         pixels = f"a mask of {shape['size']} on an image of {list(size)} pixels"
         raise ValueError(f"{pixels}; correct the segmentation's size")
     return [shape if isinstance(shape["counts"], (str, bytes)) else rle.frPyObjects(shape, *size)]
+
+
+def near_image(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The part of a polygon (K, 2) within one longer side around the image: (L, 2), the same where it all is.
+
+    COCO's drawing takes memory for each pixel of the outline, wherever it lies.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
+    if not np.isfinite(polygon).all():
+        raise ValueError("an outline holds NaN or infinity; correct it")
+    margin = max(size)
+    for axis, side in ((0, size[1]), (1, size[0])):
+        for sign, bound in ((1, -margin), (-1, side + margin)):
+            polygon = _clipped(polygon, axis, sign, bound)
+    return polygon
+
+
+def _clipped(polygon: np.ndarray, axis: int, sign: int, bound: float) -> np.ndarray:
+    """The part of a polygon with `sign * coordinate >= sign * bound`, by Sutherland and Hodgman."""
+    depth = sign * (polygon[:, axis] - bound)  # (K,) inside where not negative
+    if (depth >= 0).all():
+        return polygon
+    after, next_depth = np.roll(polygon, -1, axis=0), np.roll(depth, -1)
+    crosses = (depth >= 0) != (next_depth >= 0)
+    share = np.divide(depth, depth - next_depth, out=np.zeros_like(depth), where=crosses)
+    crossing = polygon + share[:, None] * (after - polygon)
+    crossing[:, axis] = bound
+    both = np.stack([polygon, crossing], axis=1)  # (K, 2, 2): every point, and where its edge crosses
+    return both[np.stack([depth >= 0, crosses], axis=1)]
+
+
+def _is_endless(polygon: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether an outline is longer than any object's: it is drawn in the memory of the image."""
+    length = np.abs(np.diff(polygon, axis=0, append=polygon[:1])).max(1).sum()
+    return length > 1e5 + size[0] * size[1] / 4
+
+
+def _filled(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pixels whose middles lie in a polygon, even-odd: (H, W) uint8, some edges at a time."""
+    height, width = size
+    toggles = np.zeros((height, width + 1), np.uint8)
+    middles = np.arange(height) + 0.5
+    edges = np.stack([polygon, np.roll(polygon, -1, axis=0)], axis=1)  # (K, 2, 2): ends, xy
+    step = max(1, 10**6 // height)
+    for first in range(0, len(edges), step):
+        (x1, y1), (x2, y2) = edges[first : first + step].transpose(1, 2, 0)
+        edge, row = np.nonzero((y1[:, None] <= middles) != (y2[:, None] <= middles))
+        share = (middles[row] - y1[edge]) / (y2 - y1)[edge]
+        column = np.ceil(x1[edge] + share * (x2 - x1)[edge] - 0.5).clip(0, width).astype(np.int64)
+        np.add.at(toggles, (row, column), 1)
+    return np.asfortranarray(np.cumsum(toggles, axis=1, dtype=np.uint8)[:, :-1] & 1)
+
+
+def run_lengths(counts: Sequence[int] | str, size: Sequence[int]) -> np.ndarray:
+    """The run lengths of an RLE, plain or compressed: (R,) int64 of ground, object, ground, ... down the columns.
+
+    Args:
+        counts: the lengths, or COCO's string of them.
+        size: (height, width), which they have to fill.
+
+    Raises:
+        ValueError: they are no run lengths, or do not fill an image of that size.
+    """
+    if isinstance(counts, str):
+        runs = _decompressed(counts)
+    else:
+        try:
+            runs = np.array(counts)
+        except (ValueError, TypeError, OverflowError):
+            runs = np.array(None)
+        if not len(counts):
+            runs = np.zeros(0, np.int64)
+        if runs.ndim != 1 or runs.dtype.kind not in "iuf" or (runs != np.floor(runs)).any():
+            raise ValueError("counts are not whole numbers")
+    if (runs < 0).any():
+        raise ValueError(f"counts hold {runs.min():g}, a negative run")
+    total, pixels = float(runs.astype(np.float64).sum()), int(size[0]) * int(size[1])
+    if total != pixels:
+        raise ValueError(f"counts sum to {total:.15g}, not to the {pixels} pixels of {size[1]} x {size[0]}")
+    return runs.astype(np.int64)
+
+
+def _decompressed(text: str) -> np.ndarray:
+    """COCO's string: five bits a character from "0" on, the sixth for "more follows"; from the fourth run on what it
+    is longer than the last but one."""
+    codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(codes & 32 == 0)
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or not len(ends) or ends[-1] != len(codes) - 1:
+        raise ValueError("counts are no compressed run lengths")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    widths = ends - starts + 1
+    if widths.max() > 8:
+        raise ValueError("counts hold a run longer than any image")
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, widths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends] & 16, 1 << (5 * widths), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def box_of_runs(runs: np.ndarray, height: int) -> tuple[int, int, int, int] | None:
+    """The box x1, y1, x2, y2 around what run lengths cover; None where that is nothing."""
+    ends = np.cumsum(runs)[1::2]
+    starts, ends = (ends - runs[1::2])[runs[1::2] > 0], ends[runs[1::2] > 0]
+    if not len(starts):
+        return None
+    first, last = starts // height, (ends - 1) // height
+    x1, x2 = int(first.min()), int(last.max()) + 1
+    if (first != last).any():  # such a run goes down to the lowest row and on from the top
+        return x1, 0, x2, height
+    return x1, int((starts % height).min()), x2, int(((ends - 1) % height).max()) + 1
 
 
 def encode_mask(mask: np.ndarray) -> dict:

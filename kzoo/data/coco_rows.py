@@ -1,0 +1,157 @@
+"""One annotation of a COCO file: box, outline and flags, or what is wrong with them.
+
+Entries come from strangers: whatever they hold ends in values or a complaint.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kzoo.data.rle import box_of_runs, run_lengths
+
+_LARGEST_ID = 2**63
+_LARGEST_SIDE = 10**6  # pixels of an image
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+_short.maxlevel, _short.maxlist, _short.maxdict = 2, 5, 3
+
+
+def shown(value) -> str:
+    """A value for a message, shortened."""
+    return _short.repr(value)
+
+
+def whole_number(value) -> int | None:
+    """A JSON number as an int if it is whole and of 64 bits, else None."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and -_LARGEST_ID <= value < _LARGEST_ID else None
+
+
+def _number(value) -> float | None:
+    """A JSON number as a float; None for anything else."""
+    if type(value) not in (int, float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+@dataclass
+class Row:
+    """What an annotation says.
+
+    Attributes:
+        xywh: x, y, width, height as they stand there, or around the outline where there is no box.
+        category: its category's id; None where that is no whole number.
+        crowd, difficult: its flags.
+        area: in square pixels; None where it does not say.
+        outline: a list of (K, 2) float64 arrays in pixels, an RLE dict, or None.
+        complaint: why there is no box; None where there is one.
+        remarks: what else is wrong: (kind, message).
+    """
+
+    xywh: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    category: int | None = None
+    crowd: bool = False
+    difficult: bool = False
+    area: float | None = None
+    outline: list | dict | None = None
+    complaint: str | None = None
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_row(entry: dict) -> Row:
+    """An annotation of the list; what is wrong with it lies in its `complaint` and `remarks`."""
+    row = Row(category=whole_number(entry.get("category_id")))
+    around = _read_outline(row, entry.get("segmentation"))
+    box = entry.get("bbox")
+    values = [_number(value) for value in box] if isinstance(box, list) else []
+    if len(values) == 4 and None not in values:
+        row.xywh = tuple(values)
+    elif box not in (None, []):
+        row.complaint = f"bbox {shown(box)} is not [x, y, width, height]"
+    elif around is None:
+        reason = f"; {row.remarks[0][1]}" if row.remarks else " and no outline that it follows from"
+        row.complaint = "no bbox" + reason
+    else:
+        row.xywh = around
+    for name in ("iscrowd", "difficult"):
+        value = entry.get(name)
+        if value not in (None, 0, 1, "0", "1"):
+            row.remarks.append(("malformed", f"{name} {shown(value)} is neither 0 nor 1: taken for 0"))
+    row.crowd, row.difficult = (entry.get(name) in (1, "1") for name in ("iscrowd", "difficult"))
+    row.area = _number(entry.get("area"))
+    if "area" in entry and (row.area is None or not math.isfinite(row.area)):
+        row.remarks.append(("malformed", f"area {shown(entry['area'])} is no number: that of the box is taken"))
+        row.area = None
+    return row
+
+
+def _read_outline(row: Row, segmentation) -> tuple[float, float, float, float] | None:
+    """Puts the outline into the row; gives x, y, width, height around it, None where there is none."""
+    if segmentation in (None, [], [[]], {}):
+        return None
+    try:
+        if isinstance(segmentation, dict):
+            row.outline, around = _read_runs(segmentation)
+        else:
+            row.outline, around = _read_polygons(row, segmentation)
+    except ValueError as error:
+        row.remarks.append(("bad-outline", f"segmentation: {error}: passed over"))
+        return None
+    return around
+
+
+def _read_runs(segmentation: dict):
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    sides = [whole_number(side) for side in size] if isinstance(size, list) else []
+    if len(sides) != 2 or not all(side and 0 < side <= _LARGEST_SIDE for side in sides):
+        raise ValueError(f"size {shown(size)} is not [height, width]")
+    if not isinstance(counts, (list, str)):
+        raise ValueError(f"counts {shown(counts)} are neither a list nor text")
+    runs = run_lengths(counts, sides)
+    box = box_of_runs(runs, sides[0])
+    if box is None:
+        raise ValueError("covers no pixel")
+    x1, y1, x2, y2 = box
+    outline = {"size": sides, "counts": counts if isinstance(counts, str) else runs.tolist()}
+    return outline, (float(x1), float(y1), float(x2 - x1), float(y2 - y1))
+
+
+def _read_polygons(row: Row, segmentation):
+    if not isinstance(segmentation, list):
+        raise ValueError(f"{shown(segmentation)} is neither polygons nor run lengths")
+    flat = [segmentation] if not isinstance(segmentation[0], (list, dict)) else segmentation
+    parts = [_points(part) for part in flat if part != []]
+    outline = [part for part in parts if len(part) >= 3]
+    if len(outline) < len(parts):
+        few = f"{len(parts) - len(outline)} of {len(parts)} polygons have fewer than three points"
+        if not outline:
+            raise ValueError(few)
+        row.remarks.append(("bad-outline", f"segmentation: {few}: passed over"))
+    if not outline:
+        return None, None
+    low = np.min([part.min(0) for part in outline], axis=0)
+    high = np.max([part.max(0) for part in outline], axis=0)
+    return outline, (*low.tolist(), *(high - low).tolist())
+
+
+def _points(part) -> np.ndarray:
+    """(K, 2) float64 of x, y, x, y, ..., or of points."""
+    try:
+        points = np.array(part, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{shown(part)} is not a list of numbers") from None
+    if points.ndim == 1 and len(points) % 2 == 0:
+        points = points.reshape(-1, 2)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"a polygon of {points.size} numbers, which are no pairs")
+    if not np.isfinite(points).all():
+        raise ValueError("a polygon holds NaN, infinity or nothing in the place of a number")
+    return points

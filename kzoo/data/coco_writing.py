@@ -1,0 +1,60 @@
+"""Any dataset's annotation as COCO's JSON."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from kzoo.data.dataset import Dataset, Record
+
+
+def to_coco(
+    dataset: Dataset, category_ids: Sequence[int] | None = None, segmentations: bool = False
+) -> dict[str, list[dict]]:
+    """A dataset's annotation in COCO's format, read without decoding the images.
+
+    `images` lie in the dataset's order, `categories` in the order of the labels. An annotation has `id`,
+    `image_id`, `category_id`, `bbox`, `area`, `iscrowd` and `difficult`. Image ids are the records' own where
+    those are distinct whole numbers, else 1, 2, ...
+
+    Args:
+        dataset: any `kzoo.data.Dataset`.
+        category_ids: the id of every label; the dataset's own where None.
+        segmentations: whether annotations carry polygons or RLE as `segmentation`.
+    """
+    category_ids = dataset.category_ids if category_ids is None else category_ids
+    records = [dataset.record(index) for index in range(len(dataset))]
+    ids = [record.id for record in records]
+    if not all(isinstance(identifier, int) for identifier in ids) or len(set(ids)) < len(ids):
+        ids = list(range(1, len(records) + 1))
+    images, annotations = [], []
+    numbers = itertools.count(1)
+    for index, (identifier, record) in enumerate(zip(ids, records, strict=True)):
+        height, width = record.size or dataset.size(index)
+        images.append({"id": identifier, "file_name": record.path.name, "height": height, "width": width})
+        for row in _annotations(record, category_ids, segmentations):
+            annotations.append({"id": next(numbers), "image_id": identifier, **row})
+    named = zip(category_ids, dataset.classes, strict=True)
+    categories = [{"id": int(identifier), "name": name} for identifier, name in named]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _annotations(record: Record, category_ids: Sequence[int], segmentations: bool):
+    """The record's boxes as COCO's annotations, without their ids."""
+    for box, corners in enumerate(record.boxes.astype(np.float64)):
+        x1, y1, x2, y2 = (float(value) for value in corners)
+        label = int(record.labels[box])
+        shape = None if record.polygons is None else record.polygons[box]
+        row = {
+            "category_id": int(category_ids[label]) if 0 <= label < len(category_ids) else -1,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1) if record.areas is None else float(record.areas[box]),
+            "iscrowd": int(record.crowd[box]),
+            "difficult": int(record.difficult[box]),
+        }
+        if segmentations and shape is not None:
+            flat = shape if isinstance(shape, dict) else [part.ravel().tolist() for part in shape]
+            row["segmentation"] = flat
+        yield row
