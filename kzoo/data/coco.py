@@ -74,11 +74,15 @@ class COCO(Dataset):
 
     def record(self, index: int) -> Record:
         part, position, image = self._items[self._position(index)]
-        record = Record(part.find(image["file_name"]), id=image["id"], source=part.path, element="annotations")
+        record = Record(
+            part.find(image["file_name"]), id=image["id"], source=part.path, element="annotations"
+        )
         record.size = _size(image)
         if record.size is None and (image.get("height") or image.get("width")):
             message = f"size {shown(image.get('width'))} x {shown(image.get('height'))} is none: passed over"
-            record.problems.append(Fault(part.path, position, "malformed", message, "warning", element="images"))
+            record.problems.append(
+                Fault(part.path, position, "malformed", message, "warning", element="images")
+            )
         if part.ids[image["id"]] > 1:
             message = f"image id {shown(image['id'])} is given to several images: whose annotations are they?"
             record.problems.append(Fault(part.path, position, "duplicate-id", message, element="images"))
@@ -86,7 +90,9 @@ class COCO(Dataset):
         for line in part.by_image.get(image["id"], ()):
             row = read_row(part.annotations[line])
             if row.complaint:
-                record.problems.append(Fault(part.path, line, "malformed", row.complaint, element="annotations"))
+                record.problems.append(
+                    Fault(part.path, line, "malformed", row.complaint, element="annotations")
+                )
             else:
                 rows.append((line, row))
         self._fill(record, rows, part)
@@ -121,7 +127,9 @@ class COCO(Dataset):
         """Entries that belong to no image, images that are not listed, and categories that are no classes."""
         faults = [fault for part in self._parts for fault in part.problems()]
         for identifier, name in self._groups.items():
-            message = f"category {identifier}, {name!r}, is the group of others and has no annotation: no class"
+            message = (
+                f"category {identifier}, {name!r}, is the group of others and has no annotation: no class"
+            )
             faults.append(Fault(self._parts[0].path, None, "group-category", message, "warning"))
         return faults + self._unlisted()
 
@@ -136,7 +144,9 @@ class COCO(Dataset):
         left = sorted(set().union(*unlisted) - used)
         if not left:
             return []
-        message = f"{len(left)} image files that no entry of 'images' names, such as {left[0].name}: never used"
+        message = (
+            f"{len(left)} image files that no entry of 'images' names, such as {left[0].name}: never used"
+        )
         return [Fault(left[0].parent, None, "unused-image", message, "warning")]
 
 

@@ -31,7 +31,9 @@ def annotation_files(root: Path) -> dict[str | None, Path]:
     for path in files:
         name = _split_name(path)
         if name in named:
-            raise ValueError(f"{root}: {named[name].name} and {path.name} are both split {name!r}; remove one of them")
+            raise ValueError(
+                f"{root}: {named[name].name} and {path.name} are both split {name!r}; remove one of them"
+            )
         named[name] = path
     if len(files) == 1 and (files[0].stem.lower() in _WHOLE or files[0].stem.startswith("_annotations")):
         return named if is_usual_split(files[0].parent.name) else {None: files[0]}
@@ -139,7 +141,9 @@ class Part:
     def unlisted(self) -> list[Path]:
         """Images beside those that the file lists, which it does not list, sorted."""
         listed = {self.find(image["file_name"]) for _, image in self.images}
-        beside = {path for folder in {path.parent for path in listed} for path in files_in(folder, IMAGE_SUFFIXES)}
+        beside = {
+            path for folder in {path.parent for path in listed} for path in files_in(folder, IMAGE_SUFFIXES)
+        }
         return sorted(beside - listed)
 
     def problems(self) -> list[Fault]:
@@ -216,7 +220,9 @@ def read_categories(parts: Iterable[Part]) -> dict[int, dict]:
                 raise ValueError(f"{where}: needs a whole number 'id' and a 'name'; correct the entry")
             known = str(found.setdefault(identifier, category)["name"])
             if identifier in own or known != str(name):
-                raise ValueError(f"{where}: id {identifier} is {shown(known)} already; give every class one id")
+                raise ValueError(
+                    f"{where}: id {identifier} is {shown(known)} already; give every class one id"
+                )
             own.add(identifier)
     if not found and any(part.annotations for part in parts):
         raise ValueError(f"{parts[0].path}: no 'categories'; list every class with its id and name")

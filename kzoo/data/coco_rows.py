@@ -88,7 +88,9 @@ def read_row(entry: dict) -> Row:
     row.crowd, row.difficult = (entry.get(name) in (1, "1") for name in ("iscrowd", "difficult"))
     row.area = _number(entry.get("area"))
     if "area" in entry and (row.area is None or not math.isfinite(row.area)):
-        row.remarks.append(("malformed", f"area {shown(entry['area'])} is no number: that of the box is taken"))
+        row.remarks.append(
+            ("malformed", f"area {shown(entry['area'])} is no number: that of the box is taken")
+        )
         row.area = None
     return row
 

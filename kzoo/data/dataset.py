@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import operator
 import re
@@ -206,8 +207,10 @@ class Dataset:
         mask = self.mask_of(index, record, image.shape[:2]) if self.semantic else None
         masks = None
         if self.masks and record.polygons is not None:
+            from kzoo.data.rasterise import refuse_sizes
             from kzoo.data.rle import draw_masks
 
+            refuse_sizes(record, image.shape[:2])
             masks = draw_masks(record.polygons, image.shape[:2])
         return Sample(
             image,
@@ -283,7 +286,15 @@ class Selection(Dataset):
         return self.base.probe(self.indices[self._position(index)])
 
     def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
-        return self.base.mask_of(self.indices[index], record, size)
+        position = self.indices[index]
+        if position in self.keep and record.mask is None:
+            from kzoo.data.rasterise import ignoring
+
+            whole = ignoring(self.base.record(position), self.keep[position])
+            # Where that leaves no pixel to learn from, those that are left out are ground after all.
+            with contextlib.suppress(FaultError):
+                return self.base.mask_of(position, whole, size)
+        return self.base.mask_of(position, record, size)
 
     def label_places(self, index: int) -> list[Path]:
         return self.base.label_places(self.indices[self._position(index)])

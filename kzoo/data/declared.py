@@ -139,7 +139,9 @@ def _turned(record: Record, stored: _Size, turn: int) -> Record:
         if record.xywh is None:
             return None
         x, y, wide, high = record.xywh.T
-        return np.stack([height - y - high if right else y, width - x - wide if up else x, high, wide], axis=1)
+        return np.stack(
+            [height - y - high if right else y, width - x - wide if up else x, high, wide], axis=1
+        )
 
     def turn_runs(runs: dict) -> dict:
         from kzoo.data.rle import compress_mask, draw_union

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -39,13 +40,33 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
 
 
 def refuse_sizes(record: Record, size: tuple[int, int]) -> None:
-    """Raises the error of a run-length mask of another size than its image, if there is one."""
+    """Raises the error of an outline that cannot be drawn on its image, if there is one.
+
+    Those are run-length masks of another size, and polygons with numbers that are none.
+    """
     for box, shape in enumerate(record.polygons or ()):
-        if isinstance(shape, dict) and tuple(shape["size"]) != tuple(size):
-            high, wide = shape["size"]
-            message = f"a mask of {wide} x {high} pixels on an image of {size[1]} x {size[0]}"
-            fault = record.fault("mask-size", message, box=box)
-            raise FaultError(fault, "make the mask anew at the size of the image")
+        if isinstance(shape, dict):
+            if tuple(shape["size"]) != tuple(size):
+                high, wide = shape["size"]
+                message = f"a mask of {wide} x {high} pixels on an image of {size[1]} x {size[0]}"
+                fault = record.fault("mask-size", message, box=box)
+                raise FaultError(fault, "make the mask anew at the size of the image")
+        elif not _is_finite(shape):
+            fault = record.fault("not-finite", "an outline holds NaN or infinity", box=box)
+            raise FaultError(fault, "correct it, or leave it out with --skip-faulty")
+
+
+def ignoring(record: Record, keep: np.ndarray) -> Record:
+    """The record with the outlined objects that `keep` (N bool) leaves out as ignored pixels, not as ground."""
+    shapes = [
+        shape if kept or isinstance(shape, dict) or _is_finite(shape) else None
+        for shape, kept in zip(record.polygons or (), keep, strict=False)
+    ]
+    return dataclasses.replace(record, polygons=shapes, difficult=record.difficult | ~keep)
+
+
+def _is_finite(shape: list[np.ndarray] | None) -> bool:
+    return all(np.isfinite(part).all() for part in shape or ())
 
 
 class Rasterised(Selection):

@@ -1,6 +1,7 @@
 """COCO's JSON: what is read from it, and what is written for evaluation. pycocotools is the oracle for masks."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis.extra import numpy as hypothesis_numpy
 from pycocotools import mask as oracle
 
 import kzoo.data
+from kzoo.data.check import check, require_sound
 from kzoo.data.coco import COCO, to_coco
-from kzoo.data.rle import draw_masks, encode_mask
+from kzoo.data.rle import box_of_runs, draw_masks, encode_mask, run_lengths
 from kzoo.data.voc import VOC
 from kzoo.draw import encode_png
 
@@ -177,3 +179,271 @@ def test_to_coco_is_what_was_read(tmp_path):
     assert first["category_id"] == 18 and first["area"] == 99.5 and first["bbox"] == [1, 2, 10, 20]
     assert first["segmentation"] == [[1, 2, 11, 2, 11, 22]] and "segmentation" not in second
     assert second["iscrowd"] == 1 and written["images"][0]["id"] == 7
+
+
+SQUARE = [20, 10, 60, 10, 60, 40, 20, 40]
+IMAGE = {"id": 7, "file_name": "a.png", "height": 60, "width": 80}
+
+
+def only(tmp_path, *rows, images=(IMAGE,), masks=False, **more):
+    """The record of one image of 60 x 80 pixels."""
+    root = folder(tmp_path, {"train.json": content(rows, images) | more}, images=())
+    (root / "a.png").write_bytes(encode_png(np.zeros((60, 80, 3), np.uint8)))
+    return COCO(root, masks=masks)
+
+
+def run_length(box=(20, 10, 60, 40), size=(60, 80)):
+    mask = np.zeros(size, bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return encode_mask(mask)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"bbox": None}, {"bbox": []}])
+@pytest.mark.parametrize(
+    "outline",
+    [
+        [SQUARE], SQUARE, [np.reshape(SQUARE, (4, 2)).tolist()], [SQUARE, [30, 20, 35, 20, 35, 25]], run_length(),
+        {**run_length(), "counts": oracle.frPyObjects(run_length(), 60, 80)["counts"].decode()},
+    ],
+)  # fmt: skip
+def test_the_box_follows_from_the_outline(tmp_path, outline, nothing):
+    data = only(tmp_path, {"segmentation": outline, **nothing})
+    assert data.record(0).boxes.tolist() == [[20, 10, 60, 40]] and not data.record(0).problems
+    mask = kzoo.data.load(tmp_path, task="segment")[0].mask
+    assert abs((mask == 2).sum() - 1200) <= 100, "the outline's pixels are its class's"
+
+
+@given(hypothesis_numpy.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+@settings(deadline=None)
+def test_run_lengths_are_what_pycocotools_takes_them_for(mask):
+    packed = oracle.encode(np.asfortranarray(mask, np.uint8))
+    runs = run_lengths(packed["counts"].decode(), mask.shape)
+    assert np.array_equal(runs, run_lengths(encode_mask(mask)["counts"], mask.shape))
+    rows, columns = np.nonzero(mask)
+    around = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if mask.any() else None
+    assert box_of_runs(runs, mask.shape[0]) == around
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [60, 80], "counts": ["a"]}, "not whole numbers"),
+        ({"size": [60, 80], "counts": [0.5, 4799.5]}, "not whole numbers"),
+        ({"size": [60, 80], "counts": [10**400]}, "not whole numbers"),
+        ({"size": [60, 80], "counts": [[4800]]}, "not whole numbers"),
+        ({"size": [60, 80], "counts": [-1, 4801]}, "negative run"),
+        ({"size": [60, 80], "counts": [10, 10**15]}, "counts sum to"),
+        ({"size": [60, 80], "counts": [10, 20]}, "counts sum to 30, not to the 4800 pixels"),
+        ({"size": [60, 80], "counts": []}, "counts sum to 0"),
+        ({"size": [60, 80], "counts": "~~~~"}, "no compressed run lengths"),
+        ({"size": [60, 80], "counts": "oooooooooooooooooooooo1"}, "longer than any image"),
+        ({"size": [60, 80], "counts": None}, "neither a list nor text"),
+        ({"size": [4800], "counts": [4800]}, r"size \[4800\]"),
+        ({"size": [60, 80, 1], "counts": [4800]}, r"size \[60, 80, 1\]"),
+        ({"size": ["60", 80], "counts": [4800]}, r"size \['60', 80\]"),
+        ({"size": [10**400, 80], "counts": [4800]}, "size"),
+        ({"size": [60, 80], "counts": [4800]}, "covers no pixel"),
+        ({"counts": [1]}, "size None"),
+        ([[1, 2, 3]], "no pairs"),
+        ([[1, 2, 3, 4]], "fewer than three points"),
+        ([[1, 2, 3, 4, 5, None]], "NaN, infinity or nothing"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "NaN, infinity"),
+        ([[1, 2, 3, 4, 5, "x"]], "not a list of numbers"),
+        ([[1, 2, 3, 4, 5, 10**400]], "not a list of numbers"),
+        ([{"x": 1}], "not a list of numbers"),
+        ("outline", "neither polygons nor run lengths"),
+    ],
+)
+def test_outlines_that_are_none(tmp_path, segmentation, message):
+    data = only(
+        tmp_path, {"segmentation": segmentation}, {"bbox": [1, 2, 3, 4], "segmentation": segmentation}
+    )
+    record = data.record(0)
+    assert record.lines == [1] and record.polygons is None
+    first, second = record.problems
+    assert (first.kind, first.line, first.severity) == ("malformed", 0, "error")
+    assert (second.kind, second.line, second.severity) == ("bad-outline", 1, "warning")
+    assert "segmentation" in second.message and "no bbox" in first.message
+    assert re.search(message, second.message)
+    assert (
+        len(only(tmp_path, {"bbox": [1, 2, 3, 4], "segmentation": segmentation}, masks=True).record(0)) == 1
+    )
+    (strict,) = COCO(tmp_path, masks=True).record(0).problems
+    assert strict.severity == "error", "who asked for masks is not given an empty one"
+
+
+def test_a_part_that_is_no_polygon_is_passed_over_and_said(tmp_path):
+    record = only(tmp_path, {"segmentation": [SQUARE, [1, 2, 3, 4]]}).record(0)
+    assert len(record.polygons[0]) == 1 and "1 of 2 polygons" in record.problems[0].message
+
+
+def test_polygons_far_beyond_the_image_cost_no_more_than_the_image():
+    far = np.array([[-1e8, -1e8], [1e8, -1e8], [1e8, 1e8], [-1e8, 1e8]])
+    assert draw_masks([[far]], (30, 40)).all()
+    assert not draw_masks([[far + 3e8]], (30, 40)).any()
+    zigzag = np.random.default_rng(0).uniform(-1e8, 1e8, (3000, 2))
+    assert draw_masks([[zigzag]], (100, 100)).shape == (1, 100, 100)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        draw_masks([[far * np.nan]], (30, 40))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_polygons_around_the_image_are_drawn_as_pycocotools_draws_them(seed):
+    rng = np.random.default_rng(seed)
+    size = tuple(int(side) for side in rng.integers(5, 60, 2))
+    polygon = rng.uniform(-0.9, 1.9, (int(rng.integers(3, 9)), 2)) * size[::-1]
+    drawn = oracle.decode(oracle.frPyObjects([polygon.ravel().tolist()], *size))[..., 0]
+    assert np.array_equal(draw_masks([[polygon]], size)[0], drawn)
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, "18", None, 99, 10**400, 18.5, True])
+def test_categories_of_other_types_are_unknown_classes(tmp_path, value):
+    record = only(tmp_path, {"bbox": [1, 2, 3, 4], "category_id": value}).record(0)
+    (problem,) = record.problems
+    assert problem.kind == "unknown-class" and problem.place.endswith("train.json:annotations[0]")
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, None, 7.5, 10**400, True])
+def test_image_ids_of_other_types_are_faults_of_their_entries(tmp_path, value):
+    rows = {"bbox": [1, 2, 3, 4], "image_id": value}, {"bbox": [1, 2, 3, 4]}
+    data = only(tmp_path, *rows, images=(IMAGE, {**IMAGE, "id": value, "file_name": "b.png"}))
+    assert len(data) == 1 and len(data.record(0)) == 1
+    assert [fault.place.partition("json:")[2] for fault in data.problems()] == ["images[1]", "annotations[0]"]
+
+
+@pytest.mark.parametrize("name", [None, "", 3, "a\0.png", "x" * 300, "y/" * 3000, "\ud800.png"])
+def test_file_names_that_are_none_are_faults_of_their_entries(tmp_path, name):
+    data = only(tmp_path, images=(IMAGE, {"id": 8, "file_name": name}))
+    assert len(data) == 1 and data.problems()[0].place.endswith("images[1]")
+
+
+def test_whole_floats_are_ids(tmp_path):
+    record = only(tmp_path, {"bbox": [1, 2, 3, 4], "image_id": 7.0, "category_id": 18.0}).record(0)
+    assert record.labels.tolist() == [1] and not record.problems
+
+
+def test_a_file_listed_twice_is_told_of(tmp_path):
+    data = only(tmp_path, {"bbox": [1, 2, 3, 4], "image_id": 8}, images=(IMAGE, {**IMAGE, "id": 8}))
+    assert len(data) == 1 and [(f.kind, f.line, f.element) for f in data.problems()] == [
+        ("malformed", 1, "images")
+    ]
+
+
+def test_flags_areas_and_sizes_that_are_none_are_said(tmp_path):
+    row = {"bbox": [1, 2, 3, 4], "iscrowd": "maybe", "difficult": [1], "area": "wide"}
+    record = only(tmp_path, row, images=({**IMAGE, "height": "tall"},)).record(0)
+    assert [fault.severity for fault in record.problems] == ["warning"] * 4
+    assert not record.crowd[0] and not record.difficult[0] and record.areas is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [r"images\a.png", "C:\\set\\train2017\\a.png", "/mnt/elsewhere/images/a.png", "data/images/a.png", "./a.png",
+     "set/images/a.png", "../images/a.png"],
+)  # fmt: skip
+def test_paths_of_other_machines(tmp_path, written):
+    image = {"id": 7, "file_name": written}
+    root = folder(tmp_path, {"annotations/train.json": content([{"bbox": [1, 2, 3, 4]}], (image,))})
+    assert COCO(root, "train").record(0).path.resolve() == root / "images" / "a.png"
+
+
+def test_letter_case_of_folders_and_files(tmp_path):
+    images = ("Images/Train/a.png", "Images/Validation/a.png")
+    files = {f"Annotations/Instances_{name}.json": content() for name in ("Train", "Validation")}
+    root = folder(tmp_path, files, images)
+    assert kzoo.data.splits(root) == ["Train", "Validation"]
+    assert COCO(root, "train").record(0).path == root / images[0]
+    assert COCO(root, "val").record(0).path == root / images[1] and len(COCO(root)) == 2
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    files = {"annotations/instances_train.json": content(), "annotations/._instances_train.json": "x"}
+    assert kzoo.data.splits(folder(tmp_path, files)) == ["train"]
+
+
+def test_two_files_of_one_split_are_refused(tmp_path):
+    root = folder(tmp_path, {"labels.json": content(), "instances.json": content()})
+    with pytest.raises(ValueError, match="both split"):
+        kzoo.data.load(root)
+
+
+def test_images_that_are_not_listed_are_counted(tmp_path):
+    root = folder(tmp_path, {"train.json": content()}, ("images/a.png", "images/b.png", "images/c.png"))
+    (fault,) = COCO(root).problems()
+    assert (fault.kind, fault.severity) == ("unused-image", "warning") and "2 image files" in fault.message
+    other = content(images=[{"id": 1, "file_name": "b.png"}, {"id": 2, "file_name": "c.png"}])
+    folder(tmp_path, {"val.json": other}, ())
+    assert not COCO(root).problems() and not COCO(root, "train").problems()
+
+
+GROUPED = [
+    {"id": 0, "name": "things", "supercategory": "none"},
+    {"id": 1, "name": "car", "supercategory": "things"},
+    {"id": 2, "name": "person", "supercategory": "person"},
+]
+
+
+def test_a_group_is_no_class(tmp_path):
+    data = only(tmp_path, {"bbox": [1, 2, 3, 4], "category_id": 1}, categories=GROUPED)
+    assert data.classes == ["car", "person"] and data.category_ids == [1, 2]
+    assert data.record(0).labels.tolist() == [0]
+    assert [(f.kind, f.severity) for f in data.problems()] == [("group-category", "warning")]
+
+
+def test_a_category_with_annotations_is_a_class_in_every_part(tmp_path):
+    files = {
+        "train.json": content([{"bbox": [1, 2, 3, 4], "category_id": 0}]) | {"categories": GROUPED},
+        "val.json": content([{"bbox": [1, 2, 3, 4], "category_id": 1}]) | {"categories": GROUPED},
+    }
+    root = folder(tmp_path, files)
+    assert COCO(root, "train").classes == COCO(root, "val").classes == ["things", "car", "person"]
+
+
+def test_panoptic_files_are_called_so(tmp_path):
+    row = {"image_id": 7, "file_name": "a.png", "segments_info": [{"id": 1, "category_id": 1}]}
+    root = folder(tmp_path, {"panoptic.json": {"images": [], "annotations": [row], "categories": []}})
+    with pytest.raises(ValueError, match=r"panoptic\.json: a panoptic file"):
+        COCO(root)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a": ' * 100_000, '{"images": [], "annotations": [' + "9" * 5000 + "]}"]
+)
+def test_deep_nesting_and_long_numbers_are_one_line(tmp_path, text):
+    (tmp_path / "train.json").write_text(text)
+    with pytest.raises(ValueError, match=r"train\.json"):
+        COCO(tmp_path / "train.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_encodings(tmp_path, encoding):
+    folder(tmp_path, {}, ["a.png"])
+    (tmp_path / "train.json").write_bytes(json.dumps(content()).encode(encoding))
+    assert len(kzoo.data.load(tmp_path)) == 1
+
+
+def test_faults_are_reported_and_skipped_for_boxes_and_for_masks(tmp_path):
+    rows = [
+        {"bbox": [20, 10, 40, 30], "segmentation": [SQUARE], "category_id": 3},
+        {"bbox": [0, 0, 5, 5], "segmentation": [[0, 0, 5, 0, 5, 5, 0, 5]], "category_id": 99},
+        {"bbox": [70, 50, 5, 5], "segmentation": [[70, 50, 75, 50, 75, 55]], "category_id": [3]},
+        {"bbox": "x"},
+        {"image_id": None},
+    ]
+    only(tmp_path, *rows)
+    for task in ("detect", "segment"):
+        report = check(tmp_path, task=task)
+        assert sorted(fault.kind for fault in report.errors) == ["malformed"] * 2 + ["unknown-class"] * 2
+        with pytest.raises(ValueError, match="--skip-faulty"):
+            require_sound(kzoo.data.load(tmp_path, task=task))
+        sound = require_sound(kzoo.data.load(tmp_path, task=task), skip_faulty=True)
+        assert len(sound[0].boxes) == 1
+    mask = sound[0].mask
+    assert mask[20, 30] == 1 and mask[2, 2] == 255 and mask[52, 74] == 255 and mask[58, 5] == 0
+
+
+def test_a_mask_of_another_size_names_its_place(tmp_path):
+    data = only(tmp_path, {"segmentation": run_length((1, 1, 3, 3), (10, 10))}, masks=True)
+    with pytest.raises(ValueError, match=r"train\.json:annotations\[0\]: a mask of 10 x 10 pixels"):
+        data[0]
