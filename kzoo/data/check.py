@@ -17,6 +17,7 @@ What is an error stops a training, unless `--skip-faulty` leaves it out; what is
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -87,11 +88,15 @@ def require_sound(dataset: Dataset, skip_faulty: bool = False, decode: bool = Tr
     Raises:
         ValueError: it has faults and they are not to be skipped, or nothing is left; the message lists them.
     """
+    return sound_part(dataset, skip_faulty, decode)[0]
+
+
+def sound_part(dataset: Dataset, skip_faulty: bool = False, decode: bool = True) -> tuple[Dataset, Report]:
+    """As `require_sound`, and the report of what was looked at."""
     report, by_image = _examine(dataset, decode)
-    if report.warnings:
-        log.warning("%s%s: %s", dataset.root, _part(dataset), report.summarise(report.warnings))
     if not report.errors:
-        return dataset
+        _log_warnings(dataset, report)
+        return dataset, report
     hopeless = [fault for fault in report.errors if fault.kind in _WHOLE_DATASET]
     if hopeless and len(report.errors) == 1:
         raise ValueError(f"{dataset.root}{_part(dataset)}: {hopeless[0].message}")
@@ -103,7 +108,13 @@ def require_sound(dataset: Dataset, skip_faulty: bool = False, decode: bool = Tr
             f"{dataset.root}{_part(dataset)}: {plural(len(report.errors), 'fault')}; {remedy}\n"
             + report.format_faults([*hopeless, *(fault for fault in report.errors if fault not in hopeless)])
         )
-    return _without_faults(dataset, report, by_image)
+    _log_warnings(dataset, report)
+    return _without_faults(dataset, report, by_image), report
+
+
+def _log_warnings(dataset: Dataset, report: Report) -> None:
+    if report.warnings:
+        log.warning("%s%s: %s", dataset.root, _part(dataset), report.summarise(report.warnings))
 
 
 def _without_faults(dataset: Dataset, report: Report, by_image: list[list[Fault]]) -> Dataset:
@@ -179,6 +190,9 @@ def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]
         jobs = pool.map(lambda index: inspect_image(dataset, index, decode), range(len(dataset)))
         for record, faults, found in track(jobs, "checking", total=len(dataset)):
             by_image.append(faults)
+            with contextlib.suppress(OSError):
+                state = record.path.stat()
+                report.image_files.add((state.st_dev, state.st_ino))
             boxes.update(record.labels.tolist())
             images.update(set(record.labels.tolist()))
             report.backgrounds += not len(record)

@@ -28,7 +28,7 @@ def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
         counts = report.counts
         nothing = None if report.boxes else _no_objects(dataset, report)
     if nothing:
-        return [Fault(dataset.root, None, "no-objects", nothing + where)]
+        return [Fault(dataset.root, None, "no-objects", nothing)]
     missing = [name for name, count in counts.items() if not count]
     message = "class {!r} has no example" + where
     return [
@@ -47,9 +47,11 @@ def _ground_alone(dataset: Dataset, report: Report) -> str | None:
     return f"nothing but {ground} in {_all(report.masks, 'mask')}"
 
 
-def _no_objects(dataset: Dataset, report: Report) -> str:
-    """What to say where no image has an object of a known class."""
+def _no_objects(dataset: Dataset, report: Report) -> str | None:
+    """What to say where no image has an object of a known class; nothing where no image can be read at all."""
     kinds = Counter(fault.kind for fault in report.faults)
+    if kinds["missing-image"] + kinds["unreadable-image"] == report.images:
+        return None
     images = _all(report.images, "image")
     unlabelled, empty, unknown = (
         kinds[kind] for kind in ("image-without-label", "empty-file", "unknown-class")

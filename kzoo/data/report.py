@@ -33,6 +33,7 @@ class Report:
         masks: how many of those could be used and were decoded.
         pixels: of these, pixels by class name, in the order of the values.
         ignored: of these, pixels that are ignored.
+        image_files: device and number of every image file, by which the file system knows it.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class Report:
     masks: int = 0
     pixels: dict[str, int] = field(default_factory=dict)
     ignored: int = 0
+    image_files: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def errors(self) -> list[Fault]:

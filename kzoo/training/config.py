@@ -41,6 +41,12 @@ class TrainConfig:
     image_size: int | Sequence[int] | None = _option(
         None, "Side in pixels, or height and width; the model's own where left out."
     )
+    split: str | None = _option(
+        None, "The part of the dataset to train on; train, or its only one, where left out."
+    )
+    val_split: str | None = _option(
+        None, "The part of --val, or else of --data, to validate on; val where left out."
+    )
     seed: int = _option(0, "Of weights, order and augmentation.")
     optimizer: str = _option("adamw", "adamw or sgd.")
     learning_rate: float | None = _option(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import keras
 
-from kzoo.augment.compose import Compose
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
 from kzoo.opening import load
@@ -23,7 +22,7 @@ from kzoo.training.assembly import adopt_model, build_cfg, build_model, compile_
 from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
-from kzoo.training.inputs import describe, open_datasets, training_batches, validation_batches
+from kzoo.training.inputs import describe_parts, open_inputs, training_batches, validation_batches
 from kzoo.training.optimizers import swap_averages
 from kzoo.training.plots import plot_results
 from kzoo.training.run import RunFolder
@@ -62,8 +61,9 @@ def train(
     Args:
         model: a registered name; the path of a Darknet `.cfg`, which is trained as it says, unless options say
             otherwise; or a model, which is compiled anew and ends up with the weights of the best epoch.
-        data: a dataset, or the path of one, whose splits "train" and "val" are taken.
-        val: a dataset to validate on, or the path of one.
+        data: a dataset, or the path of one, whose parts "train" and "val" are taken, or those that `split` and
+            `val_split` name.
+        val: a dataset to validate on, or the path of one. Its classes may be some of those trained on.
         callbacks: further Keras callbacks; their logs have the figures of `kzoo.training.Evaluation`.
         verbose: as in `fit`: 0 silent, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
         **options: the fields of `kzoo.training.TrainConfig`, such as `epochs`, `image_size` and `batch_size`.
@@ -87,8 +87,7 @@ def train(
         raise ValueError(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
         )
-    instances = Compose(config.augment).instances
-    parts = open_datasets(data, val, config.skip_faulty, _task_name(model, says), instances, config.bits)
+    parts = open_inputs(data, val, config, _task_name(model, says))
     if says:
         config = says.completed(config, parts[0])
         if verbose:
@@ -150,9 +149,7 @@ def resume(
         model, state = load_checkpoint(folder.last)
         if state.pop("averaged", False):
             swap_averages(model)
-    parts = open_datasets(
-        data, val, config.skip_faulty, model.task, Compose(config.augment).instances, config.bits
-    )
+    parts = open_inputs(data, val, config, model.task)
     batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
     recorder = hooks.Recorder(folder, config.patience, state)
     folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
@@ -240,13 +237,10 @@ def _task_name(model, says) -> str:
 
 def _print_header(model, train_set, val_set, folder: RunFolder, epoch: int) -> None:
     height, width = model.image_size
-    validation = "none to validate on" if val_set is None else f"{len(val_set)} to validate on"
     print(
         f"{model.name}: {model.count_params():,} parameters, {width} x {height} pixels, {model.dtype_policy.name}"
     )
-    print(
-        f"{describe(train_set)}: {len(train_set)} images to train on, {validation}; {', '.join(model.names)}"
-    )
+    print(f"{describe_parts(train_set, val_set)}; {', '.join(model.names)}")
     print(f"{folder.path}: " + (f"goes on after epoch {epoch}" if epoch else "a new run"))
 
 

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kzoo import data as datasets
+from kzoo.augment.compose import Compose
 from kzoo.data.batch import SIZE_STEPS
-from kzoo.data.check import require_sound
-from kzoo.data.dataset import choose_split
+from kzoo.data.check import sound_part
+from kzoo.data.dataset import choose_split, is_usual_split
 from kzoo.data.loader import Batches, batches
+from kzoo.data.parts import evaluation_part, shown_part, training_part, validation_part
+from kzoo.data.relabel import relabelled
+from kzoo.data.report import plural
 from kzoo.data.workers import is_sendable
 from kzoo.training.config import TrainConfig
+
+log = logging.getLogger("kzoo")
 
 _MOST_WORKERS = 4
 # Pixels of a training, of which a thread draws 10**8 a second: about ten seconds of work. Two processes are ahead of
 # two threads after two seconds.
 _MANY_PIXELS = 10**9
 _STRIDE = 32
+
+
+def open_inputs(data, val, config: TrainConfig, task: str | None) -> tuple:
+    """As `open_datasets`, with what the options of a training say."""
+    instances = Compose(config.augment).instances
+    options = config.skip_faulty, task, instances, config.bits, config.split, config.val_split
+    return open_datasets(data, val, *options)
 
 
 def open_datasets(
@@ -27,42 +43,92 @@ def open_datasets(
     task: str | None = None,
     masks: bool = False,
     bits: int | None = None,
+    split: str | None = None,
+    val_split: str | None = None,
 ) -> tuple:
-    """The datasets to train and to validate on, both sound.
+    """The datasets to train and to validate on, both sound, and of the same classes.
+
+    What is taken where nobody says so, and may not be what was meant, is logged.
 
     Args:
-        data: a dataset, or the path of one, whose splits "train" and, without `val`, "val" are taken. One without
-            splits is trained on whole.
-        val: a dataset, the path of one, or None.
+        data: a dataset, or the path of one, of which a part is taken (see `kzoo.data.parts`).
+        val: a dataset, the path of one, or None for a part of `data`.
         skip_faulty: leave faulty images and boxes out instead of refusing them.
         task: "detect" or "segment"; what each format is for where None.
         masks: whether training samples carry instance masks, where the dataset has them.
         bits: of 16-bit images, as `kzoo.data.load` takes it.
+        split: the part of `data` to train on; "train", or the only one, where None.
+        val_split: the part of `val`, or else of `data`, to validate on; "val" where None.
 
     Returns:
-        Two datasets; the second is None where there is nothing to validate on.
+        Two datasets; the second is None where there is nothing to validate on. Its labels count in the classes of the
+        first, of which it may have some, in any order.
 
     Raises:
-        ValueError: there is no such split, there are faults, or the classes of the two differ.
+        ValueError: there is no such part, one cannot be read, there are faults, or the second has classes that the
+            first does not have.
     """
-    train = data
     if bits is not None and not isinstance(data, (str, Path)):
         raise ValueError(f"bits={bits} of a dataset that is open already; open it with bits={bits}")
-    if isinstance(data, (str, Path)):
-        parts = datasets.splits(data, task)
-        train = datasets.load(data, choose_split("train", parts, data) if parts else None, masks, task, bits)
-        if val is None:
-            val = _split(data, "val", task, bits)
-    if isinstance(val, (str, Path)):
-        val = _split(val, "val", task, bits) or datasets.load(val, task=task, bits=bits)
+    load = functools.partial(datasets.load, task=task, bits=bits)
+    parts = datasets.splits(data, task) if isinstance(data, (str, Path)) else []
+    train = _open_training(data, split, parts, functools.partial(load, masks=masks))
+    val = _open_validation(data, val, val_split, parts, getattr(train, "split", None), load)
     for dataset in (train, val):
         _check_kind(dataset, task)
-    if val is not None and list(val.classes) != list(train.classes):
-        raise ValueError(
-            f"{describe(val)}: its classes {list(val.classes)} are not {list(train.classes)}, those trained on; "
-            "give both the same names in the same order"
+    if val is None:
+        return _sound(train, skip_faulty)[0], None
+    val = relabelled(val, train.classes)
+    (sound, files), (val_sound, val_files) = _sound(train, skip_faulty), _sound(val, skip_faulty)
+    shared = len(val) if val is train else len(files & val_files)
+    if shared:
+        log.warning(
+            "%s: %d of the %s to validate on are trained on, too: the figures say little about others",
+            describe(val),
+            shared,
+            plural(len(val), "image"),
         )
-    return _sound(train, skip_faulty), None if val is None else _sound(val, skip_faulty)
+    return sound, val_sound
+
+
+def _open_training(data, split: str | None, parts: list[str], load: Callable):
+    """The dataset to train on."""
+    if not isinstance(data, (str, Path)):
+        _refuse_part("split", split)
+        return data
+    part = training_part(parts, data, split)
+    if split is None and len(parts) == 1 and not is_usual_split(part):
+        log.warning("%s: its one part, %s, is trained on", data, part)
+    return load(data, part)
+
+
+def _open_validation(data, val, val_split: str | None, parts: list[str], trained: str | None, load: Callable):
+    """The dataset to validate on: the one that is given, or a part of `data`; None where there is none."""
+    if isinstance(val, (str, Path)):
+        own = datasets.splits(val, load.keywords["task"])
+        return load(val, evaluation_part(own, val, val_split, ("val",), "--val-split"))
+    if val is not None or not isinstance(data, (str, Path)):
+        _refuse_part("val_split", val_split)
+        return val
+    if val_split is not None:
+        return load(data, choose_split(val_split, parts, data))
+    part = validation_part(parts, data, trained)
+    others = [name for name in parts if name != trained]
+    if part is None and others:
+        log.warning(
+            "%s: none to validate on, for there is no part 'val'; --val-split %s takes another: %s",
+            data,
+            "test" if "test" in others else others[0],
+            ", ".join(others),
+        )
+    return None if part is None else load(data, part)
+
+
+def _refuse_part(name: str, part: str | None) -> None:
+    if part is not None:
+        raise ValueError(
+            f"{name}={part!r}: for the path of a dataset; of one that is open already, open that part"
+        )
 
 
 def _check_kind(dataset, task: str | None) -> None:
@@ -76,9 +142,13 @@ def _check_kind(dataset, task: str | None) -> None:
     )
 
 
-def _sound(dataset, skip_faulty: bool):
+def _sound(dataset, skip_faulty: bool) -> tuple:
+    """The dataset, without its faults, and which files its images are."""
     # Only readers can tell of faults; whoever skips wants every unreadable image found, hence decoded.
-    return require_sound(dataset, skip_faulty, decode=skip_faulty) if hasattr(dataset, "record") else dataset
+    if not hasattr(dataset, "record"):
+        return dataset, set()
+    sound, report = sound_part(dataset, skip_faulty, decode=skip_faulty)
+    return sound, report.image_files
 
 
 def describe(dataset) -> str:
@@ -86,13 +156,14 @@ def describe(dataset) -> str:
     return str(getattr(dataset, "root", type(dataset).__name__))
 
 
-def _split(path, name: str, task: str | None, bits: int | None):
-    try:
-        return datasets.load(
-            path, choose_split(name, datasets.splits(path, task), path), task=task, bits=bits
-        )
-    except ValueError:
-        return None
+def describe_parts(train, val) -> str:
+    """ "training on 205 images (split train of X), validating on 87 (split val of X)"."""
+    shown = f"training on {plural(len(train), 'image')} ({_shown(train)}), "
+    return shown + ("none to validate on" if val is None else f"validating on {len(val)} ({_shown(val)})")
+
+
+def _shown(dataset) -> str:
+    return shown_part(getattr(dataset, "split", None), describe(dataset))
 
 
 def training_batches(

@@ -1,0 +1,175 @@
+"""What a training opens: parts of any name, what is wrong with them, classes that differ."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kzoo.data
+from kzoo.data.shapes import Shapes
+from kzoo.training.inputs import describe_parts, open_datasets
+
+
+def yolo(root, parts, names=("cat", "dog"), labels="0 .5 .5 .4 .4\n1 .3 .3 .2 .2\n", more=""):
+    """A dataset with a picture in each of its parts."""
+    lines = [f"names: [{', '.join(names)}]", *(f"{part}: images/{part}" for part in parts), more]
+    for number, part in enumerate(parts):
+        for folder in ("images", "labels"):
+            (root / folder / part).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48), (40 * number, 90, 200)).save(root / "images" / part / f"{part}.jpg")
+        (root / "labels" / part / f"{part}.txt").write_text(labels)
+    (root / "data.yaml").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def names_of(dataset) -> list:
+    return [dataset.record(i).id for i in range(len(dataset))]
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "trained", "validated", "said"),
+    [
+        (["train", "val", "test"], {}, "train", "val", ""),
+        (["train", "test"], {}, "train", None, "no part 'val'; --val-split test takes another: test"),
+        (["train", "test"], {"val_split": "test"}, "train", "test", ""),
+        (["train", "val"], {"split": "VAL"}, "val", None, "--val-split train"),
+        (["train", "val"], {"split": "val", "val_split": "train"}, "val", "train", ""),
+        (["train", "val"], {"val_split": "train"}, "train", "train", "1 of the 1 image to validate on"),
+    ],
+)
+def test_parts_are_taken_and_said(tmp_path, caplog, parts, options, trained, validated, said):
+    train, val = open_datasets(yolo(tmp_path, parts), None, **options)
+    assert train.split == trained and (val.split if val else None) == validated
+    assert said in caplog.text and bool(said) == bool(caplog.text)
+    expected = f"validating on 1 (split {validated} of {tmp_path})" if val else "none to validate on"
+    assert describe_parts(train, val) == f"training on 1 image (split {trained} of {tmp_path}), {expected}"
+
+
+def test_other_data_to_validate_on(tmp_path, caplog):
+    data = yolo(tmp_path / "a", ["train", "val"])
+    other = yolo(tmp_path / "b", ["train", "test"])
+    with pytest.raises(
+        ValueError, match=r"no part 'val'; name the one to take with --val-split: train, test"
+    ):
+        open_datasets(data, other)
+    assert names_of(open_datasets(data, other, val_split="test")[1]) == ["test"]
+    assert names_of(open_datasets(data, yolo(tmp_path / "c", ["test"]))[1]) == ["test"]
+    assert not caplog.text
+    open_datasets(data, data, val_split="train")
+    assert "1 of the 1 image to validate on are trained on, too" in caplog.text
+    opened = kzoo.data.load(data, "train")
+    for given in ({"split": "train"}, {"val_split": "val"}):
+        with pytest.raises(ValueError, match="open already"):
+            open_datasets(opened, opened, **given)
+
+
+@pytest.mark.parametrize("what", ["folder", "list", "voc", "json"])
+def test_a_part_that_is_declared_and_cannot_be_read_stops_a_training(tmp_path, what):
+    root = yolo(tmp_path, ["train"], more="val: images/nowhere")
+    if what == "list":
+        yolo(tmp_path, ["train"], more="val: val.txt")
+        (tmp_path / "val.txt").write_bytes(b"caf\xe9.jpg\n")
+    if what == "voc":
+        root = tmp_path / "voc"
+        for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (root / folder).mkdir(parents=True)
+        Image.new("RGB", (64, 48)).save(root / "JPEGImages" / "a.jpg")
+        box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+        (root / "Annotations" / "a.xml").write_text(
+            f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        )
+        (root / "ImageSets" / "Main" / "train.txt").write_text("a\n")
+        (root / "ImageSets" / "Main" / "val.txt").write_bytes(b"caf\xe9\n")
+    if what == "json":
+        root = tmp_path / "coco"
+        (root / "annotations").mkdir(parents=True)
+        Image.new("RGB", (64, 48)).save(root / "a.jpg")
+        rows = {
+            "images": [{"id": 1, "file_name": "a.jpg"}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 2, 9, 9]}],
+            "categories": [{"id": 1, "name": "cat"}],
+        }
+        (root / "annotations" / "instances_train.json").write_text(json.dumps(rows))
+        (root / "annotations" / "instances_val.json").write_text('{"images": [], "annotations": [')
+    with pytest.raises((ValueError, OSError)) as caught:
+        open_datasets(root, None)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_class_of_the_validation_data_may_be_missing_or_elsewhere(tmp_path):
+    data = yolo(
+        tmp_path / "a", ["train"], ["ant", "cat", "dog"], "0 .5 .5 .4 .4\n1 .3 .3 .2 .2\n2 .2 .2 .1 .1\n"
+    )
+    some = yolo(tmp_path / "b", ["val"], ["dog", "cat"])
+    val = open_datasets(data, some)[1]
+    assert val.classes == ["ant", "cat", "dog"] and val[0].labels.tolist() == [2, 1]
+    other = yolo(tmp_path / "c", ["val"], ["dog", "cow"])
+    with pytest.raises(
+        ValueError, match=r"\(val\): has 1 \(cow\), none of the 3 \(ant, cat, dog\).*classes\.txt"
+    ):
+        open_datasets(data, other)
+
+
+def test_datasets_that_are_open_are_taken_as_they_are(caplog):
+    train = Shapes(3, (64, 64))
+    assert open_datasets(train, None) == (train, None)
+    assert describe_parts(train, None) == "training on 3 images (all of shapes), none to validate on"
+    assert not caplog.text
+    open_datasets(train, train)
+    assert "3 of the 3 images to validate on are trained on" in caplog.text
+
+
+@pytest.mark.parametrize("state", ["none", "empty", "unknown", "cased"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_dataset_without_an_object_is_refused(tmp_path, state, skip):
+    root = yolo(tmp_path, ["train"], labels="" if state == "empty" else "0 .5 .5 .4 .4\n")
+    if state == "none":
+        (root / "labels" / "train" / "train.txt").unlink()
+    if state == "cased":
+        (root / "labels").rename(root / "Labels")
+    if state == "unknown":
+        (root / "labels" / "train" / "train.txt").write_text("7 .5 .5 .4 .4\n")
+    with pytest.raises(ValueError) as caught:
+        open_datasets(root, None, skip_faulty=skip)
+    words = {
+        "none": "labels/train/train.txt",
+        "empty": "label file",
+        "unknown": "unknown class",
+        "cased": "rename it",
+    }
+    assert words[state] in str(caught.value), caught.value
+    assert any(fault.kind == "no-objects" for fault in kzoo.data.check.check(root).errors)
+
+
+def test_warnings_are_printed_by_kind_and_counted(tmp_path, capfd):
+    root = yolo(tmp_path, ["train"])
+    for number in range(5):
+        Image.new("RGB", (64, 48), (9, 9, 20 * number)).save(root / "images" / "train" / f"bare{number}.jpg")
+    (root / "labels" / "train" / "train.txt").write_text("0 .5 .5 .4 .4\n" * 3)
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger("kzoo").addHandler(handler)
+    try:
+        open_datasets(root, None)
+    finally:
+        logging.getLogger("kzoo").removeHandler(handler)
+    (text,) = [record.getMessage() for record in records if record.levelno >= logging.WARNING]
+    assert "8 warnings" in text and "\n  5 image-without-label\n" in text and "\n  2 duplicate\n" in text
+    assert "bare0.jpg" in text and "bare4.jpg" not in text and "class 'dog' has no example" in text
+
+
+def test_what_is_skipped_is_counted(tmp_path, caplog):
+    root = yolo(tmp_path, ["train"])
+    for name in ("lost", "gone"):
+        (root / "labels" / "train" / f"{name}.txt").write_text("0 .5 .5 .4 .4\n")
+    with pytest.raises(ValueError, match="2 faults; mend what follows, or leave it out"):
+        open_datasets(root, None)
+    train, _ = open_datasets(root, None, skip_faulty=True)
+    assert len(train) == 1 and np.array_equal(train[0].labels, [0, 1])
+    assert (
+        "left out 0 boxes and 0 images that are faulty, passed over 2 labels without an image" in caplog.text
+    )
+    assert "all of the 2 errors" in caplog.text
