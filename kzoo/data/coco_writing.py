@@ -17,7 +17,7 @@ def to_coco(
 
     `images` lie in the dataset's order, `categories` in the order of the labels. An annotation has `id`,
     `image_id`, `category_id`, `bbox`, `area`, `iscrowd` and `difficult`. Image ids are the records' own where
-    those are distinct whole numbers, else 1, 2, ...
+    those are distinct whole numbers, else 1, 2, ... in the order of the records' ids, by which ties are broken.
 
     Args:
         dataset: any `kzoo.data.Dataset`.
@@ -28,7 +28,8 @@ def to_coco(
     records = [dataset.record(index) for index in range(len(dataset))]
     ids = [record.id for record in records]
     if not all(isinstance(identifier, int) for identifier in ids) or len(set(ids)) < len(ids):
-        ids = list(range(1, len(records) + 1))
+        order = sorted(range(len(ids)), key=lambda index: (isinstance(ids[index], str), ids[index]))
+        ids = (np.argsort(order) + 1).tolist()
     images, annotations = [], []
     numbers = itertools.count(1)
     for index, (identifier, record) in enumerate(zip(ids, records, strict=True)):
@@ -43,14 +44,13 @@ def to_coco(
 
 def _annotations(record: Record, category_ids: Sequence[int], segmentations: bool):
     """The record's boxes as COCO's annotations, without their ids."""
-    for box, corners in enumerate(record.boxes.astype(np.float64)):
-        x1, y1, x2, y2 = (float(value) for value in corners)
+    for box, (x, y, width, height) in enumerate(_sides(record).tolist()):
         label = int(record.labels[box])
         shape = None if record.polygons is None else record.polygons[box]
         row = {
             "category_id": int(category_ids[label]) if 0 <= label < len(category_ids) else -1,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1) if record.areas is None else float(record.areas[box]),
+            "bbox": [x, y, width, height],
+            "area": width * height if record.areas is None else float(record.areas[box]),
             "iscrowd": int(record.crowd[box]),
             "difficult": int(record.difficult[box]),
         }
@@ -58,3 +58,11 @@ def _annotations(record: Record, category_ids: Sequence[int], segmentations: boo
             flat = shape if isinstance(shape, dict) else [part.ravel().tolist() for part in shape]
             row["segmentation"] = flat
         yield row
+
+
+def _sides(record: Record) -> np.ndarray:
+    """(N, 4) float64 x, y, width, height: as a file of COCO's had them, where the record is from one."""
+    if record.xywh is not None:
+        return record.xywh
+    boxes = record.boxes.astype(np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -33,6 +33,7 @@ class _Truth:
     difficult: np.ndarray
     crowd: np.ndarray
     areas: np.ndarray | None
+    xywh: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,13 @@ class Evaluator:
         index, shape = at
         sample = self.dataset[index]
         image, placement = fit(sample.image, shape, resize, exact)
-        areas = self.dataset.record(index).areas if hasattr(self.dataset, "record") else None
-        truth = _Truth(index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas)
+        areas = xywh = None
+        if hasattr(self.dataset, "record"):
+            record = self.dataset.record(index)
+            areas, xywh = record.areas, record.xywh
+        truth = _Truth(
+            index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas, xywh
+        )
         return _Item(image, placement, truth)
 
 

@@ -1,4 +1,8 @@
-"""COCO's twelve figures, computed by faster-coco-eval: the numbers of pycocotools."""
+"""COCO's twelve figures, computed by faster-coco-eval: the numbers of pycocotools, which the tests compare with.
+
+COCO breaks ties between images by their ids, and an overlap that lies exactly on a threshold depends on the last bit of
+a box. So images come in the order of their ids here, and boxes with the x, y, width and height that their file has.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kzoo.metrics.matching import EvaluatedImage
+from kzoo.metrics.matching import EvaluatedImage, sides
 
 FIGURES = (
     *("map", "map50", "map75", "map_small", "map_medium", "map_large"),
@@ -44,7 +48,7 @@ def coco_figures(images: Sequence[EvaluatedImage], classes: int) -> CocoFigures:
     second one on it is a miss.
 
     Args:
-        images: truth and detections.
+        images: truth and detections, in the order of their ids (see `order_by_id`).
         classes: how many there are.
 
     Source: Lin et al. 2014, Microsoft COCO: Common Objects in Context, arXiv:1405.0312.
@@ -82,12 +86,11 @@ def _table(images: Sequence[EvaluatedImage], classes: int, rows) -> dict:
     }
 
 
-def _row(image_id: int, box: Sequence[float], label: int, area: float, **more) -> dict:
-    x1, y1, x2, y2 = box
+def _row(image_id: int, xywh: Sequence[float], label: int, area: float, **more) -> dict:
     return {
         "image_id": image_id,
         "category_id": label,
-        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "bbox": xywh,
         "area": area,
         "iscrowd": 0,
         **more,
@@ -96,7 +99,8 @@ def _row(image_id: int, box: Sequence[float], label: int, area: float, **more) -
 
 def _objects(image_id: int, image: EvaluatedImage) -> list[dict]:
     areas = np.where(image.difficult & ~image.crowd, BEYOND_ALL_AREAS, image.areas)
-    columns = (image.boxes.tolist(), image.labels.tolist(), areas.tolist(), image.crowd.tolist())
+    xywh = sides(image.boxes) if image.xywh is None else image.xywh
+    columns = (xywh.tolist(), image.labels.tolist(), areas.tolist(), image.crowd.tolist())
     return [
         _row(image_id, box, label, area, iscrowd=int(crowd))
         for box, label, area, crowd in zip(*columns, strict=True)
@@ -104,8 +108,17 @@ def _objects(image_id: int, image: EvaluatedImage) -> list[dict]:
 
 
 def _detections(image_id: int, image: EvaluatedImage) -> list[dict]:
-    columns = (image.found.tolist(), image.found_labels.tolist(), image.scores.tolist())
+    xywh = sides(image.found) if image.found_xywh is None else image.found_xywh
+    columns = (xywh.tolist(), image.found_labels.tolist(), image.scores.tolist())
     return [
-        _row(image_id, box, label, (box[2] - box[0]) * (box[3] - box[1]), score=score)
+        _row(image_id, box, label, box[2] * box[3], score=score)
         for box, label, score in zip(*columns, strict=True)
     ]
+
+
+def order_by_id(ids: Sequence[str | int]) -> list[int]:
+    """The positions of images in the order in which COCO takes them: by id, numbers before texts.
+
+    Images of one id, which COCO does not know, keep their order.
+    """
+    return sorted(range(len(ids)), key=lambda position: (isinstance(ids[position], str), ids[position]))

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from kzoo.metrics.coco import coco_figures
+from kzoo.metrics.coco import coco_figures, order_by_id
 from kzoo.metrics.confusion import confusion_matrix
 from kzoo.metrics.curves import Curve
 from kzoo.metrics.figures import known_mean, without_nan
-from kzoo.metrics.matching import EvaluatedImage, area, match
+from kzoo.metrics.matching import EvaluatedImage, corners, match, sides
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
 IOU_THRESHOLD = 0.5
@@ -140,41 +140,48 @@ class DetectionEvaluator:
     def __init__(self, names: Sequence[str]):
         self.names = tuple(str(name) for name in names)
         self._images: list[EvaluatedImage] = []
+        self._ids: list[str | int] = []
         self._discarded = 0
 
     def update(self, truth, detections, areas: np.ndarray | None = None) -> None:
         """Adds an image.
 
         Args:
-            truth: a `Sample`, a `Record` or whatever has their `boxes`, `labels`, `difficult`, `crowd` and `id`.
-            detections: `Detections` of the same image, or whatever has `boxes`, `scores` and `labels`.
+            truth: a `Sample`, a `Record` or whatever has their `boxes`, `labels`, `difficult`, `crowd` and `id`. Where
+                it has `xywh`, as a `Record` of COCO's has, the figures are those of these numbers, to the last bit.
+            detections: `Detections` of the same image, or whatever has `boxes`, `scores` and `labels`, or `xywh` in
+                the place of `boxes`.
             areas: (N,) square pixels by which COCO calls the objects small, medium or large. Where None, those
                 of a `Record` that has them (COCO's files give the mask's), else the boxes'.
 
         Raises:
             ValueError: a label has no class, or a box of the truth is not finite or is inverted.
         """
-        boxes, labels = np.asarray(truth.boxes, float).reshape(-1, 4), np.asarray(truth.labels, np.int64)
+        boxes, xywh = _both_forms(truth)
+        labels = np.asarray(truth.labels, np.int64)
         self._check_truth(boxes, labels, truth.id)
-        found = np.asarray(detections.boxes, float).reshape(-1, 4)
+        found, found_xywh = _both_forms(detections)
         scores, found_labels = np.asarray(detections.scores, float), np.asarray(detections.labels, np.int64)
         self._check_labels(found_labels, f"detections of image {truth.id!r}")
         areas = getattr(truth, "areas", None) if areas is None else areas
-        areas = area(boxes) if areas is None else np.asarray(areas, float)
+        areas = xywh[:, 2] * xywh[:, 3] if areas is None else np.asarray(areas, float)
         finite = np.isfinite(found).all(1) & np.isfinite(scores)
         self._discarded += int(np.count_nonzero(~finite))
         order = np.flatnonzero(finite)
         order = order[np.argsort(-scores[order], kind="stable")]
+        self._ids.append(truth.id)
         self._images.append(
             EvaluatedImage(
                 boxes=boxes,
                 labels=labels,
                 difficult=np.asarray(truth.difficult, bool),
                 crowd=np.asarray(truth.crowd, bool),
-                areas=np.where(np.isfinite(areas), areas, area(boxes)),
+                areas=np.where(np.isfinite(areas), areas, xywh[:, 2] * xywh[:, 3]),
                 found=found[order],
                 scores=scores[order],
                 found_labels=found_labels[order],
+                xywh=xywh,
+                found_xywh=found_xywh[order],
             )
         )
 
@@ -197,9 +204,10 @@ class DetectionEvaluator:
             )
 
     def result(self) -> DetectionMetrics:
-        """The figures of all images so far."""
-        coco = coco_figures(self._images, len(self.names))
-        curves = self._curves()
+        """The figures of all images so far, in whatever order they came."""
+        images = [self._images[position] for position in self._order()]
+        coco = coco_figures(images, len(self.names))
+        curves = self._curves(images)
         rows = []
         for label, curve in enumerate(curves):
             best, known = curve.best_f1(), curve.objects > 0
@@ -221,21 +229,24 @@ class DetectionEvaluator:
             )
         return DetectionMetrics(
             names=self.names,
-            images=len(self._images),
+            images=len(images),
             objects=sum(row.objects for row in rows),
-            detections=sum(len(image.scores) for image in self._images),
+            detections=sum(len(image.scores) for image in images),
             discarded=self._discarded,
             coco=coco.figures,
             voc_ap_11point=known_mean([row.voc_ap_11point for row in rows]),
             voc_ap_all=known_mean([row.voc_ap_all for row in rows]),
             per_class=tuple(rows),
             curves=curves,
-            confusion=confusion_matrix(self._images, len(self.names), IOU_THRESHOLD, CONFUSION_SCORE),
+            confusion=confusion_matrix(images, len(self.names), IOU_THRESHOLD, CONFUSION_SCORE),
         )
 
-    def _curves(self) -> tuple[Curve, ...]:
+    def _order(self) -> list[int]:
+        """The positions of the images by id, which ties between them are broken by."""
+        return order_by_id(self._ids)
+
+    def _curves(self, images: Sequence[EvaluatedImage]) -> tuple[Curve, ...]:
         """One a class, from the detections of all images."""
-        images = self._images
         labels = np.concatenate([np.zeros(0, np.int64), *(image.found_labels for image in images)])
         scores = np.concatenate([np.zeros(0), *(image.scores for image in images)])
         outcomes = np.concatenate([np.zeros(0, np.int8), *(match(image, IOU_THRESHOLD) for image in images)])
@@ -245,3 +256,13 @@ class DetectionEvaluator:
             Curve.of(name, int(objects[label]), scores[labels == label], outcomes[labels == label])
             for label, name in enumerate(self.names)
         )
+
+
+def _both_forms(annotated) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 4) float64 xyxy, and x, y, width, height: the latter as they are given, where they are."""
+    xywh = getattr(annotated, "xywh", None)
+    if xywh is None:
+        boxes = np.asarray(annotated.boxes, float).reshape(-1, 4)
+        return boxes, sides(boxes)
+    xywh = np.asarray(xywh, float).reshape(-1, 4)
+    return corners(xywh), xywh

@@ -185,11 +185,13 @@ class ErrorEvaluator(DetectionEvaluator):
 
     def result(self) -> AnalysedMetrics:
         """The figures and the errors of all images so far."""
-        classes = len(self.names)
-        every, verdicts = _judged(self._images, 0.0)
+        classes, order = len(self.names), self._order()
+        images = [self._images[position] for position in order]
+        every, verdicts = _judged(images, 0.0)
         outcomes = Outcomes.of(every, verdicts, classes)
-        shown, at_score = _judged(self._images, self.score)
-        images = _by_cost(self._places, shown, at_score, classes)
+        shown, at_score = _judged(images, self.score)
+        places = [self._places[position] for position in order]
+        images = _by_cost(places, shown, at_score, classes)
         counts_at_score = Counter(mistake.kind for image in images for mistake in image.mistakes)
         reached = outcomes.map50()
         rows = []

@@ -132,5 +132,9 @@ def reported(image: EvaluatedImage, score: float = 0.0) -> EvaluatedImage:
         kept[np.flatnonzero(image.found_labels == label)[:MOST_DETECTIONS]] = True
     kept &= image.scores >= score
     return replace(
-        image, found=image.found[kept], scores=image.scores[kept], found_labels=image.found_labels[kept]
+        image,
+        found=image.found[kept],
+        scores=image.scores[kept],
+        found_labels=image.found_labels[kept],
+        found_xywh=None if image.found_xywh is None else image.found_xywh[kept],
     )

@@ -22,6 +22,8 @@ class EvaluatedImage:
         found: (D, 4) float64 xyxy of the detections, best score first.
         scores: (D,) float64.
         found_labels: (D,) int64 class of each detection.
+        xywh: (G, 4) float64 x, y, width, height as the annotation file has them; those of `boxes` where None.
+        found_xywh: (D, 4) likewise of the detections.
     """
 
     boxes: np.ndarray
@@ -32,6 +34,8 @@ class EvaluatedImage:
     found: np.ndarray
     scores: np.ndarray
     found_labels: np.ndarray
+    xywh: np.ndarray | None = None
+    found_xywh: np.ndarray | None = None
 
     @property
     def counted(self) -> np.ndarray:
@@ -42,6 +46,16 @@ class EvaluatedImage:
 def area(boxes: np.ndarray) -> np.ndarray:
     """(N,) square pixels of (N, 4) xyxy boxes; an inverted box has none."""
     return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+
+
+def corners(xywh: np.ndarray) -> np.ndarray:
+    """(N, 4) xyxy of (N, 4) x, y, width, height."""
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def sides(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4) x, y, width, height of (N, 4) xyxy."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
 def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
