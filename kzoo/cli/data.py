@@ -59,6 +59,7 @@ def info(
 ):
     """Say what a dataset holds: format, splits, images, boxes, classes."""
     from kzoo import data
+    from kzoo.data.report import plural
 
     whole = data.load(path, split, task=task)
     found = {
@@ -69,13 +70,14 @@ def info(
         "splits": {
             name: _counts(data.load(path, name, task=task))
             for name in data.splits(path, task)
-            if split in (None, name)
+            if split is None or name == whole.split
         },
         "all": _counts(whole),
     }
     if json:
         return _print_json(found)
-    typer.echo(f"{path}: {whole.format}{', semantic masks' if whole.semantic else ''}")
+    kind = f"{whole.format}{', semantic masks' if whole.semantic else ''}"
+    typer.echo(f"{path}: {kind}, {plural(len(whole), 'image')}")
     typer.echo(f"classes ({len(whole.classes)}): {', '.join(whole.classes)}")
     for name, counts in [*found["splits"].items(), (split or "all", found["all"])]:
         typer.echo(f"{name:12} {counts['images']:8} images {counts['boxes']:9} boxes")

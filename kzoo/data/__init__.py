@@ -17,9 +17,10 @@ _EXPORTS = {
     "image_size": "image",
     "read_image": "image",
 }
-_MODULES = frozenset(
-    "anchors arrays batch check coco convert dataset image instances loader masks report rle shapes voc yolo".split()  # noqa: SIM905
-)
+_MODULES = frozenset({
+    "anchors", "arrays", "batch", "boxlist", "check", "coco", "convert", "dataset", "image", "instances", "loader",
+    "masks", "report", "rle", "shapes", "voc", "yolo",
+})  # fmt: skip
 __all__ = ["load", "splits", *sorted(_EXPORTS)]
 
 
@@ -43,8 +44,9 @@ def load(
     """Opens a dataset, telling its format by looking.
 
     Args:
-        path: a Pascal VOC folder; a YOLO `data.yaml`, a Darknet `.data` file or the folder of one; a COCO
-            `.json` or the folder of some; a folder with `images/` and `masks/`; a folder of folders with an image
+        path: a Pascal VOC folder; a YOLO `data.yaml`, a Darknet `.data` file or the folder of one, or one of images,
+            label files and `classes.txt`; a COCO `.json` or the folder of some; a `.csv` of boxes, lines of
+            keras-yolo3, or the folder of such; a folder with `images/` and `masks/`; a folder of folders with an image
             and its objects' masks each; a folder of `.npy` arrays; "shapes" or "shapes:COUNT" for synthetic
             images.
         split: "train", "val", "test" or what the dataset calls it; all images where None.
@@ -98,7 +100,8 @@ def _opened(path: str | Path, split: str | None, masks: bool, task: str | None):
         return VOCMasks(path, split, masks)
     if kind == "voc":
         return module.VOC(path, split)
-    dataset = (module.YOLO if kind == "yolo" else module.COCO)(path, split, masks)
+    reader = {"yolo": "YOLO", "coco": "COCO", "boxlist": "BoxList"}[kind]
+    dataset = getattr(module, reader)(path, split, masks)
     if task == "segment":
         from kzoo.data.rasterise import Rasterised
 
@@ -116,7 +119,7 @@ def splits(path: str | Path, task: str | None = None) -> list[str]:
 
 
 def sniff(path: str | Path, task: str | None = None) -> str:
-    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco" or "shapes".
+    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco", "boxlist" or "shapes".
 
     Args:
         path: the dataset.
@@ -132,24 +135,26 @@ def sniff(path: str | Path, task: str | None = None) -> str:
     refuse_address(name, "download the dataset and give its folder")
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: no such dataset; give a folder, a .yaml, .data or .json file, or shapes"
+            f"{path}: no such dataset; give a folder, a .yaml, .data, .json or .csv file, or shapes"
         )
     labelled = any((path / folder).is_dir() for folder in ("labels", "train/labels"))
     boxes = task == "detect" or (task is None and labelled)
     # A data.yaml may be there for the names of masks alone.
-    kinds = ("yolo", "coco", "masks") if boxes else ("masks", "yolo", "coco")
+    kinds = ("yolo", "coco", "yolo_layouts", "masks") if boxes else ("masks", "yolo", "coco", "yolo_layouts")
     boxes_alone = False
-    for kind in ("voc", *kinds, "instances", "arrays"):
+    for kind in ("voc", *kinds, "boxlist", "instances", "arrays"):
         module = importlib.import_module(f"kzoo.data.{kind}")
-        if not getattr(module, f"is_{kind}")(path):
+        if not getattr(module, "is_yolo_layout" if kind == "yolo_layouts" else f"is_{kind}")(path):
             continue
         if kind != "voc" or task != "segment" or module.has_masks(path):
-            return kind
+            return "yolo" if kind == "yolo_layouts" else kind
         boxes_alone = True  # the masks beside them may be another reader's
     if boxes_alone:
         return "voc"
+    importlib.import_module("kzoo.data.yolo_layouts").refuse_nameless(path)
     raise ValueError(
         f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/, or .xml beside images), "
-        "YOLO (a data.yaml or .data file), COCO (a .json file, or annotations/*.json), images/ with masks/, "
+        "YOLO (a data.yaml or .data file, or label files with classes.txt), COCO (a .json file, or "
+        "annotations/*.json), lists of boxes (a .csv file), images/ with masks/, "
         "a folder with images/ and masks/ for each image, and arrays (images.npy with masks.npy)"
     )

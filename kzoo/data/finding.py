@@ -150,19 +150,20 @@ def existing_path(
     """
     bases = list(bases)
     for base in (*bases, *unchanged_below):
-        if _exists(base / str(written)):
+        if is_there(base / str(written)):
             return base / str(written)
     # Deeper trees than this are none of people's, and the work for each line of a list has its bounds.
     parts = split_path(str(written))[-_DEEPEST:]
     for start in range(len(parts)):
         tail = Path(*parts[start:])
         for base in bases:
-            if _exists(base / tail):
+            if is_there(base / tail):
                 return base / tail
     return None
 
 
-def _exists(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; no name is an error, were it too long for any."""
     try:
         return path.exists()
     except (OSError, ValueError):  # a name too long for the file system, or with a zero byte

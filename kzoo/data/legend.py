@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.dataset import read_names
-from kzoo.data.yolo import read_description
+from kzoo.data.descriptions import read_description
 from kzoo.structures import IGNORED
 
 FILES = ("classes.txt", "legend.txt", "labelmap.txt", "labels.txt", "label_colors.txt")

@@ -1,13 +1,61 @@
-"""Which images of a folder are for training and which for testing, where lists beside them say so."""
+"""Lists of images in text files, and which images of a folder are for training and which for testing."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 
-from kzoo.data.dataset import order_splits
+from kzoo.data.dataset import is_usual_split, order_splits
+from kzoo.data.fault import Fault
+from kzoo.data.finding import IMAGE_SUFFIXES, existing_path, files_in, split_path
+from kzoo.data.text import read_json, read_lines, shorten
 
-_USUAL = frozenset({"train", "val", "valid", "validation", "test", "trainval"})
+
+def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> dict[Path, str]:
+    """The images that a text file names, a path a line, in its order.
+
+    Args:
+        file: the list.
+        bases: folders that its paths may count from; see `kzoo.data.finding.existing_path`.
+        notes: takes how many lines are passed over: hidden names, and images that are named again.
+
+    Returns:
+        {image: the line that names it, as "train.txt:3"}; one that is nowhere stands below the first base.
+
+    Raises:
+        FaultError: it is no text.
+    """
+    bases = list(bases)
+    found: dict[Path, str] = {}
+    hidden, again = [], []
+    for number, line in enumerate(read_lines(file), 1):
+        written = line.strip()
+        if not written:
+            continue
+        there = existing_path(written, bases, [Path()])
+        path = there or bases[0] / written
+        if there is not None and there.is_dir():
+            notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is a folder, not an image"))
+        elif _is_hidden(path, bases):
+            hidden.append(number)
+        elif path in found:
+            again.append(number)
+        else:
+            found[path] = f"{file.name}:{number}"
+    for numbers, kind, words in (
+        (hidden, "hidden-image", "are of hidden files"),
+        (again, "listed-twice", "name an image for a second time"),
+    ):
+        if numbers:
+            message = f"{len(numbers)} of its lines {words}, this one first: passed over"
+            notes.append(Fault(file, numbers[0], kind, message, "warning"))
+    return found
+
+
+def _is_hidden(path: Path, bases: list[Path]) -> bool:
+    """Whether an image's name, or that of a folder below the dataset's, begins with a dot."""
+    base = next((base for base in bases if path.is_relative_to(base)), path.parent)
+    return any(part[0] == "." and part != ".." for part in path.relative_to(base).parts)
 
 
 def read_lists(root: Path) -> dict[str, list[str]]:
@@ -28,20 +76,26 @@ def read_lists(root: Path) -> dict[str, list[str]]:
     if file.is_file():
         return _from_json(file)
     for folder in ("splits", "ImageSets/Segmentation", "ImageSets"):
-        files = sorted((root / folder).glob("*.txt"))
+        files = files_in(root / folder, {".txt"})
         if files:
             break
     else:
-        files = [path for path in sorted(root.glob("*.txt")) if path.stem in _USUAL]
-    found = {path.stem: _names(path.read_text(encoding="utf-8-sig").splitlines()) for path in files}
+        files = list_files(root)
+    found = {path.stem: _names(read_lines(path)) for path in files}
     return {split: found[split] for split in order_splits(found)}
 
 
+def list_files(folder: Path) -> list[Path]:
+    """The text files of a folder that are called as parts are: `train.txt`, `Val.txt`, `trainval.txt`."""
+    return [
+        path
+        for path in files_in(folder, {".txt"})
+        if is_usual_split(path.stem) or path.stem.lower() == "trainval"
+    ]
+
+
 def _from_json(file: Path) -> dict[str, list[str]]:
-    try:
-        found = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{file}: not JSON: {error}; correct or remove it") from None
+    found = read_json(file)
     good = isinstance(found, dict) and all(
         isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()
     )
@@ -51,10 +105,14 @@ def _from_json(file: Path) -> dict[str, list[str]]:
 
 
 def _names(lines: list[str]) -> list[str]:
-    return [_stem(line.strip()) for line in lines if line.strip()]
+    names = [_stem(line.strip()) for line in lines if line.strip()]
+    return [name for name in names if not name.startswith(".")]
 
 
-def _stem(name: str) -> str:
+def _stem(written: str) -> str:
+    path = Path(*split_path(written)[-1:])
     # Not every dot begins a suffix: names such as "frame_1.5" are common.
-    path = Path(name)
-    return path.stem if len(path.suffix) in (4, 5) and path.suffix[1:].isalpha() else path.name
+    known = path.suffix.lower() in IMAGE_SUFFIXES or (
+        len(path.suffix) in (4, 5) and path.suffix[1:].isalpha()
+    )
+    return path.stem if known else path.name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kzoo.data.dataset import read_names
-from kzoo.data.yolo import read_description
+from kzoo.data.descriptions import is_description, read_description
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -45,4 +45,4 @@ def class_names(source: str | Path | Sequence[str] | None) -> list[str] | None:
         raise FileNotFoundError(
             f"{path}: no such file of class names; give a .names or .data file, or {' or '.join(KNOWN)}"
         )
-    return read_description(path).names if path.suffix in (".data", ".yaml", ".yml") else read_names(path)
+    return read_description(path).names if is_description(path) else read_names(path)

@@ -49,6 +49,28 @@ def read_lines(path: str | Path) -> list[str]:
     return read_text(path).splitlines()
 
 
+def peek(path: Path, count: int = 2**16) -> list[str]:
+    """The first lines of a file, `count` bytes at most, whatever it holds: to tell what it is, not to use it."""
+    with path.open("rb") as file:
+        content = file.read(count)
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    return content.decode(encoding, errors="replace").splitlines()
+
+
+def shorten(text: str, most: int = 60) -> str:
+    """What to show of a text in a message: on one line, and cut where it is long."""
+    shown = " ".join(text[: 4 * most].split())
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+def to_number(text: str) -> float | None:
+    """The number that a text is, NaN and infinity among them; None where it is none."""
+    try:
+        return None if "_" in text else float(text)  # Python's own numbers may have underscores
+    except ValueError:
+        return None
+
+
 def read_json(path: str | Path) -> Any:
     """What a JSON file holds.
 

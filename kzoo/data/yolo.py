@@ -1,53 +1,94 @@
 """YOLO datasets: a text file an image, with a line `class x y width height` in fractions of the image an object.
 
-Two kinds of description are known: Ultralytics' `data.yaml` and Darknet's `.data`. A line of a class and three
-or more points is a polygon. What such a line cannot say, `difficult` and `crowd`, kzoo keeps in `flags.json`
-beside the description: `{"labels/a.txt": {"difficult": [3]}}`, by line.
+Two kinds of description are known, Ultralytics' `data.yaml` and Darknet's `.data`, and the layouts of tools that write
+none. A line of a class and three or more points is a polygon; `kpt_shape` in a data.yaml says that key points follow
+the boxes. What such a line cannot say, `difficult` and `crowd`, kzoo keeps in `flags.json` beside the description:
+`{"labels/a.txt": {"difficult": [3]}}`, by line.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import yaml
 
-from kzoo.data.dataset import Dataset, Fault, Record, choose_split, image_fault, read_names
-from kzoo.data.finding import images_in
+from kzoo.data.dataset import Dataset, Fault, Record, choose_split, image_fault
+from kzoo.data.descriptions import (
+    Description,
+    descriptions_in,
+    is_description,
+    read_description,
+)
+from kzoo.data.fault import FaultError
+from kzoo.data.finding import IMAGE_SUFFIXES, files_in, folders_in, is_there, walk_files
 from kzoo.data.image import image_size
-from kzoo.data.text import read_lines, read_text
+from kzoo.data.name_lists import sound_names
+from kzoo.data.text import read_json, shorten
+from kzoo.data.yolo_labels import find_label, label_candidates, parse, refuse_keypoints, to_pixels
+from kzoo.data.yolo_layouts import NAME_FILES, is_yolo_layout, read_layout
 
 FLAGS = "flags.json"
-# Keys of a data.yaml that are no split even where their value happens to be a file.
-_NO_SPLITS = frozenset({"path", "names", "nc", "download", "yaml_file", "kpt_shape", "flip_idx", "channels"})
+_LABEL_FILES_SEEN = 100  # how many are looked at, of all, for key points that nothing tells of
+# What lies in folders of images beside them, and is none that somebody misses.
+_NO_IMAGES = frozenset(
+    {
+        ".txt",
+        ".json",
+        ".xml",
+        ".csv",
+        ".yaml",
+        ".yml",
+        ".names",
+        ".data",
+        ".cache",
+        ".npy",
+        ".md",
+        ".db",
+        ".ini",
+        "",
+    }
+)
 
 
 class YOLO(Dataset):
     """A YOLO dataset.
 
     Args:
-        root: a `data.yaml`, a `.data` file, or the folder that has one.
+        root: a `data.yaml`, a `.data` file, the folder that has one, or a folder of images, label files and names.
         split: "train", "val", "test" or another of its parts; None for the images of all.
         masks: whether samples carry masks of the polygons.
 
     Raises:
-        ValueError: the description cannot be read, names are missing, or there is no such split.
+        ValueError: the description cannot be read, names are missing, there is no such split, or lines are boxes with
+            key points and the description does not say that the boxes alone are wanted.
     """
 
     format = "yolo"
 
     def __init__(self, root: str | Path, split: str | None = None, masks: bool = False):
         description = describe(Path(root))
-        self.splits = list(description.parts)
+        _refuse_keypoints(description)
+        self.splits = description.splits
         if split is not None:
             split = choose_split(split, self.splits, root)
         super().__init__(root, split, description.names, masks=masks)
-        wanted = self.splits if split is None else [split]
-        paths = {path: None for part in wanted for path in description.images(part)}
-        self.paths = list(paths)
-        self._base = description.file.parent
+        self._notes: list[Fault] = []
+        wanted = list(description.parts) if split is None else [split]
+        self._named: dict[Path, str] = {}
+        for part in wanted:
+            for image, where in description.images(part, self._notes).items():
+                self._named.setdefault(image, where)
+        self.paths = list(self._named)
+        self._folders = [source for part in wanted for source in description.parts[part] if source.is_dir()]
+        self._description = description.file
+        self._base = description.base
         self._flags = _read_flags(self._base / FLAGS)
+        self._keypoints = description.keypoints
+        if not description.says_keypoints:
+            some = self.paths[:: len(self.paths) // _LABEL_FILES_SEEN + 1]
+            refuse_keypoints(filter(None, map(find_label, some)))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -60,25 +101,23 @@ class YOLO(Dataset):
             size = image_size(path)
         except (OSError, ValueError) as error:
             size = (1, 1)  # boxes stay fractions: there are no pixels to count in
-            problems.append(image_fault(path, error))
+            problems.append(self._image_fault(path, error))
         if label is None:
-            missing = Fault(
-                path, None, "image-without-label", "no label file: taken as background", "warning"
-            )
+            message = f"no label file {label_candidates(path)[0]}: taken as background"
+            missing = Fault(path, None, "image-without-label", message, "warning")
             return Record(path, id=path.stem, problems=[*problems, missing])
-        lines = parse(label, problems)
-        boxes, polygons = [], []
+        lines = parse(label, problems, self._keypoints)
         height, width = size
-        for _, _, values in lines:
-            box, polygon = _to_pixels(values, width, height)
-            boxes.append(box)
-            polygons.append(polygon)
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond all are told of as boxes
+            shapes = [to_pixels(values, width, height, self._keypoints) for _, _, values in lines]
+            boxes = np.array([box for box, _ in shapes], np.float64).astype(np.float32)
+        polygons = [polygon for _, polygon in shapes]
         flags = self._flags.get(_relative(label, self._base), {})
         numbers = [number for number, _, _ in lines]
         record = Record(
             path,
-            np.array(boxes, np.float64),
-            [name for _, name, _ in lines],
+            boxes,
+            [name if abs(name) < 2**31 else -1 for _, name, _ in lines],
             [number in flags.get("difficult", ()) for number in numbers],
             [number in flags.get("crowd", ()) for number in numbers],
             id=path.stem,
@@ -87,240 +126,140 @@ class YOLO(Dataset):
             polygons=polygons if any(polygon is not None for polygon in polygons) else None,
             problems=problems,
         )
-        for box, name in enumerate(record.labels):
+        for box, (_, name, _) in enumerate(lines):
             if not 0 <= name < len(self.classes):
-                message = f"class {name}, but there are {len(self.classes)}, counted from 0"
+                message = f"class {shorten(str(name), 20)}, but there are {len(self.classes)}, counted from 0"
                 problems.append(record.fault("unknown-class", message, box=box))
         return record
 
     def label_places(self, index: int) -> list[Path]:
         return label_candidates(self.paths[self._position(index)])
 
+    def _image_fault(self, path: Path, error: Exception) -> Fault:
+        fault = image_fault(path, error)
+        where = self._named[path]
+        return dataclasses.replace(fault, message=f"{fault.message}, named by {where}") if where else fault
+
     def problems(self) -> list[Fault]:
+        """What belongs to no image: label files without one, and what is passed over."""
+        faults = [*self._notes, *self._stray_labels()]
+        for folder in self._folders:
+            faults += _unread_files(folder)
+        if self._keypoints is not None:
+            message = f"kpt_shape {list(self._keypoints)}: the boxes are taken, the key points are left aside"
+            faults.append(Fault(self._description, None, "key-points", message, "warning"))
+        lost = [name for name in self._flags if not is_there(self._base / name)]
+        if lost:
+            message = (
+                f"{len(lost)} label files are not there, {shorten(lost[0])!r} first: their flags are not used"
+            )
+            faults.append(Fault(self._base / FLAGS, None, "unused-flags", message, "warning"))
+        return faults
+
+    def _stray_labels(self) -> list[Fault]:
         """Label files in the folders of this part that no image belongs to."""
         named: dict[tuple[Path, Path], set[str]] = {}
         for path in self.paths:
             named.setdefault((path.parent, label_candidates(path)[0].parent), set()).add(path.stem)
         faults = []
         for (images, labels), stems in sorted(named.items(), key=lambda item: item[0]):
-            if not labels.is_dir() or labels == images:
-                continue
-            stems |= {path.stem for path in images.iterdir()} if images.is_dir() else set()
-            for path in sorted(labels.glob("*.txt")):
-                if path.stem not in stems and path.name != "classes.txt":
-                    faults.append(
-                        Fault(path, None, "label-without-image", f"no image of that name in {images}")
-                    )
+            faults += _other_letter_case(labels)
+            stems |= {path.stem for path in files_in(images) if path.suffix.lower() != ".txt"}
+            for path in files_in(labels, {".txt"}):
+                if path.stem in stems or path.name.lower() in NAME_FILES:
+                    continue
+                # Beside images there are texts of other kinds.
+                if labels != images or parse(path, []):
+                    message = f"no image of that name in {images}"
+                    faults.append(Fault(path, None, "label-without-image", message))
         return faults
 
 
-class Description:
-    """What a `data.yaml` or `.data` file says: `file`, `names`, and `parts`: lists of paths by split."""
+def _refuse_keypoints(description: Description) -> None:
+    """Raises where key points follow the boxes and nothing says that the boxes alone will do."""
+    if description.keypoints is not None and description.task != "detect":
+        message = (
+            f"kpt_shape: {list(description.keypoints)}: boxes with key points, which kzoo does not learn"
+        )
+        fault = Fault(description.file, None, "key-points", message)
+        raise FaultError(fault, "to use the boxes alone, add a line task: detect")
 
-    def __init__(self, file: Path, names: list[str], parts: dict[str, list[Path]], bases: list[Path]):
-        self.file = file
-        self.names = names
-        self.parts = parts
-        self._bases = bases
 
-    def images(self, part: str) -> list[Path]:
-        """The image files of a part, in the order of its lists, or sorted where it is a folder."""
-        found: list[Path] = []
-        for source in self.parts[part]:
-            if source.is_dir():
-                found += images_in(source)
-            elif source.suffix == ".txt" and source.is_file():
-                lines = read_lines(source)
-                found += [self._resolve(line.strip(), source) for line in lines if line.strip()]
-            else:
-                raise ValueError(f"{self.file}: {part}: {source} is no folder and no .txt list; correct it")
-        return found
+def _other_letter_case(labels: Path) -> list[Fault]:
+    """A folder that would be that of labels, were it not for large letters in its name."""
+    missing = next((folder for folder in (labels, *labels.parents) if folder.parent.is_dir()), labels)
+    if missing.is_dir():
+        return []
+    alike = [folder for folder in folders_in(missing.parent) if folder.name.lower() == missing.name.lower()]
+    message = f"labels are looked for in {missing}: rename this folder"
+    return [Fault(folder, None, "folder-name", message, "warning") for folder in alike]
 
-    def _resolve(self, line: str, source: Path) -> Path:
-        candidates = [base / line for base in (source.parent, *self._bases)]
-        return next((path for path in candidates if path.exists()), candidates[0])
+
+def _unread_files(folder: Path) -> list[Fault]:
+    """How many files in a folder of images, and below it, no reader takes for images."""
+    left = Counter(path.suffix.lower() for path in walk_files(folder))
+    left = {suffix: count for suffix, count in left.items() if suffix not in IMAGE_SUFFIXES | _NO_IMAGES}
+    if not left:
+        return []
+    kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(left.items())[:10])
+    message = f"{sum(left.values())} files are passed over, for they are no images by their suffix: {kinds}"
+    return [Fault(folder, None, "unread-files", message, "warning")]
 
 
 def describe(path: Path) -> Description:
-    """Reads the description of a dataset: a `.yaml` or `.data` file, or the folder that has one.
+    """Reads the description of a dataset: a `.yaml` or `.data` file, the folder that has one, or the layout of one.
 
     Raises:
+        FileNotFoundError: there is nothing at `path`.
         ValueError: there is none or more than one, it has no names or no splits, or is no YAML.
     """
-    file = path
-    if path.is_dir():
-        files = _descriptions(path)
-        if len(files) != 1:
-            raise ValueError(f"{path}: {len(files) or 'no'} data.yaml or .data files; give the file itself")
-        file = files[0]
-    description = read_description(file)
+    files = descriptions_in(path) if path.is_dir() else [path]
+    if not files and is_yolo_layout(path):
+        description = read_layout(path)
+    elif len(files) == 1:
+        description = read_description(files[0])
+    else:
+        raise ValueError(f"{path}: {len(files) or 'no'} data.yaml or .data files; give the file itself")
     if not description.parts:
-        raise ValueError(f"{file}: names no images; add a line 'train:' with a folder or a list")
-    return description
+        raise ValueError(f"{description.file}: names no images; add a line 'train:' with a folder or a list")
+    return dataclasses.replace(
+        description, names=sound_names(description.names, f"{description.file}: names")
+    )
 
 
-def read_description(file: Path) -> Description:
-    """What a `.yaml` or `.data` file says, were it of the class names alone.
-
-    Raises:
-        ValueError: it has no names, or is no YAML.
-    """
-    return _darknet(file) if file.suffix == ".data" else _ultralytics(file)
-
-
-def _ultralytics(file: Path) -> Description:
-    try:
-        content = yaml.safe_load(read_text(file))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: not a dataset: it should hold 'train', 'val' and 'names'")
-    base = file.parent / str(content.get("path") or "")
-    base = base if base.exists() else file.parent
-    parts = {}
-    for key, value in content.items():
-        entries = value if isinstance(value, list) else [value]
-        if key in _NO_SPLITS or not entries or not all(isinstance(entry, str) for entry in entries):
-            continue
-        sources = [_source(entry, base) for entry in entries]
-        if key in ("train", "val", "test") or all(source.exists() for source in sources):
-            parts[key] = sources
-    return Description(file, _yaml_names(file, content), parts, [base, file.parent])
-
-
-def _source(entry: str, base: Path) -> Path:
-    path = base / entry
-    # Roboflow writes "../train/images" for what lies beside its data.yaml.
-    if not path.exists() and entry.startswith("../") and (base / entry[3:]).exists():
-        return base / entry[3:]
-    return path
-
-
-def _yaml_names(file: Path, content: dict) -> list[str]:
-    names, count = content.get("names"), content.get("nc")
-    if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
-            raise ValueError(f"{file}: names: keys {sorted(names)}; number the classes from 0 without a gap")
-        names = [names[label] for label in range(len(names))]
-    if names is None and isinstance(count, int):
-        names = range(count)
-    if not names:
-        raise ValueError(f"{file}: no 'names'; list the class names")
-    if count is not None and count != len(names):
-        raise ValueError(f"{file}: nc is {count}, but there are {len(names)} names; correct one of them")
-    return [str(name) for name in names]
-
-
-def _darknet(file: Path) -> Description:
-    fields = {}
-    for line in read_lines(file):
-        key, equals, value = line.partition("#")[0].partition("=")
-        if equals:
-            fields[key.strip()] = value.strip()
-    # Darknet's paths are relative to where it is run, most often the folder above the .data file.
-    bases = [file.parent, file.parent.parent, Path()]
-
-    def find(value: str) -> Path:
-        return next((base / value for base in bases if (base / value).exists()), file.parent / value)
-
-    if "names" not in fields:
-        raise ValueError(f"{file}: no 'names ='; give the file of class names")
-    names_file = find(fields["names"])
-    if not names_file.is_file():
-        raise ValueError(f"{file}: names = {fields['names']}: no such file")
-    names = read_names(names_file)
-    if "classes" in fields and fields["classes"] != str(len(names)):
-        raise ValueError(f"{file}: classes = {fields['classes']}, but {names_file} has {len(names)} names")
-    keys = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-    parts = {part: [find(fields[key])] for key, part in keys.items() if key in fields}
-    return Description(file, names, parts, bases)
-
-
-def label_candidates(image: Path) -> list[Path]:
-    """Where the label file of an image may lie: `labels` for the last `images` in its path, then beside it."""
-    beside = image.with_suffix(".txt")
-    folders = list(beside.parts[:-1])
-    for position in reversed(range(len(folders))):
-        if folders[position] in ("images", "JPEGImages"):
-            folders[position] = "labels"
-            return [Path(*folders, beside.name), beside]
-    return [beside]
-
-
-def find_label(image: Path) -> Path | None:
-    """The label file of an image; None where there is none."""
-    return next((path for path in label_candidates(image) if path.is_file()), None)
-
-
-def parse(path: Path, problems: list[Fault]) -> list[tuple[int, int, list[float]]]:
-    """The lines of a label file as (line number, class, numbers); what is none goes to `problems`."""
-    found = []
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    if not text.strip():
-        message = "an empty label file: the image is taken as background"
-        problems.append(Fault(path, None, "empty-file", message, "warning"))
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        try:
-            name, *values = (float(word) for word in words)
-            if not name.is_integer() or not (len(values) == 4 or (len(values) >= 6 and len(values) % 2 == 0)):
-                raise ValueError
-        except ValueError:
-            shown = line.strip() if len(line) <= 60 else f"{line.strip()[:57]}..."
-            message = f"{shown!r} is neither 'class x y width height' nor a class and three or more points"
-            problems.append(Fault(path, number, "malformed", message))
-            continue
-        found.append((number, int(name), values))
-    return found
-
-
-def _to_pixels(values: list[float], width: int, height: int) -> tuple[list[float], list | None]:
-    """Box and polygon in pixels."""
-    if len(values) == 4:
-        x, y, w, h = values
-        return [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height], None
-    points = np.array(values, np.float64).reshape(-1, 2) * (width, height)
-    return [*points.min(axis=0), *points.max(axis=0)], [points]
-
-
-def _read_flags(path: Path) -> dict:
+def _read_flags(path: Path) -> dict[str, dict[str, list[int]]]:
     if not path.is_file():
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}; correct or remove it") from None
+    flags = read_json(path)
+    entries = flags.items() if isinstance(flags, dict) else [("", flags)]
+    for name, entry in entries:
+        if not name or not _are_flags(entry):
+            message = (
+                f"{shorten(name)!r}: {shorten(str(entry))} is not {{'difficult': [lines], 'crowd': [lines]}}"
+            )
+            raise FaultError(Fault(path, None, "malformed", message), "correct or remove the file")
+    return flags
+
+
+def _are_flags(entry) -> bool:
+    """Whether the flags of a label file are lists of lines by one or both names."""
+    return (
+        isinstance(entry, dict)
+        and entry.keys() <= {"difficult", "crowd"}
+        and all(isinstance(lines, list) for lines in entry.values())
+        and all(type(line) is int for lines in entry.values() for line in lines)
+    )
 
 
 def _relative(path: Path, base: Path) -> str:
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
 
 
-def _descriptions(folder: Path) -> list[Path]:
-    """`data.yaml`, or else every .yaml with names, or else every .data file."""
-    for name in ("data.yaml", "data.yml", "dataset.yaml"):
-        if (folder / name).is_file():
-            return [folder / name]
-    found = [path for path in sorted(folder.glob("*.y*ml")) if _has_names(path)]
-    return found or sorted(folder.glob("*.data"))
-
-
-def _has_names(path: Path) -> bool:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return any(line.startswith("names:") for line in lines) and any(
-        line.startswith("train:") for line in lines
-    )
-
-
 def is_yolo(path: Path) -> bool:
     """Whether `path` is a YOLO description or a folder that has one."""
-    if path.is_dir():
-        return bool(_descriptions(path))
-    return path.suffix in (".yaml", ".yml", ".data")
+    return bool(descriptions_in(path)) if path.is_dir() else is_description(path)
 
 
 def splits(path: Path) -> list[str]:
     """The parts its description names."""
-    return list(describe(path).parts)
+    return describe(path).splits
