@@ -175,6 +175,29 @@ def test_classes_in_another_order():
     assert [row.ap50 for row in metrics.per_class] == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("some", [["blue", "red"], ["green"], ["blue", "green", "red"]])
+def test_a_dataset_may_have_some_of_the_models_classes(some):
+    class Declaring(Rectangles):
+        """The same photographs and objects, in a dataset that names all classes."""
+
+        def __init__(self):
+            super().__init__(10, classes=some)
+            self.drawn, self.classes = Rectangles(10, classes=some), list(NAMES)
+
+        def __getitem__(self, index):
+            sample = self.drawn[index]
+            sample.labels = np.array([NAMES.index(some[label]) for label in sample.labels], np.int64)
+            return sample
+
+    found = evaluate(ColorDetector(), Rectangles(10, classes=some), errors=True)
+    expected = evaluate(ColorDetector(), Declaring(), errors=True)
+    if len(some) < 3:
+        assert found.to_dict() == expected.to_dict() and found.names == tuple(NAMES)
+    assert found.map50 == expected.map50 == 1.0
+    rows = {row.name: row for row in found.per_class}
+    assert all(np.isnan(rows[name].ap) and not rows[name].objects for name in set(NAMES) - set(some))
+
+
 @pytest.mark.parametrize("names", [["red", "green"], ["red", "green", "green"], ["red", "green", "mauve"]])
 def test_other_classes_are_refused(names):
     with pytest.raises(
@@ -251,6 +274,40 @@ def test_validation_is_the_split_and_faults_can_be_left_out(bccd):
     assert with_fault.images == without.images == 87
     assert without.objects == with_fault.objects - 1
     assert with_fault.map == 0.0
+
+
+def test_the_split_that_is_taken_is_val_or_else_test(tmp_path, caplog):
+    from kzoo.draw import save_picture
+
+    for part in ("train", "test", "extra"):
+        (tmp_path / "images" / part).mkdir(parents=True)
+        save_picture(
+            tmp_path / "images" / part / f"{part}.png", np.full((20, 20, 3), COLORS["red"], np.uint8)
+        )
+        (tmp_path / "images" / part / f"{part}.txt").write_text("0 .5 .5 1 1\n")
+    yaml = "names: [red]\ntrain: images/train\nextra: images/extra\n"
+    (tmp_path / "data.yaml").write_text(yaml)
+    with pytest.raises(ValueError, match=r"no part 'val' or 'test'; name .* --split: train, extra"):
+        evaluate(ColorDetector(names=["red"]), tmp_path)
+    (tmp_path / "data.yaml").write_text(yaml + "test: images/test\n")
+    metrics = evaluate(ColorDetector(names=["red"]), tmp_path)
+    assert metrics.images == 1 and "no part 'val': test is evaluated on" in caplog.text
+    caplog.clear()
+    (tmp_path / "data.yaml").write_text(yaml + "val: images/test\ntest: images/nowhere\n")
+    assert evaluate(ColorDetector(names=["red"]), tmp_path).images == 1 and not caplog.text
+    (tmp_path / "data.yaml").write_text(yaml + "val: images/nowhere\ntest: images/test\n")
+    with pytest.raises(ValueError, match="nowhere"):
+        evaluate(ColorDetector(names=["red"]), tmp_path)
+
+
+def test_images_without_any_object_are_said(caplog):
+    class Bare(Rectangles):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return Sample(sample.image, id=sample.id)
+
+    assert evaluate(ColorDetector(), Bare(2)).objects == 0
+    assert "no object to find on any image" in caplog.text
 
 
 def test_a_dataset_without_splits_is_evaluated_whole(tmp_path):

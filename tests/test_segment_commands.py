@@ -110,3 +110,22 @@ def test_wrong_options(model, street, tmp_path, arguments, message):
 def test_options_of_detectors(model):
     done = run("evaluate", model, "--data", f"shapes:8:{SIDE}", "--rectangular")
     assert isinstance(done.exception, ValueError) and "rectangular" in str(done.exception)
+
+
+def test_masks_may_have_some_of_the_models_classes_in_any_order(model, tmp_path):
+    drawn = Shapes(3, (SIDE, SIDE), task="segment")
+    scores = {}
+    for name, classes in {"some": ["triangle", "background"], "all": drawn.classes}.items():
+        root = tmp_path / name
+        for folder in ("images", "masks"):
+            (root / folder).mkdir(parents=True)
+        (root / "classes.txt").write_text("\n".join(classes) + "\n")
+        for index in range(3):
+            sample = drawn[index]
+            values = np.where(sample.mask == 3, classes.index("triangle"), classes.index("background"))
+            cv2.imwrite(str(root / "images" / f"{index}.png"), sample.image[..., ::-1])
+            cv2.imwrite(str(root / "masks" / f"{index}.png"), values.astype(np.uint8))
+        done = run("evaluate", model, "--data", root, "--json")
+        assert done.exit_code == 0, done.output
+        scores[name] = {**json.loads(done.stdout), "data": None, "seconds": None}
+    assert scores["some"] == scores["all"] and scores["all"]["split"] is None

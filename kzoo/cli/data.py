@@ -141,14 +141,13 @@ def preview(
     from kzoo import data
     from kzoo.augment.compose import PRESETS
     from kzoo.data.check import require_sound
-    from kzoo.data.dataset import choose_split
+    from kzoo.data.parts import training_part
     from kzoo.data.preview import preview
     from kzoo.draw import save_picture
 
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{out}: cannot write this kind of picture; give a name that ends in .png or .jpg")
-    parts = data.splits(path, task)
-    split = choose_split(split or "train", parts, path) if parts or split else None
+    split = training_part(data.splits(path, task), path, split, required=False)
     # Masks are seen through: one that is faulty would stop the sheet.
     found = data.load(path, split, masks=True, task=task, bits=bits)
     dataset = require_sound(found, skip_faulty=True, decode=found.semantic)

@@ -23,7 +23,9 @@ from kzoo.cli.options import (
 Data = Annotated[
     str, typer.Option(metavar="PATH", help="A dataset: boxes for a detector, masks for a segmenter.")
 ]
-Split = Annotated[str | None, typer.Option(help="The part of it, such as test; val where left out.")]
+Split = Annotated[
+    str | None, typer.Option(help="The part of it; val, or else test, or all without parts, where left out.")
+]
 Size = Annotated[
     int | None,
     typer.Option(help="Of detectors: side in pixels to evaluate at; the model's own where left out."),
@@ -72,7 +74,8 @@ def evaluate(
     from kzoo.opening import load
 
     found = load(model, weights=weights, names=names)
-    dataset = evaluation.open_split(data, split, evaluation.data_task(found), bits)
+    more = {} if bits is None else {"bits": bits}
+    dataset = evaluation.open_split(data, split, evaluation.data_task(found), **more)
     start = perf_counter()
     if skip_faulty:
         dataset = require_sound(dataset, skip_faulty=True)
@@ -171,7 +174,7 @@ def _print_masks(console, head: dict, metrics) -> None:
 
 
 def _subject(head: dict) -> str:
-    part = f", split {head['split']}" if head["split"] else ""
+    part = f", split {head['split']}" if head["split"] else ", all of it"
     return f"{head['model']} on {head['data']}{part}"
 
 

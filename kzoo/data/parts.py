@@ -21,13 +21,16 @@ from pathlib import Path
 from kzoo.data.dataset import choose_split
 
 
-def training_part(parts: Sequence[str], root: str | Path, asked: str | None = None) -> str | None:
+def training_part(
+    parts: Sequence[str], root: str | Path, asked: str | None = None, required: bool = True
+) -> str | None:
     """The part to train on; None where there are no parts.
 
     Args:
         parts: the names of those there are.
         root: what errors call the dataset.
         asked: the one that is wanted.
+        required: whether it has to be told which of several is meant; else None is an answer, too.
 
     Raises:
         ValueError: there is no such part, or none of those is the one to train on.

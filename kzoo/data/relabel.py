@@ -10,6 +10,10 @@ import numpy as np
 from kzoo.data.dataset import Dataset, Record, Selection
 from kzoo.structures import IGNORED, Sample
 
+CLASSES_REMEDY = (
+    "correct the names, or give the folder a classes.txt (of YOLO: names in data.yaml) with the known ones in order"
+)
+
 
 def relabelled(dataset, classes: Sequence[str]):
     """The dataset with labels, and values of semantic masks, that count in `classes`; itself where they do already.
@@ -63,7 +67,7 @@ class Relabelled(Selection):
         back = np.full(len(self.classes), -1, np.int64)
         back[self._table] = np.arange(len(self._table))
         given = dataclasses.replace(record, labels=translate(record.labels, back))
-        return _values(self._table)[super().mask_of(index, given, size)]
+        return mask_table(self._table)[super().mask_of(index, given, size)]
 
     def problems(self):
         return self.base.problems()
@@ -81,7 +85,7 @@ class _Samples:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.base[index]
-        mask = None if sample.mask is None else _values(self._table)[sample.mask]
+        mask = None if sample.mask is None else mask_table(self._table)[sample.mask]
         return dataclasses.replace(sample, labels=translate(sample.labels, self._table), mask=mask)
 
 
@@ -102,12 +106,9 @@ def class_difference(found: Sequence[str], known: Sequence[str]) -> str:
     strange = [name for name in found if name not in set(known)]
     if not strange:
         return (
-            f"a class is named twice among {_listed(found)} and {_listed(known)}; give each a name of its own"
+            f"a class is named twice among {listed(found)} and {listed(known)}; give each a name of its own"
         )
-    return (
-        f"has {_listed(strange)}, none of the {_listed(known)} that are known; correct the names, or give the "
-        "folder a classes.txt (of YOLO: names in data.yaml) with the known names in their order"
-    )
+    return f"has {listed(strange)}, none of the {listed(known)} that are known; {CLASSES_REMEDY}"
 
 
 def where(dataset) -> str:
@@ -116,13 +117,14 @@ def where(dataset) -> str:
     return str(getattr(dataset, "root", "the dataset")) + (f" ({split})" if split else "")
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """How many names, and the first of them: "3 (ant, cat, dog)"."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{len(names)} ({', '.join(map(str, names[:most]))}{rest})"
 
 
-def _values(table: np.ndarray) -> np.ndarray:
-    """(256,) the new value of each value of a mask."""
+def mask_table(table: np.ndarray) -> np.ndarray:
+    """(256,) uint8: the new value of each value of a mask, by the new label of each class; 255 stays ignored."""
     values = np.full(256, IGNORED, np.uint8)
     values[: len(table)] = table
     return values

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from kzoo.data.relabel import where
 from kzoo.detect import with_nms
 from kzoo.evaluation.datasets import data_task, open_split
 from kzoo.evaluation.detection import Evaluator
@@ -14,6 +16,8 @@ from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.segment import Inference
 
 __all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split", "write_error_page"]
+
+log = logging.getLogger("kzoo")
 
 
 def evaluate(
@@ -39,7 +43,8 @@ def evaluate(
     Args:
         model: a `kzoo.ZooModel`, what `kzoo.load` gives, or the path of a model, an export or a run folder.
         data: a dataset, or its path.
-        split: the part of the dataset at that path, such as "test"; where None "val", or all if there is none.
+        split: the part of the dataset at that path, such as "test"; where None "val", or else "test", or all if it
+            has no parts.
         batch_size: how many images a detector gets at once; an export of a fixed batch gets that many.
         image_size: height and width in pixels to evaluate at; the model's own where None.
         score_threshold: detections below it are left out; average precision needs the low ones too.
@@ -97,7 +102,12 @@ def evaluate(
     evaluator = Evaluator(
         data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular, errors
     )
-    return evaluator(model)
+    metrics = evaluator(model)
+    if not metrics.objects:
+        log.warning(
+            "%s: no object to find on any image: nothing is measured; see kzoo data check", where(data)
+        )
+    return metrics
 
 
 def _refuse(kind: str, **options) -> None:

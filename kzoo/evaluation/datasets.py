@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from kzoo.data.relabel import CLASSES_REMEDY, label_table, listed, mask_table, translate, where
+
+log = logging.getLogger("kzoo")
 
 READERS = 4
 
 
 def open_split(path: str | Path, split: str | None = None, task: str | None = None, bits: int | None = None):
-    """Opens a dataset to evaluate on.
+    """Opens a dataset to evaluate on. What is taken for want of a validation split is logged.
 
     Args:
         path: as `kzoo.data.load` takes it.
-        split: the part of it; where None the validation split, or all images if there is none.
+        split: the part of it; where None the validation split, or else the test split, or the only part there is, or
+            all images if there are no parts.
         task: "detect" or "segment"; what the format is for where None.
         bits: of 16-bit images, as `kzoo.data.load` takes it.
 
     Raises:
-        FileNotFoundError, ValueError: as `kzoo.data.load`.
+        FileNotFoundError, ValueError: as `kzoo.data.load`; or there are parts, and none is the one to evaluate on.
     """
     from kzoo import data
-    from kzoo.data.dataset import choose_split
+    from kzoo.data.parts import evaluation_part, validation_part
 
-    if split is None:
-        # A dataset without a validation split is evaluated whole.
-        with contextlib.suppress(ValueError):
-            split = choose_split("val", data.splits(path, task), path)
-    return data.load(path, split, task=task, bits=bits)
+    parts = data.splits(path, task)
+    part = evaluation_part(parts, path, split)
+    if split is None and len(parts) > 1 and validation_part(parts, path, None) is None:
+        log.warning("%s: there is no part 'val': %s is evaluated on", path, part)
+    return data.load(path, part, task=task, bits=bits)
 
 
 def data_task(model) -> str | None:
@@ -49,7 +55,7 @@ def image_count(dataset, limit: int | None = None) -> int:
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count < 1:
-        raise ValueError(f"{_where(dataset)}: no images to evaluate on")
+        raise ValueError(f"{where(dataset)}: no images to evaluate on")
     return count
 
 
@@ -68,32 +74,51 @@ def read_ahead(places: Iterable, read: Callable, ahead: int) -> Iterator:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _where(dataset) -> str:
-    """What to call the dataset in an error."""
-    split = getattr(dataset, "split", None)
-    return str(getattr(dataset, "root", "the dataset")) + (f" ({split})" if split else "")
+@dataclass(frozen=True)
+class SharedClasses:
+    """The classes that a model and a dataset are compared in.
+
+    Attributes:
+        names: of these classes.
+        of_model: (C,) which of them each class of the model is.
+        of_data: (K,) which of them each class of the dataset is.
+    """
+
+    names: list[str]
+    of_model: np.ndarray
+    of_data: np.ndarray
+
+    def labels(self, labels: np.ndarray) -> np.ndarray:
+        """The dataset's labels as positions in `names`."""
+        return translate(labels, self.of_data)
+
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        """(H, W) uint8: a semantic mask of the dataset in values that are positions in `names`."""
+        return mask_table(self.of_data)[mask]
 
 
-def label_map(detector, dataset) -> np.ndarray:
-    """(C,) the dataset's label of each of the model's; they may be in another order, but not be others.
+def shared_classes(detector, dataset) -> SharedClasses:
+    """What the classes of a model and of a dataset have to do with each other, told by their names.
 
-    A model that was built without names takes the dataset's, if it has as many classes.
+    Both may have the same ones in any order, and the dataset may have some of the model's alone: then those that it
+    lacks are classes without an object. A model that was built without names takes the dataset's, if it has as many
+    classes.
 
     Raises:
-        ValueError: they are others.
+        ValueError: the dataset has a class that the model does not know.
     """
     names, classes = [str(name) for name in detector.names], [str(name) for name in dataset.classes]
     count = len(names) or getattr(getattr(detector, "head", None), "num_classes", len(classes))
+    same = np.arange(len(classes))
     if names == classes or (not names and count == len(classes)):
-        return np.arange(len(classes))
-    if len(set(names)) == len(names) == len(classes) and set(names) == set(classes):
-        return np.array([classes.index(name) for name in names])
-    raise ValueError(
-        f"the model's classes are not the dataset's: the model knows {_listed(names) if names else count}, "
-        f"{_where(dataset)} has {_listed(classes)}; evaluate a model that was trained on these classes"
-    )
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)} ({', '.join(names[:most])}{rest})"
+        return SharedClasses(classes, same, same)
+    table = label_table(classes, names)
+    if table is None:
+        raise ValueError(
+            f"the model's classes are not the dataset's: the model knows {listed(names) if names else count}, "
+            f"{where(dataset)} has {listed(classes)}; {CLASSES_REMEDY if names else 'give the names with --names'}, "
+            "or evaluate a model that was trained on these classes"
+        )
+    if len(names) == len(classes):  # the dataset's order is that of its other tables
+        return SharedClasses(classes, label_table(names, classes), same)
+    return SharedClasses(names, np.arange(len(names)), table)

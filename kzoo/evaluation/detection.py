@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -12,7 +13,7 @@ import numpy as np
 
 from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
 from kzoo.detect import resize_of, takes_fractions, to_detections
-from kzoo.evaluation.datasets import image_count, label_map, read_ahead
+from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
 from kzoo.progress import track
 from kzoo.sources import chunks
@@ -100,15 +101,16 @@ class Evaluator:
         """
         if getattr(detector, "task", "detect") != "detect":
             raise ValueError(f"a model for the task {detector.task!r} finds no boxes; evaluate a detector")
-        to_label = label_map(detector, self.dataset)
+        classes = shared_classes(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
-        evaluator = (ErrorEvaluator if self.errors else DetectionEvaluator)(self.dataset.classes)
+        evaluator = (ErrorEvaluator if self.errors else DetectionEvaluator)(classes.names)
         self.check(detector)
         items = self._items(resize_of(detector, self.resize), takes_fractions(detector))
         for batch in track(_batches(items, size), "evaluating", total=-(-self.count // size)):
             for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
-                found.labels = to_label[found.labels]
-                evaluator.update(item.truth, found)
+                found.labels = classes.of_model[found.labels]
+                truth = dataclasses.replace(item.truth, labels=classes.labels(item.truth.labels))
+                evaluator.update(truth, found)
         return evaluator.result()
 
     def check(self, detector) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kzoo.evaluation.datasets import image_count, label_map, read_ahead
+from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
 from kzoo.metrics.segmentation import SegmentationEvaluator, SegmentationMetrics
 from kzoo.progress import track
 from kzoo.segment import Inference
@@ -37,14 +37,14 @@ class MaskEvaluator:
             ValueError: the segmenter knows other classes, finds no masks at all, or an image or its mask cannot be
                 read.
         """
-        to_label = label_map(segmenter, self.dataset)
-        evaluator = SegmentationEvaluator(self.dataset.classes)
+        classes = shared_classes(segmenter, self.dataset)
+        evaluator = SegmentationEvaluator(classes.names)
         size = getattr(segmenter, "batch_size", None) or self.inference.batch_size
         samples = read_ahead(range(self.count), self._read, 2 * size)
         for batch in track(chunks(samples, size), "evaluating", total=-(-self.count // size)):
             found = self.inference(segmenter, [sample.image for sample in batch])
             for sample, (mask, _) in zip(batch, found, strict=True):
-                evaluator.update(sample.mask, to_label[mask], sample.id)
+                evaluator.update(classes.mask(sample.mask), classes.of_model[mask], sample.id)
         return evaluator.result()
 
     def _read(self, index: int):
