@@ -24,6 +24,7 @@ from kzoo.data.dataset import (
     order_splits,
     read_names,
 )  # fmt: skip
+from kzoo.data.declared import fitted
 from kzoo.data.fault import FaultError
 from kzoo.data.finding import existing_path, files_in, folders_in, is_hidden, is_image
 from kzoo.data.image import image_size
@@ -126,7 +127,7 @@ class BoxList(Dataset):
             if record.labels[box] < 0:
                 message = f"class {shorten(row.name)!r} is not in the list of classes"
                 problems.append(record.fault("unknown-class", message, box=box))
-        return record
+        return fitted(record)
 
     def problems(self) -> list[Fault]:
         """What belongs to no image: lines without one, and what is passed over."""

@@ -11,7 +11,7 @@ from kzoo.data.dataset import Dataset, Record, Selection
 from kzoo.structures import IGNORED, Sample
 
 CLASSES_REMEDY = (
-    "correct the names, or give the folder a classes.txt (of YOLO: names in data.yaml) with the known ones in order"
+    "correct the names, or list the known ones in order in a classes.txt in the folder (YOLO: data.yaml)"
 )
 
 

@@ -62,7 +62,16 @@ def coco(root, size, box, orientation=1, scale=1.0, segmentation=None):
     return root
 
 
-READERS = {"voc": voc, "coco": coco}
+def csv(root, size, box, orientation=1, scale=1.0):
+    root.mkdir(parents=True)
+    picture(root / "a.png", orientation, scale)
+    row = ["a.png", size[1], size[0], "cat", *box]
+    header = "filename,width,height,class,xmin,ymin,xmax,ymax"
+    (root / "boxes.csv").write_text(f"{header}\n{','.join(map(str, row))}\n")
+    return root
+
+
+READERS = {"voc": voc, "coco": coco, "csv": csv}
 readers = pytest.mark.parametrize("write", READERS.values(), ids=READERS)
 
 
@@ -79,6 +88,9 @@ def test_boxes_are_turned_as_exif_turns_the_pixels(tmp_path, write, orientation)
     sample, record = data[0], data.record(0)
     assert sample.image.shape == (100, 60, 3) and record.size == (100, 60)
     assert sample.boxes[0].tolist() == red(sample.image) != list(THING)
+    if record.xywh is not None:
+        x, y, wide, high = record.xywh[0]
+        assert [x, y, x + wide, y + high] == red(sample.image)
     report = check(data)
     assert {(fault.kind, fault.severity) for fault in report.faults} == {
         ("exif-rotation", "warning"),
