@@ -137,7 +137,12 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         raise FileNotFoundError(
             f"{path}: no such dataset; give a folder, a .yaml, .data, .json or .csv file, or shapes"
         )
-    labelled = any((path / folder).is_dir() for folder in ("labels", "train/labels"))
+    from kzoo.data.mask_folders import description_of, holds_masks
+
+    if description_of(path) is not None:
+        return "masks"
+    labels = [path / folder for folder in ("labels", "train/labels") if (path / folder).is_dir()]
+    labelled = bool(labels) and not all(map(holds_masks, labels))
     boxes = task == "detect" or (task is None and labelled)
     # A data.yaml may be there for the names of masks alone.
     kinds = ("yolo", "coco", "yolo_layouts", "masks") if boxes else ("masks", "yolo", "coco", "yolo_layouts")
@@ -151,10 +156,12 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         boxes_alone = True  # the masks beside them may be another reader's
     if boxes_alone:
         return "voc"
+    if task != "detect" and importlib.import_module("kzoo.data.masks").is_masks_beside(path):
+        return "masks"
     importlib.import_module("kzoo.data.yolo_layouts").refuse_nameless(path)
     raise ValueError(
         f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/, or .xml beside images), "
         "YOLO (a data.yaml or .data file, or label files with classes.txt), COCO (a .json file, or "
-        "annotations/*.json), lists of boxes (a .csv file), images/ with masks/, "
+        "annotations/*.json), lists of boxes (a .csv file), images/ with masks/ or both side by side, "
         "a folder with images/ and masks/ for each image, and arrays (images.npy with masks.npy)"
     )

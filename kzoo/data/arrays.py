@@ -6,6 +6,7 @@ The files are mapped into memory: an image is read when it is asked for.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from kzoo.data.dataset import Dataset, Record, choose_split, file_identity, is_u
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.legend import find_legend
 from kzoo.data.mask_faults import refuse_size, stray_values, verified
-from kzoo.data.masks import names_of_values
+from kzoo.data.mask_values import BEYOND, names_of_values, settle, to_classes
 from kzoo.structures import IGNORED
 
 # The array of masks that belongs to one of images.
@@ -22,7 +23,7 @@ _MASKS_OF = {"images": "masks", "image": "mask", "imgs": "masks", "x": "y"}
 _KIND = re.compile(
     r"(?:(?P<before>\w+?)[_-])?(?P<kind>images|image|imgs|x)(?:[_-](?P<after>\w+))?", re.IGNORECASE
 )
-_ROWS = 64  # Masks that are looked through at once.
+_AT_ONCE = 2**24  # Pixels of masks that are looked through at once.
 
 
 class Arrays(Dataset):
@@ -31,7 +32,8 @@ class Arrays(Dataset):
     Pairs are `images.npy` and `masks.npy`, or `X.npy` and `Y.npy`; parts are told by what stands before or after
     that (`train_images.npy` and `train_masks.npy`, `X_val.npy` and `Y_val.npy`) or by folders (`train/images.npy`).
     Images are (N, H, W, 3), (N, H, W, 1) or (N, H, W), uint8. Masks are (N, H, W) or (N, H, W, 1), of whole numbers
-    or bool; 255 is ignored, unless there are no values but 0 and 255. Class names are those of `classes.txt`.
+    or bool; 255 is ignored, unless there are no values but 0 and 255. Class names are those of `classes.txt`, which may
+    give levels, too (see `kzoo.data.legend`).
 
     Args:
         root: the folder, or the file of the images.
@@ -51,7 +53,9 @@ class Arrays(Dataset):
         if split is not None:
             split = choose_split(split, [part for part in pairs if part], root)
         checked = {part: _Pair(*files) for part, files in pairs.items()}
-        legend = find_legend(root if root.is_dir() else root.parent)
+        self.legend = legend = find_legend(root if root.is_dir() else root.parent)
+        # Levels that a legend of greys names; of other legends arrays hold the numbers.
+        self._levels = legend is not None and legend.grey
         names, self.binary = names_of_values(
             root, legend, (values for pair in checked.values() for values in pair.stored_values())
         )
@@ -98,16 +102,21 @@ class Arrays(Dataset):
         pair, row = self._find(index)
         mask = np.asarray(_opened(pair.masks)[row])
         mask = mask[..., 0] if mask.ndim == 3 else mask
-        allowed = [0, IGNORED] if self.binary else [*range(len(self.classes)), IGNORED]
-        found = (
-            np.unique(mask)
-            if mask.dtype.itemsize > 1 or self.binary
-            else np.flatnonzero(np.bincount(mask.ravel()))
-        )
-        if not np.isin(found, allowed).all():
-            raise stray_values(found[~np.isin(found, allowed)], len(self.classes), record.mask)
-        mask = mask.astype(np.uint8)
-        return verified(mask >> 7 if self.binary else mask, size, len(self.classes), record.mask)
+        if self._levels:
+            mask = to_classes(
+                _as_levels(mask, len(self.classes), record.mask), self.legend, False, record.mask
+            )
+        mask = mask.view(np.uint8) if mask.dtype == bool else mask
+        mask = settle(mask, self.legend, self.binary, len(self.classes), record.mask)
+        return verified(mask, size, len(self.classes), record.mask)
+
+
+def _as_levels(mask: np.ndarray, classes: int, file: Path) -> np.ndarray:
+    """Levels from 0 to 255, for a legend to look up."""
+    stray = (mask < 0) | (mask > IGNORED)
+    if stray.any():
+        raise stray_values(mask[stray], stray.mean(), classes, file)
+    return mask.astype(np.uint8)
 
 
 class _Pair:
@@ -117,6 +126,8 @@ class _Pair:
         self.images, self.masks = images, masks
         first, second = _opened(images), _opened(masks)
         shape = first.shape
+        if not len(first):
+            raise _unfit(images, "empty-array", "no image in it", "save images (N, H, W, 3)")
         if first.dtype != np.uint8:
             raise _unfit(images, "image-type", f"images of {first.dtype}", "save them as uint8, 0 to 255")
         if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)):
@@ -142,21 +153,26 @@ class _Pair:
     def __len__(self) -> int:
         return self._count
 
-    def stored_values(self):
-        """Sets of the values in the masks, some masks at a time."""
+    def stored_values(self) -> Iterator[np.ndarray]:
+        """(257,) how many pixels have each value, some masks at a time; those that no mask can have come last."""
         masks = _opened(self.masks)
-        for start in range(0, len(masks), _ROWS):
-            yield set(np.unique(masks[start : start + _ROWS]).tolist())
+        rows = max(1, _AT_ONCE // max(1, int(np.prod(masks.shape[1:]))))
+        for start in range(0, len(masks), rows):
+            some = np.asarray(masks[start : start + rows])
+            inside = (some >= 0) & (some <= IGNORED)
+            values = np.where(inside, some, BEYOND).astype(np.int64)
+            yield np.bincount(values.ravel(), minlength=BEYOND + 1)
 
 
 def _opened(path: Path) -> np.ndarray:
     """An array, mapped into memory. Opened each time: a map in a dataset would be sent to other processes whole."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise _unfit(
-            path, "unreadable-array", f"cannot be read: {error}", "save it anew with numpy.save"
-        ) from None
+    except OSError:
+        raise
+    except Exception as error:  # NumPy evaluates the header, and does not promise what a damaged one raises
+        reason = f"cannot be read: {' '.join(str(error).split())[:200]}"
+        raise _unfit(path, "unreadable-array", reason, "save it anew with numpy.save") from None
 
 
 def _unfit(path: Path, kind: str, message: str, remedy: str) -> FaultError:

@@ -124,7 +124,13 @@ class _AsWritten(yaml.BaseLoader):
         return mapping
 
 
-def _from_yaml(file: Path) -> Description:
+def read_fields(file: Path) -> dict:
+    """What a YAML file holds by key, every value as the text it is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no YAML, or not one of keys and values.
+    """
     try:
         content = yaml.load(read_text(file), _AsWritten)
     except yaml.YAMLError as error:
@@ -133,6 +139,11 @@ def _from_yaml(file: Path) -> Description:
         raise ValueError(f"{file}: not usable: lists nested too deep; correct it") from None
     if not isinstance(content, dict):
         raise ValueError(f"{file}: not a dataset: it should hold 'train', 'val' and 'names'")
+    return content
+
+
+def _from_yaml(file: Path) -> Description:
+    content = read_fields(file)
     content = {key: value for key, value in content.items() if value not in _NOTHING or key == "kpt_shape"}
     root = content.get("path", ".")
     if not isinstance(root, str):

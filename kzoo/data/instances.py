@@ -15,9 +15,11 @@ import numpy as np
 
 from kzoo.data.dataset import Dataset, Record, choose_split, order_splits, read_names
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.finding import IMAGE_SUFFIXES
+from kzoo.data.finding import IMAGE_SUFFIXES, child_of, files_in, folders_in
+from kzoo.data.image import image_size
 from kzoo.data.levels import read_levels
 from kzoo.data.lists import read_lists
+from kzoo.data.mask_faults import unreadable_mask
 from kzoo.data.rle import compress_mask
 
 
@@ -79,12 +81,13 @@ class Instances(Dataset):
 
 def _read(folder: Path, label: int) -> Record:
     """The record of one image: all its masks, decoded once."""
-    image = next(_images(folder / "images"), folder / "images" / f"{folder.name}.png")
-    source = folder / "masks"
-    problems: list[Fault] = []
+    images, source = child_of(folder, "images"), child_of(folder, "masks")
+    image, *others = [*_images(images)] or [images / f"{folder.name}.png"]
+    message = f"passed over: {image.name} is the image of this folder"
+    problems = [Fault(other, None, "passed-over", message, "warning") for other in others]
     if not source.is_dir():
         problems.append(Fault(source, None, "missing-mask", "no such folder of masks"))
-    boxes, shapes, size = [], [], None
+    boxes, shapes, size = [], [], _size_of(image)
     for path in _images(source):
         try:
             inside = _covered(path)
@@ -92,6 +95,9 @@ def _read(folder: Path, label: int) -> Record:
             _refuse_other_size(inside.shape, size, path)
         except FaultError as error:
             problems.append(error.fault)
+            continue
+        except OSError as error:
+            problems.append(unreadable_mask(path, str(error.strerror or error)).fault)
             continue
         x, y, width, height = cv2.boundingRect(inside)
         if width:
@@ -104,6 +110,14 @@ def _read(folder: Path, label: int) -> Record:
     return Record(image, boxes, labels, id=folder.name, source=source, polygons=shapes, problems=problems)
 
 
+def _size_of(image: Path) -> tuple[int, int] | None:
+    """(height, width) of an image; None where it cannot be read, which is told when it is asked for."""
+    try:
+        return image_size(image)
+    except (OSError, ValueError):
+        return None
+
+
 def _covered(path: Path) -> np.ndarray:
     """(H, W) uint8: 1 where a mask has any level or colour but 0."""
     levels = read_levels(path)
@@ -112,25 +126,31 @@ def _covered(path: Path) -> np.ndarray:
 
 def _refuse_other_size(shape: tuple[int, int], size: tuple[int, int], path: Path) -> None:
     if shape != size:
-        message = f"a mask of {shape[1]} x {shape[0]} pixels, others of the image have {size[1]} x {size[0]}"
+        message = (
+            f"a mask of {shape[1]} x {shape[0]} pixels, the image or others of it have {size[1]} x {size[0]}"
+        )
         fault = Fault(path, None, "mask-size", message)
         raise FaultError(fault, "make the mask anew at the size of the image")
 
 
 def _images(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        yield from files_in(folder, IMAGE_SUFFIXES)
 
 
 def _folders(root: Path) -> list[Path]:
     """The folders of images in `root`, sorted."""
-    return sorted(path.parent for path in root.glob("*/masks") if (path.parent / "images").is_dir())
+    return [
+        folder
+        for folder in folders_in(root)
+        if all(child_of(folder, name).is_dir() for name in ("images", "masks"))
+    ]
 
 
 def _parts(root: Path) -> dict[str | None, list[Path]]:
     """Folders of images by split; by None where there are no splits."""
     if not _folders(root):
-        nested = {folder.name: _folders(folder) for folder in sorted(root.iterdir()) if folder.is_dir()}
+        nested = {folder.name: _folders(folder) for folder in folders_in(root)}
         return {name: nested[name] for name in order_splits(nested) if nested[name]}
     listed = read_lists(root)
     return {part: [root / name for name in names] for part, names in listed.items()} or {None: _folders(root)}
@@ -140,16 +160,16 @@ def is_instances(path: Path) -> bool:
     """Whether `path` is a folder of folders with one image and its objects' masks each."""
     if not path.is_dir():
         return False
-    found = itertools.chain(path.glob("*/masks"), path.glob("*/*/masks"))
+    found = itertools.chain(path.glob("*/[Mm]asks"), path.glob("*/*/[Mm]asks"))
     # The first few will do, should one of them lack its image.
     return any(_is_one_image(masks.parent) for masks in itertools.islice(found, 5))
 
 
 def _is_one_image(folder: Path) -> bool:
     """Whether a folder is that of one image: a part of that size has a mask with the image's name."""
-    images = list(_images(folder / "images"))
+    images = list(_images(child_of(folder, "images")))
     return len(images) == 1 and all(
-        not mask.stem.startswith(images[0].stem) for mask in _images(folder / "masks")
+        not mask.stem.startswith(images[0].stem) for mask in _images(child_of(folder, "masks"))
     )
 
 

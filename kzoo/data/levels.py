@@ -15,25 +15,30 @@ import cv2
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
+from kzoo.data.header import JPEG, complaint, read_header
+from kzoo.data.indices import with_plain_palette
 from kzoo.data.mask_faults import unreadable_mask
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _COLOUR, _PALETTE = 0, 2, 3
+_GREY, _PALETTE = 0, 3
 
 
-def read_levels(path: str | Path) -> np.ndarray:
+def read_levels(path: str | Path, colours: bool = False) -> np.ndarray:
     """The numbers in a mask file: palette indices, shades of grey or, of a file in colour, its RGB.
 
-    Alpha is dropped.
+    Alpha is dropped, and of several frames or pages the first is read. The indices of a BMP or TIFF are read where
+    its palette has colours; one of greys reads as these. So does a GIF, whose writers number colours as they like.
 
     Args:
-        path: a PNG, or a BMP, TIFF or WebP in grey or colour. A BMP's palette reads as colours.
+        path: a PNG, or a BMP, TIFF, GIF or lossless WebP in grey or colour.
+        colours: whether a palette's colours are wanted, of all but a PNG.
 
     Returns:
         (H, W) or (H, W, 3) uint8.
 
     Raises:
-        ValueError: there is no such file, or it is no image, a JPEG, truncated, or has more than 8 bits a channel.
+        ValueError: there is no such file, or it is no image, smeared by compression, truncated, too large or larger
+            than its bytes can hold, or has more than 8 bits a channel.
     """
     path = Path(path)
     try:
@@ -43,12 +48,13 @@ def read_levels(path: str | Path) -> np.ndarray:
         raise FaultError(fault, "add it, or leave the image out with --skip-faulty") from None
     if not raw:
         raise unreadable_mask(path, "an empty file")
-    if raw.startswith(b"\xff\xd8\xff"):
-        message = "a JPEG, which smears the numbers of the classes along their borders"
-        raise FaultError(Fault(path, None, "lossy-mask", message), "save masks as PNG")
+    _refuse(path, raw)
     if raw.startswith(_SIGNATURE):
         raw, depth = _as_grey(path, raw)
     levels = _decode(path, raw)
+    if levels.ndim == 3 and not colours:
+        indexed = with_plain_palette(raw)
+        levels = levels if indexed is None else _decode(path, indexed)
     if levels.dtype != np.uint8:
         bits = f"{8 * levels.dtype.itemsize} bits a pixel, a mask has 8"
         raise FaultError(
@@ -62,6 +68,18 @@ def read_levels(path: str | Path) -> np.ndarray:
     if levels.shape[2] < 3:
         return np.ascontiguousarray(levels[..., 0])
     return cv2.cvtColor(np.ascontiguousarray(levels[..., :3]), cv2.COLOR_BGR2RGB)
+
+
+def _refuse(path: Path, raw: bytes) -> None:
+    """Raises where a file is not to be decoded: smeared, or larger than it can be or may be."""
+    header = read_header(memoryview(raw))
+    if (header is not None and header.lossy) or raw.startswith(JPEG):
+        kind = "JPEG" if header is None or header.kind != "webp" else "lossy WebP"
+        message = f"a {kind}, which smears the numbers of the classes along their borders"
+        raise FaultError(Fault(path, None, "lossy-mask", message), "save masks as PNG")
+    reason = complaint(header, len(raw))
+    if reason:
+        raise unreadable_mask(path, reason)
 
 
 def is_palette(path: Path) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
 from kzoo.structures import IGNORED
+
+FEW = 0.02  # of the pixels: of so few it is likely that they are strays, not a class
+NEAREST, TO_IGNORE = "nearest", "ignored"  # what becomes of levels that are no class, as a legend says it
 
 # All of them leave an image without a usable mask.
 KINDS = frozenset(
@@ -43,7 +45,7 @@ def verified(mask: np.ndarray, size: tuple[int, int], classes: int, file: Path) 
     # Nothing of this depends on the order of pixels, and maxima of bytes are fast.
     stray = mask[(mask >= classes) & (mask != IGNORED)] if classes < IGNORED else ()
     if len(stray):
-        raise stray_values(np.unique(stray), classes, file)
+        raise stray_values(stray, len(stray) / mask.size, classes, file)
     if mask.size and mask.min() == IGNORED:
         fault = Fault(file, None, "all-ignored", "every pixel is ignored (255): nothing to learn")
         raise FaultError(fault, "correct the mask, or leave the image out with --skip-faulty")
@@ -58,14 +60,27 @@ def refuse_size(shape: tuple[int, int], size: tuple[int, int], file: Path) -> No
         raise FaultError(fault, "make the mask anew at the size of the image")
 
 
-def stray_values(values: Iterable[int], classes: int, file: Path) -> FaultError:
-    """The error of a mask with `values` that are no class."""
-    values = [int(value) for value in values]
+def stray_values(
+    pixels: np.ndarray, share: float, classes: int, file: Path, binary: bool = False
+) -> FaultError:
+    """The error of a mask with values that are no class.
+
+    Args:
+        pixels: (N,) those of all pixels with such a value.
+        share: of the mask's pixels that they are.
+        classes: how many there are.
+        file: what errors call the mask.
+        binary: whether its levels are 0 and 255.
+    """
+    values = np.unique(pixels).tolist()
     shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
-    message = f"value {shown}, but {classes} classes: 0 to {classes - 1}, and 255 for ignored pixels"
-    return FaultError(
-        Fault(file, None, "stray-value", message), "correct the mask, or name the missing classes"
-    )
+    known = "0 and 255" if binary else f"0 to {classes - 1}, and 255 for ignored pixels"
+    message = f"value {shown} on {len(pixels)} pixels, but {classes} classes: {known}"
+    remedy = "correct the mask, or name the missing classes"
+    if share <= FEW:
+        nearest = f"'others = {NEAREST}' or " if binary else ""
+        remedy = f"correct the mask, or write the line {nearest}'others = {TO_IGNORE}' to legend.txt"
+    return FaultError(Fault(file, None, "stray-value", message), remedy)
 
 
 def unreadable_mask(file: Path, message: str | Exception) -> FaultError:

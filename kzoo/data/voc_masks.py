@@ -14,12 +14,13 @@ import numpy as np
 
 from kzoo.data.dataset import Record, choose_split, order_splits
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.finding import IMAGE_SUFFIXES
+from kzoo.data.finding import IMAGE_SUFFIXES, child_of, files_in
 from kzoo.data.legend import find_legend
 from kzoo.data.levels import read_levels
 from kzoo.data.mask_faults import refuse_size
 from kzoo.data.masks import Item, MaskFiles, read_values
 from kzoo.data.rle import compress_mask
+from kzoo.data.text import read_text
 from kzoo.structures import IGNORED
 
 CLASSES = (
@@ -44,22 +45,19 @@ class VOCMasks(MaskFiles):
 
     def __init__(self, root: str | Path, split: str | None = None, masks: bool = False):
         root = Path(root)
-        if not (root / "SegmentationClass").is_dir():
-            raise ValueError(f"{root}: no SegmentationClass/ with masks; open it with task='detect'")
-        images = {path.stem: path for path in sorted((root / "JPEGImages").iterdir()) if _is_image(path)}
-        found = {path.stem: path for path in sorted((root / "SegmentationClass").glob("*.png"))}
+        folder = child_of(root, "JPEGImages")
+        images = {path.stem: path for path in files_in(folder, IMAGE_SUFFIXES)}
+        found = {path.stem: path for path in files_in(_folder_of_masks(root), IMAGE_SUFFIXES)}
         listed = _lists(root)
         if split is None:
             ids = sorted(found.keys() | {name for names in listed.values() for name in names})
         else:
             split = choose_split(split, list(listed), root)
             ids = listed[split]
-        items = [
-            Item(name, images.get(name, root / "JPEGImages" / f"{name}.jpg"), found.get(name)) for name in ids
-        ]
+        items = [Item(name, images.get(name, folder / f"{name}.jpg"), found.get(name)) for name in ids]
         legend = find_legend(root)
         super().__init__(root, split, items, list(legend.names if legend else CLASSES), legend, masks=masks)
-        self._objects = root / "SegmentationObject"
+        self._objects = child_of(root, "SegmentationObject")
 
     def record(self, index: int) -> Record:
         record = super().record(index)
@@ -101,14 +99,24 @@ class VOCMasks(MaskFiles):
         ]
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+def _folder_of_masks(root: Path) -> Path:
+    """`SegmentationClass`, or where that has no images `SegmentationClassPNG`, as labelme writes it beside.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    folders = [child_of(root, name) for name in ("SegmentationClass", "SegmentationClassPNG")]
+    there = [folder for folder in folders if folder.is_dir()]
+    if not there:
+        raise ValueError(f"{root}: no SegmentationClass/ with masks; open it with task='detect'")
+    return next((folder for folder in there if files_in(folder, IMAGE_SUFFIXES)), there[0])
 
 
 def _lists(root: Path) -> dict[str, list[str]]:
     """Ids by split, train, val and test first."""
-    files = {path.stem: path for path in (root / "ImageSets" / "Segmentation").glob("*.txt")}
-    return {part: files[part].read_text(encoding="utf-8-sig").split() for part in order_splits(files)}
+    folder = child_of(child_of(root, "ImageSets"), "Segmentation")
+    files = {path.stem: path for path in files_in(folder, {".txt"})}
+    return {part: read_text(files[part]).split() for part in order_splits(files)}
 
 
 def splits(root: Path) -> list[str]:

@@ -82,7 +82,7 @@ def test_every_fault_is_found(faulty):
 
 MESSAGES = {
     "size": "a mask of 44 x 28 pixels on an image of 40 x 24; make the mask anew",
-    "stray": "value 3, 9, but 3 classes: 0 to 2, and 255 for ignored pixels; correct the mask, or name",
+    "stray": "value 3, 9 on 640 pixels, but 3 classes: 0 to 2, and 255 for ignored pixels; correct the mask, or name",
     "void": "every pixel is ignored .255.: nothing to learn; correct the mask",
     "colour": r"colours such as 128 0 0, .* palette PNG that was read as RGB .*; save the numbers",
     "deep": "16 bits a pixel, a mask has 8; save class numbers",
@@ -187,7 +187,8 @@ def test_a_colour_that_is_not_in_the_legend(tmp_path):
     (tmp_path / "legend.txt").write_text(names)
     dataset = kzoo.data.load(tmp_path)
     with pytest.raises(
-        ValueError, match=r"a\.png: colour 1 2 3 is none of legend\.txt; add a line 'name 1 2 3'"
+        ValueError,
+        match=r"a\.png: colour 1 2 3 is none of legend\.txt, on 240 pixels; add a line 'name 1 2 3'",
     ):
         dataset[0]
     assert kinds(check(tmp_path)) == {("unknown-colour", "a.png")}
@@ -206,7 +207,7 @@ def test_the_border_of_vocs_colours_is_ignored(tmp_path):
 
 def test_values_with_gaps_want_names(tmp_path):
     write_pair(tmp_path, "a", numbers(0, (0, 128, 200)))
-    with pytest.raises(ValueError, match=r"mask values 0, 128, 200: .* Write classes\.txt"):
+    with pytest.raises(ValueError, match=r"mask levels 0, 128, 200: .* Write .*legend\.txt"):
         kzoo.data.load(tmp_path)
 
 
@@ -214,7 +215,7 @@ def test_a_grey_level_in_binary_masks(tmp_path):
     write_pair(tmp_path, "a", numbers(0, (0, 255)))
     dataset = kzoo.data.load(tmp_path)
     Image.fromarray(numbers(0, (0, 77, 255))).save(tmp_path / "masks" / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png: value 77, but 2 classes"):
+    with pytest.raises(ValueError, match=r"a\.png: value 77 on 320 pixels, but 2 classes: 0 and 255"):
         dataset[0]
 
 
@@ -231,7 +232,8 @@ def test_folders_of_instances(tmp_path):
     report = check(tmp_path, "train")
     assert kinds(report) == {
         ("mask-size", "001.png"),
-        ("mask-size", "masks"),
+        ("mask-size", "000.png"),
+        ("mask-size", "002.png"),
         ("missing-mask", "masks"),
         ("missing-image", "typo.png"),
     }
@@ -254,7 +256,7 @@ def test_folders_of_instances(tmp_path):
         ("uint8", np.zeros((2, *SIZE, 3), np.uint8), r"masks\.npy: masks of shape .*argmax"),
         ("uint8", np.zeros((2, 8), np.uint8), r"masks\.npy: masks of shape .*; save them as \(N, H, W\)"),
         ("float32", np.zeros((2, *SIZE), np.uint8), r"images\.npy: images of float32; save them as uint8"),
-        ("uint8", np.full((2, *SIZE), -1), r"mask values -1: which of them"),
+        ("uint8", np.full((2, *SIZE), -1), r"mask values beyond 0 to 255: number the classes from 0"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, images, masks, message):
