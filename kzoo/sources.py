@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from kzoo.data.finding import IMAGE_SUFFIXES
+from kzoo.data.finding import IMAGE_SUFFIXES, files_in, walk_files
 from kzoo.files import refuse_address, replacing
+
+log = logging.getLogger("kzoo")
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
@@ -35,6 +40,9 @@ def is_video(path: str | Path) -> bool:
 def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
     """The image and video files that a source means, sorted within each folder or pattern.
 
+    Hidden files, whose names begin with a dot, are passed over unless they are named; how many other files a folder
+    has that are neither images nor videos is said.
+
     Args:
         source: a file; a folder, whose images and videos are taken, but not those of folders in it; a glob
             such as "street/**/*.jpg"; or a list of these.
@@ -51,11 +59,13 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
         return list(dict.fromkeys(paths))
     path = Path(source)
     if path.is_dir():
-        paths = [one for one in sorted(path.iterdir()) if _is_picture(one)]
+        files = files_in(path)
+        paths = [one for one in files if _is_picture(one)]
         if not paths:
             raise ValueError(
                 f"{path}: no images or videos in this folder; for folders below it give {path}/**/*"
             )
+        _tell_of_others(path, files)
         return paths
     if path.exists():
         return [path]
@@ -66,17 +76,46 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
     )
     if not _WILDCARDS & set(str(source)):
         raise FileNotFoundError(f"{path}: no such image, folder or video")
-    # What lies before the first wildcard is where to start from.
-    fixed = next(i for i, part in enumerate(path.parts) if _WILDCARDS & set(part))
-    matches = sorted(Path(*path.parts[:fixed]).glob(str(Path(*path.parts[fixed:]))))
-    paths = [one for one in matches if _is_picture(one)]
+    paths = [one for one in _matches(path) if _is_picture(one)]
     if not paths:
         raise FileNotFoundError(f"{path}: no image or video matches this pattern")
     return paths
 
 
+def _matches(pattern: Path) -> list[Path]:
+    """The files that match a pattern, sorted; "**" stands for any folders, links to such among them."""
+    # What lies before the first wildcard is where to start from.
+    fixed = next(i for i, part in enumerate(pattern.parts) if _WILDCARDS & set(part))
+    start, rest = Path(*pattern.parts[:fixed]), pattern.parts[fixed:]
+    if any("**" in part for part in rest):
+        return [path for path in walk_files(start) if _fits(path.relative_to(start).parts, rest)]
+    shown = (path for path in start.glob(str(Path(*rest))) if path.is_file())
+    return sorted(path for path in shown if not _is_hidden_match(path.relative_to(start).parts, rest))
+
+
+def _is_hidden_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a wildcard, and no dot that was given, stands for the dot of a hidden name."""
+    return any(part[0] == "." != given[0] for part, given in zip(parts, pattern, strict=False))
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or _fits(parts[1:], pattern)
+    return fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
 def _is_picture(path: Path) -> bool:
-    return path.is_file() and (is_video(path) or path.suffix.lower() in IMAGE_SUFFIXES)
+    return is_video(path) or path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _tell_of_others(folder: Path, files: list[Path]) -> None:
+    """Logs how many files of a folder are neither images nor videos."""
+    others = Counter(path.suffix.lower() or "no suffix" for path in files if not _is_picture(path))
+    if others:
+        kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(others.items()))
+        log.warning("%s: files that are neither images nor videos are passed over: %s", folder, kinds)
 
 
 class Video:

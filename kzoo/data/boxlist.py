@@ -6,7 +6,6 @@ beside the list, `name,id` in CSV or a name a line; where there is none, those i
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,15 +18,13 @@ from kzoo.data.dataset import (
     Fault,
     Record,
     choose_split,
-    image_fault,
     is_usual_split,
     order_splits,
     read_names,
 )  # fmt: skip
 from kzoo.data.declared import fitted
 from kzoo.data.fault import FaultError
-from kzoo.data.finding import existing_path, files_in, folders_in, is_hidden, is_image
-from kzoo.data.image import image_size
+from kzoo.data.finding import existing_path, files_in, folders_in, is_hidden, is_image, is_name
 from kzoo.data.name_lists import sound_names
 from kzoo.data.text import read_lines, shorten
 
@@ -81,7 +78,10 @@ class BoxList(Dataset):
             if row.image not in where:
                 where[row.image] = _find_image(row.image, file, part)
             path = where[row.image]
-            if is_hidden(path):
+            if not is_name(path):
+                message = f"{shorten(row.image)!r} is too long for a path"
+                self._notes.append(Fault(file, row.line, "malformed", message))
+            elif is_hidden(path):
                 hidden.append(row.line)
             elif self._source.setdefault(path, file) != file:
                 again.append(row.line)
@@ -104,12 +104,9 @@ class BoxList(Dataset):
         problems = [
             Fault(source, row.line, "malformed", row.complaint) for row in rows if row.complaint is not None
         ]
-        try:
-            image_size(path)
-        except (OSError, ValueError) as error:
-            fault = image_fault(path, error)
-            named = f"{fault.message}, named by {source.name}:{rows[0].line}"
-            problems.append(dataclasses.replace(fault, message=named))
+        if not path.is_file():
+            message = f"no such image file, named by {source.name}:{rows[0].line}"
+            problems.append(Fault(path, None, "missing-image", message))
         boxed = [row for row in rows if row.box is not None]
         with np.errstate(over="ignore"):  # numbers beyond all are told of as boxes
             boxes = np.array([row.box for row in boxed], np.float64).astype(np.float32)

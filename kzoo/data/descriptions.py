@@ -12,7 +12,7 @@ import yaml
 
 from kzoo.data.dataset import is_usual_split, read_names
 from kzoo.data.fault import Fault
-from kzoo.data.finding import existing_path, files_in, images_in, is_image, split_path
+from kzoo.data.finding import existing_path, files_in, images_in, is_image, is_there, split_path
 from kzoo.data.lists import read_image_list
 from kzoo.data.name_lists import yaml_names
 from kzoo.data.text import peek, read_lines, read_text, shorten
@@ -22,6 +22,7 @@ _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NO_SPLITS = frozenset(
     {"path", "names", "nc", "download", "yaml_file", "kpt_shape", "flip_idx", "channels", "task"}
 )
+_LARGEST = 2**20  # bytes of a data.yaml: each takes microseconds
 _NOTHING = ("", "~", "null", "Null", "NULL")  # as YAML writes that a value is left out
 
 
@@ -32,6 +33,7 @@ class Description:
     Attributes:
         file: what says so: a `data.yaml`, a `.data` file, or a folder whose layout does.
         names: the class names, by class.
+        names_file: where these are written.
         parts: by split, None where it is not divided: folders of images, lists of them, or images.
         base: the folder of the dataset.
         bases: folders that the paths in a list may count from.
@@ -42,6 +44,7 @@ class Description:
 
     file: Path
     names: list[str]
+    names_file: Path
     parts: dict[str | None, list[Path]]
     base: Path
     bases: list[Path] = field(default_factory=list)
@@ -69,14 +72,15 @@ class Description:
         """
         found: dict[Path, str] = {}
         for source in self.parts[part]:
+            if not is_there(source):
+                shown = shorten(str(source), 200)
+                raise ValueError(f"{self.file}: {part}: {shown} is no folder and no .txt list; correct it")
             if source.is_dir():
                 images = dict.fromkeys(images_in(source), "")
             elif is_image(source):
                 images = {source: ""}
-            elif source.is_file():
-                images = read_image_list(source, [source.parent, *self.bases], notes)
             else:
-                raise ValueError(f"{self.file}: {part}: {source} is no folder and no .txt list; correct it")
+                images = read_image_list(source, [source.parent, *self.bases], notes)
             for image, where in images.items():
                 found.setdefault(image, where)
         return found
@@ -112,7 +116,7 @@ def read_description(file: Path) -> Description:
     return _from_data(file) if file.suffix.lower() == ".data" else _from_yaml(file)
 
 
-class _AsWritten(yaml.BaseLoader):
+class _AsWritten(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
     """Takes every value as the text it is: YAML 1.1 makes truth values of the names "yes", "no" and "on"."""
 
     def construct_mapping(self, node, deep=False):
@@ -129,8 +133,12 @@ def read_fields(file: Path) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no YAML, or not one of keys and values.
+        ValueError: it is no YAML, not one of keys and values, or larger than any description.
     """
+    if file.stat().st_size > _LARGEST:
+        raise ValueError(
+            f"{file}: more than {_LARGEST} bytes, no description of a dataset; give its data.yaml"
+        )
     try:
         content = yaml.load(read_text(file), _AsWritten)
     except yaml.YAMLError as error:
@@ -159,6 +167,7 @@ def _from_yaml(file: Path) -> Description:
     return Description(
         file,
         yaml_names(file, content, bases),
+        file,
         parts,
         file.parent,
         bases,
@@ -259,4 +268,4 @@ def _from_data(file: Path) -> Description:
         )
     keys = {"train": "train", "valid": "val", "val": "val", "test": "test"}
     entries = {part: [fields[key]] for key, part in keys.items() if fields.get(key)}
-    return Description(file, names, locate(entries, bases), file.parent, bases)
+    return Description(file, names, names_file, locate(entries, bases), file.parent, bases)

@@ -162,6 +162,11 @@ def existing_path(
     return None
 
 
+def is_name(path: Path) -> bool:
+    """Whether a file of this path could be: no file system takes names of more than 255 bytes."""
+    return len(os.fsencode(path)) < 4096 and all(len(os.fsencode(part)) <= 255 for part in path.parts)
+
+
 def is_there(path: Path) -> bool:
     """Whether a file or folder exists; no name is an error, were it too long for any."""
     try:

@@ -84,8 +84,9 @@ def inspect_image(
     try:
         size = dataset.image(index).shape[:2] if decode else dataset.probe(index)
     except (OSError, ValueError) as error:
-        faults.append(image_fault(record.path, error))
-        record.problems = [f for f in record.problems if f.kind not in ("missing-image", "unreadable-image")]
+        told = [fault for fault in record.problems if fault.kind in ("missing-image", "unreadable-image")]
+        faults += told[:1] or [image_fault(record.path, error)]
+        record.problems = [fault for fault in record.problems if fault not in told]
     if size is not None:
         faults += _size_faults(record, size)
         faults += _oddities(dataset, index, record, decode)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kzoo.data.dataset import is_usual_split, order_splits
 from kzoo.data.fault import Fault
-from kzoo.data.finding import IMAGE_SUFFIXES, existing_path, files_in, split_path
+from kzoo.data.finding import IMAGE_SUFFIXES, existing_path, files_in, is_name, split_path
 from kzoo.data.text import read_json, read_lines, shorten
 
 
@@ -34,7 +34,9 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
             continue
         there = existing_path(written, bases, [Path()])
         path = there or bases[0] / written
-        if there is not None and there.is_dir():
+        if not is_name(path):
+            notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is too long for a path"))
+        elif there is not None and there.is_dir():
             notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is a folder, not an image"))
         elif _is_hidden(path, bases):
             hidden.append(number)

@@ -81,7 +81,8 @@ class YOLO(Dataset):
             for image, where in description.images(part, self._notes).items():
                 self._named.setdefault(image, where)
         self.paths = list(self._named)
-        self._folders = [source for part in wanted for source in description.parts[part] if source.is_dir()]
+        sources = [source for part in wanted for source in description.parts[part]]
+        self._folders = [source for source in sources if source.is_dir()]
         self._description = description.file
         self._base = description.base
         self._flags = _read_flags(self._base / FLAGS)
@@ -222,9 +223,8 @@ def describe(path: Path) -> Description:
         raise ValueError(f"{path}: {len(files) or 'no'} data.yaml or .data files; give the file itself")
     if not description.parts:
         raise ValueError(f"{description.file}: names no images; add a line 'train:' with a folder or a list")
-    return dataclasses.replace(
-        description, names=sound_names(description.names, f"{description.file}: names")
-    )
+    names = sound_names(description.names, f"{description.names_file}: names")
+    return dataclasses.replace(description, names=names)
 
 
 def _read_flags(path: Path) -> dict[str, dict[str, list[int]]]:
