@@ -102,7 +102,7 @@ def shapes(
     count: Annotated[int, typer.Option(help="Images to train on; val and test get a quarter each.")] = 500,
     image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 256,
     seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
-    to: Annotated[str, typer.Option(help="voc, yolo or coco; coco alone keeps the masks.")] = "coco",
+    to: Annotated[str, typer.Option(help="voc, yolo or coco; all keep the masks.")] = "coco",
 ):
     """Write the synthetic dataset of circles, rectangles and triangles as files."""
     from kzoo.data.convert import write

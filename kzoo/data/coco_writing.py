@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from kzoo.data.dataset import Dataset, Record
+from kzoo.data.written import Item, Losses
 
 
 def to_coco(
@@ -66,3 +69,31 @@ def _sides(record: Record) -> np.ndarray:
         return record.xywh
     boxes = record.boxes.astype(np.float64)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def write_coco(out: Path, items: dict[str, list[Item]], whole: Dataset, losses: Losses) -> None:
+    """Writes `annotations/instances_SPLIT.json`, which holds whatever a record does."""
+    (out / "annotations").mkdir()
+    # 0 is the ground in some readers of COCO's format.
+    ids = whole.category_ids if whole.format == "coco" else range(1, len(whole.classes) + 1)
+    for split, part in items.items():
+        content = to_coco(_Finished(part, whole), list(ids), segmentations=True)
+        for image, item in zip(content["images"], part, strict=True):
+            image["file_name"] = item.name
+        path = out / "annotations" / f"instances_{split}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+
+class _Finished(Dataset):
+    """The items of one split as a dataset, with the sizes the images have."""
+
+    def __init__(self, items: list[Item], whole: Dataset):
+        super().__init__(whole.root, None, whole.classes, whole.category_ids)
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def record(self, index: int) -> Record:
+        self._items[index].record.size = self._items[index].size
+        return self._items[index].record

@@ -19,7 +19,7 @@ from kzoo.data.text import peek, read_lines, read_text, shorten
 
 _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 # Keys of a data.yaml that are no split even where their value happens to be a file.
-_NO_SPLITS = frozenset(
+NO_SPLITS = frozenset(
     {"path", "names", "nc", "download", "yaml_file", "kpt_shape", "flip_idx", "channels", "task"}
 )
 _LARGEST = 2**20  # bytes of a data.yaml: each takes microseconds
@@ -161,7 +161,7 @@ def _from_yaml(file: Path) -> Description:
     bases = [base, file.parent]
     parts = locate(_declared(file, content), bases)
     for key, value in content.items():
-        if key not in parts and key not in _NO_SPLITS and _names_images(value, bases):
+        if key not in parts and key not in NO_SPLITS and _names_images(value, bases):
             parts |= locate({key: [value]}, bases)
     said = content.get("kpt_shape")
     return Description(
@@ -181,7 +181,7 @@ def _declared(file: Path, content: dict) -> dict[str, list[str]]:
     """The splits by the usual names, as they are written."""
     parts = {}
     for key, value in content.items():
-        if key in _NO_SPLITS or not is_usual_split(key):
+        if key in NO_SPLITS or not is_usual_split(key):
             continue
         entries = value if isinstance(value, list) else [value]
         if isinstance(value, dict):
