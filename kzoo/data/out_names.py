@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-from kzoo.data.finding import IMAGE_SUFFIXES
 from kzoo.data.descriptions import NO_SPLITS
+from kzoo.data.finding import IMAGE_SUFFIXES
 
 _LONGEST = 100  # letters of a split's name
 _LONGEST_STEM = 150  # bytes of an image's, so that a folder or number and any suffix have room
@@ -33,26 +34,25 @@ def check_splits(names: Iterable[str], to: str) -> None:
             )
 
 
-def check_classes(names: Collection[str], to: str) -> None:
+def check_classes(names: Iterable[str], to: str) -> None:
     """Refuses class names that a format cannot hold.
 
     Raises:
-        ValueError: one is no text that can be written; or for Pascal VOC blank, of several lines, or there twice.
+        ValueError: one is no text that can be written; or for Pascal VOC and YOLO blank or there twice.
     """
-    for name in names:
+    counts = Counter(names)
+    for name in counts:
         try:
             name.encode()
         except UnicodeEncodeError:
             raise ValueError(f"class {name!r}: half a character, which no file can hold; rename it") from None
-        if to != "voc":
+        if to == "coco":
             continue
-        blank = not name.strip() or name != name.strip()
-        if blank or len(name.splitlines()) > 1 or list(names).count(name) > 1:
-            raise ValueError(
-                f"class {name!r}: Pascal VOC needs names that differ and are not blank; rename it"
-            )
+        blank = not name.strip() or name != name.strip() or len(name.splitlines()) > 1
+        if blank or counts[name] > 1:
+            raise ValueError(f"class {name!r}: {to} needs names that differ and are not blank; rename it")
         if any((ord(letter) < 32 and letter != "\t") or ord(letter) in (0xFFFE, 0xFFFF) for letter in name):
-            raise ValueError(f"class {name!r}: a control character, which XML cannot hold; rename it")
+            raise ValueError(f"class {name!r}: a control character, which no text can hold; rename it")
 
 
 def free_name(path: Path, stems: set[str]) -> str:
