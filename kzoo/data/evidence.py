@@ -21,12 +21,10 @@ def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
     where = f" in split {dataset.split!r}" if dataset.split else ""
     if not report.images:
         return [Fault(dataset.root, None, "empty-dataset", f"no images{where}")]
+    counts = report.counts
     if report.semantic:
         counts = report.pixels if report.masks else {}
-        nothing = _ground_alone(dataset, report)
-    else:
-        counts = report.counts
-        nothing = None if report.boxes else _no_objects(dataset, report)
+    nothing = _nothing(dataset, report)
     if nothing:
         return [Fault(dataset.root, None, "no-objects", nothing)]
     missing = [name for name, count in counts.items() if not count]
@@ -37,21 +35,29 @@ def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
     ]
 
 
-def _ground_alone(dataset: Dataset, report: Report) -> str | None:
-    """What to say where no mask shows anything but ground."""
-    ground, *others = dataset.classes
-    if not report.masks or not others or ground.strip("_").lower() not in GROUND:
-        return None
-    if any(report.pixels[name] for name in others):
-        return None
-    return f"nothing but {ground} in {_all(report.masks, 'mask')}"
+def _nothing(dataset: Dataset, report: Report) -> str | None:
+    """What to say where there is nothing to learn on any image: no object, or no pixel but ground's.
 
-
-def _no_objects(dataset: Dataset, report: Report) -> str | None:
-    """What to say where no image has an object of a known class; nothing where no image can be read at all."""
+    Nothing is said where images or masks cannot be used: then that is what is wrong.
+    """
     kinds = Counter(fault.kind for fault in report.faults)
     if kinds["missing-image"] + kinds["unreadable-image"] == report.images:
         return None
+    if not report.semantic:
+        return None if report.boxes else _no_objects(dataset, report, kinds)
+    ground, *others = dataset.classes
+    if report.masks and others and ground.strip("_").lower() in GROUND:
+        if any(report.pixels[name] for name in others):
+            return None
+        if kinds["image-without-label"] == report.images:
+            return _no_objects(dataset, report, kinds)
+        return f"nothing but {ground} in {_all(report.masks, 'mask')}"
+    outlined = not report.masks and not report.errors
+    return _no_objects(dataset, report, kinds) if outlined and not report.boxes else None
+
+
+def _no_objects(dataset: Dataset, report: Report, kinds: Counter) -> str:
+    """What to say where no image has an object of a known class."""
     images = _all(report.images, "image")
     unlabelled, empty, unknown = (
         kinds[kind] for kind in ("image-without-label", "empty-file", "unknown-class")

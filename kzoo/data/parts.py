@@ -29,18 +29,18 @@ def training_part(
     Args:
         parts: the names of those there are.
         root: what errors call the dataset.
-        asked: the one that is wanted.
+        asked: the one that is wanted; whether there is such a one is seen where it is opened.
         required: whether it has to be told which of several is meant; else None is an answer, too.
 
     Raises:
-        ValueError: there is no such part, or none of those is the one to train on.
+        ValueError: none of several is the one to train on.
     """
     if asked is not None:
-        return choose_split(asked, parts, root)
+        return asked
     if len(parts) < 2:
         return parts[0] if parts else None
     found = _first(("train", "trainval"), parts, root)
-    if found is None:
+    if found is None and required:
         raise ValueError(
             f"{root}: no part 'train'; name the one to train on with --split: {', '.join(parts)}"
         )
@@ -71,15 +71,15 @@ def evaluation_part(
     Args:
         parts: the names of those there are.
         root: what errors call the dataset.
-        asked: the one that is wanted.
+        asked: the one that is wanted, as for `training_part`.
         usual: what is looked for where none is.
         option: what names one.
 
     Raises:
-        ValueError: there is no such part, or none of those is the one to evaluate on.
+        ValueError: none of several is the one to evaluate on.
     """
     if asked is not None:
-        return choose_split(asked, parts, root)
+        return asked
     if len(parts) < 2:
         return parts[0] if parts else None
     found = _first(usual, parts, root)

@@ -12,7 +12,7 @@ from kzoo import data as datasets
 from kzoo.augment.compose import Compose
 from kzoo.data.batch import SIZE_STEPS
 from kzoo.data.check import sound_part
-from kzoo.data.dataset import choose_split, is_usual_split
+from kzoo.data.dataset import is_usual_split
 from kzoo.data.loader import Batches, batches
 from kzoo.data.parts import evaluation_part, shown_part, training_part, validation_part
 from kzoo.data.relabel import relabelled
@@ -111,7 +111,7 @@ def _open_validation(data, val, val_split: str | None, parts: list[str], trained
         _refuse_part("val_split", val_split)
         return val
     if val_split is not None:
-        return load(data, choose_split(val_split, parts, data))
+        return load(data, val_split)
     part = validation_part(parts, data, trained)
     others = [name for name in parts if name != trained]
     if part is None and others:

@@ -47,6 +47,18 @@ def test_parts_are_taken_and_said(tmp_path, caplog, parts, options, trained, val
     assert describe_parts(train, val) == f"training on 1 image (split {trained} of {tmp_path}), {expected}"
 
 
+def test_parts_that_are_not_there_are_refused(tmp_path):
+    root = yolo(tmp_path, ["garden", "kitchen"])
+    with pytest.raises(
+        ValueError, match="no part 'train'; name the one to train on with --split: garden, kitchen"
+    ):
+        open_datasets(root, None)
+    assert names_of(open_datasets(root, None, split="Kitchen")[0]) == ["kitchen"]
+    for given in ({"split": "cellar"}, {"split": "garden", "val_split": "cellar"}):
+        with pytest.raises(ValueError, match="no split 'cellar'; choose one of garden, kitchen"):
+            open_datasets(root, None, **given)
+
+
 def test_other_data_to_validate_on(tmp_path, caplog):
     data = yolo(tmp_path / "a", ["train", "val"])
     other = yolo(tmp_path / "b", ["train", "test"])
