@@ -146,7 +146,7 @@ def _without_faults(dataset: Dataset, report: Report, by_image: list[list[Fault]
         )
     passed_over = Counter(fault.kind for fault in dataset.problems() if fault.severity == "error")
     log.warning(
-        "%s%s: left out %s and %s that are faulty%s: all of the %s that kzoo data check lists",
+        "%s%s: left out %s and %s that are faulty%s: all that kzoo data check finds, %s",
         dataset.root,
         _part(dataset),
         plural(dropped["box"], "box"),
@@ -200,8 +200,10 @@ def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]
                 pixels += found
                 pictured += found > 0
                 report.masks += 1
-            bad = {fault.box for fault in faults if fault.severity == "error"}
-            sound = [box for box in range(len(record)) if box not in bad]
+            errors = [fault for fault in faults if fault.severity == "error"]
+            bad = {fault.box for fault in errors}
+            usable = not any(map(_spoils_image, errors))
+            sound = [box for box in range(len(record)) if usable and box not in bad]
             corners = record.boxes[sound].astype(np.float64)
             sides.append(np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1)))
     named = list(enumerate(dataset.classes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kzoo import data as datasets
@@ -79,7 +79,7 @@ def open_datasets(
     if val is None:
         return _sound(train, skip_faulty)[0], None
     val = relabelled(val, train.classes)
-    (sound, files), (val_sound, val_files) = _sound(train, skip_faulty), _sound(val, skip_faulty)
+    (sound, files), (val_sound, val_files) = _all_sound((train, val), skip_faulty)
     shared = len(val) if val is train else len(files & val_files)
     if shared:
         log.warning(
@@ -149,6 +149,19 @@ def _sound(dataset, skip_faulty: bool) -> tuple:
         return dataset, set()
     sound, report = sound_part(dataset, skip_faulty, decode=skip_faulty)
     return sound, report.image_files
+
+
+def _all_sound(parts: Sequence, skip_faulty: bool) -> list[tuple]:
+    """As `_sound`, of several; the faults of all are told at once."""
+    sound, refusals = [], []
+    for dataset in parts:
+        try:
+            sound.append(_sound(dataset, skip_faulty))
+        except ValueError as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        raise ValueError("\n".join(refusals))
+    return sound
 
 
 def describe(dataset) -> str:

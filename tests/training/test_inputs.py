@@ -173,6 +173,14 @@ def test_warnings_are_printed_by_kind_and_counted(tmp_path, capfd):
     assert "bare0.jpg" in text and "bare4.jpg" not in text and "class 'dog' has no example" in text
 
 
+def test_faults_of_both_parts_are_told_at_once(tmp_path):
+    root = yolo(tmp_path, ["train", "val"])
+    for part in ("train", "val"):
+        (root / "labels" / part / f"{part}.txt").write_text("0 .5 .5 .4 .4\n0 .5 .5 0 0\n")
+    with pytest.raises(ValueError, match=r"train\.txt:2: error: .*\n(.*\n)*.*val\.txt:2: error: "):
+        open_datasets(root, None)
+
+
 def test_what_is_skipped_is_counted(tmp_path, caplog):
     root = yolo(tmp_path, ["train"])
     for name in ("lost", "gone"):
@@ -184,4 +192,4 @@ def test_what_is_skipped_is_counted(tmp_path, caplog):
     assert (
         "left out 0 boxes and 0 images that are faulty, passed over 2 labels without an image" in caplog.text
     )
-    assert "all of the 2 errors" in caplog.text
+    assert "all that kzoo data check finds, 2 errors" in caplog.text
