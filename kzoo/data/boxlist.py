@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.data.boxlist_rows import Row, dialect, read_rows
+from kzoo.data.boxlist_rows import Row, dialect, read_rows, unread_columns
 from kzoo.data.dataset import (
     Dataset,
     Fault,
@@ -69,6 +69,10 @@ class BoxList(Dataset):
 
     def _take(self, file: Path, part: str | None, rows: list[Row]) -> None:
         """Adds the rows of a list to those of their images."""
+        unread = unread_columns(file) if self.format == "csv" else []
+        if unread:
+            message = f"columns that nothing is taken from: {shorten(', '.join(unread))}"
+            self._notes.append(Fault(file, 1, "unread-columns", message, "warning"))
         where: dict[str, Path] = {}
         hidden, again = [], []
         for row in rows:

@@ -65,10 +65,8 @@ def dialect(path: Path) -> str | None:
         return "csv"
     if len(first) == 6 and (all(to_number(cell) is not None for cell in first[1:5]) or not any(first[1:])):
         return "csv"
-    split = [_split_line(line) for line in lines]
-    if all(image for image, _ in split) and any(_box_of(word) for _, words in split for word in words):
-        return "keras-yolo3"
-    return None
+    split = [words for image, words in map(_split_line, lines) if image]
+    return "keras-yolo3" if any(_box_of(word) for words in split for word in words) else None
 
 
 def read_rows(path: Path, form: str) -> list[Row]:
@@ -82,6 +80,14 @@ def read_rows(path: Path, form: str) -> list[Row]:
         FaultError: it is no text, or has no such columns.
     """
     return list(_csv_rows(path) if form == "csv" else _yolo3_rows(path))
+
+
+def unread_columns(path: Path) -> list[str]:
+    """The columns of a table's header that nothing is taken from; none where there is no header."""
+    first = next((line for line in peek(path) if line.strip()), "")
+    cells = next(csv.reader([first], delimiter=_delimiter(first)), [])
+    read = _columns(cells)
+    return [cell.strip() for at, cell in enumerate(cells) if at not in read.values()] if read else []
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -142,7 +148,7 @@ def _csv_row(line: int, fields: dict[str, str]) -> Row:
         return Row(line, image, size=size)
     numbers = [to_number(text) for text in texts]
     if None in numbers:
-        return Row(line, image, size=size, complaint=f"box {shorten(' '.join(texts))!r} is not four numbers")
+        return Row(line, image, size=size, complaint=f"box {shorten(','.join(texts))!r} is not four numbers")
     if not fields["name"]:
         return Row(line, image, size=size, complaint="a box without a class")
     return Row(line, image, tuple(numbers), fields["name"], size)

@@ -181,7 +181,7 @@ def _declared(file: Path, content: dict) -> dict[str, list[str]]:
     """The splits by the usual names, as they are written."""
     parts = {}
     for key, value in content.items():
-        if key in NO_SPLITS or not is_usual_split(key):
+        if key in NO_SPLITS or not is_usual_split(key) or value == []:
             continue
         entries = value if isinstance(value, list) else [value]
         if isinstance(value, dict):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kzoo.data.dataset import is_usual_split, order_splits, read_names
 from kzoo.data.descriptions import Description
-from kzoo.data.finding import files_in, folders_in, images_in, is_image
+from kzoo.data.finding import existing_path, files_in, folders_in, images_in, is_image
 from kzoo.data.lists import list_files
 from kzoo.data.text import peek, read_json, shorten, to_number
 from kzoo.data.yolo_labels import find_label
@@ -58,8 +58,10 @@ def _images(parts: dict[str | None, list[Path]]) -> Iterator[Path]:
             if source.is_dir():
                 yield from images_in(source)
             else:
-                lines = (line.strip() for line in peek(source))
-                yield from (source.parent / line for line in lines if line and Path(line).name)
+                found = (
+                    existing_path(line.strip(), [source.parent]) for line in peek(source) if line.strip()
+                )
+                yield from (path for path in found if path is not None and path.is_file())
 
 
 def _reads_as_label(path: Path) -> bool:
