@@ -205,7 +205,7 @@ def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]
             usable = not any(map(_spoils_image, errors))
             sound = [box for box in range(len(record)) if usable and box not in bad]
             corners = record.boxes[sound].astype(np.float64)
-            sides.append(np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1)))
+            sides.append(np.sqrt(np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)))
     named = list(enumerate(dataset.classes))
     report.counts = {name: boxes[label] for label, name in named}
     report.images_by_class = {name: images[label] for label, name in named}
