@@ -35,7 +35,7 @@ class Header:
         height, width: as they are stored, before any turning.
         bits: of a level of one channel.
         levels: "unsigned", "signed" or "float".
-        orientation: EXIF's, of a JPEG or PNG.
+        orientation: EXIF's, of a JPEG, PNG, WebP or TIFF.
         most: how many pixels the file's bytes can hold; None where there is no bound.
         lossy: whether the compression smears levels.
     """
@@ -170,17 +170,20 @@ def _webp(view: memoryview) -> Header | None:
         return Header("webp", height & 0x3FFF, width & 0x3FFF, lossy=True)
     if kind == b"VP8X":
         width, height = (int.from_bytes(view[at : at + 3], "little") + 1 for at in (24, 27))
-        return Header("webp", height, width, lossy=b"VP8 " in _riff_chunks(view))
+        chunks = _riff_chunks(view)
+        exif = bytes(chunks.get(b"EXIF", b"")).removeprefix(b"Exif\0\0")
+        return Header("webp", height, width, orientation=exif_orientation(exif), lossy=b"VP8 " in chunks)
     return None
 
 
-def _riff_chunks(view: memoryview) -> list[bytes]:
-    place, kinds = 12, []
+def _riff_chunks(view: memoryview) -> dict[bytes, memoryview]:
+    """The chunks by their kind; of several of a kind the last."""
+    place, chunks = 12, {}
     while place + 8 <= len(view):
-        kinds.append(bytes(view[place : place + 4]))
         length = _u(view, place + 4, "<I")
+        chunks[bytes(view[place : place + 4])] = view[place + 8 : place + 8 + length]
         place += 8 + length + length % 2
-    return kinds
+    return chunks
 
 
 def tiff_tags(view: memoryview) -> tuple[str, dict[int, tuple[int, int]]]:
@@ -215,7 +218,9 @@ def _tiff(view: memoryview) -> Header:
     growth = _TIFF_GROWTH.get(compression)
     most = None if growth is None else growth * len(view) * 8 // max(bits * tags.get(277, 1), 1)
     levels = {_SIGNED: "signed", _FLOAT: "float"}.get(tags.get(339), "unsigned")
-    return Header("tiff", height, width, bits, levels, most=most, lossy=compression in _TIFF_JPEG)
+    turned = tags.get(_ORIENTATION, 1)
+    turned = turned if 1 <= turned <= 8 else 1
+    return Header("tiff", height, width, bits, levels, turned, most, compression in _TIFF_JPEG)
 
 
 def _pnm(view: memoryview) -> Header:

@@ -181,7 +181,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def orientation(path: str | Path) -> int:
-    """The EXIF orientation of a JPEG or PNG, 1 (upright) to 8; 1 where there is none."""
+    """The EXIF orientation of a JPEG, PNG, WebP or TIFF, 1 (upright) to 8; 1 where there is none."""
     with _open(Path(path)) as file:
         header = _header(file)
     return 1 if header is None else header.orientation

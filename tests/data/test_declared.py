@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 import kzoo.data
 from kzoo.data.check import check, require_sound
 from kzoo.data.convert import convert
+from kzoo.data.image import orientation as orientation_of
 
 STORED = (60, 100)  # height, width
 THING = (20, 10, 45, 35)  # the only red pixels of the stored picture, x1 y1 x2 y2
@@ -22,7 +23,8 @@ def picture(path, orientation=1, scale=1.0):
     size = (round(STORED[1] * scale), round(STORED[0] * scale))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(pixels).resize(size, Image.NEAREST).save(path, exif=exif)
+    small = Image.fromarray(pixels).resize(size, Image.NEAREST)
+    small.save(path, exif=exif, lossless=True, quality=95)
 
 
 def voc(root, size, box, orientation=1, scale=1.0):
@@ -173,9 +175,28 @@ def test_what_is_written_anew_is_right(tmp_path):
     np.testing.assert_allclose(sample.boxes[0], red(sample.image), atol=0.01)
 
 
-def test_the_turn_is_pillows(tmp_path):
-    """The picture of the tests above, turned by another program."""
-    picture(tmp_path / "a.png", 7)
-    with Image.open(tmp_path / "a.png") as image:
-        upright = np.asarray(ImageOps.exif_transpose(image))
-    assert np.array_equal(kzoo.data.read_image(tmp_path / "a.png"), upright)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+def test_every_kind_of_image_that_is_turned(tmp_path, suffix):
+    root = coco(tmp_path / "set", STORED, THING, 6)
+    content = json.loads((root / "annotations.json").read_text())
+    content["images"][0]["file_name"] = f"a.{suffix}"
+    (root / "annotations.json").write_text(json.dumps(content))
+    picture(root / f"a.{suffix}", 6)
+    sample = kzoo.data.load(root)[0]
+    np.testing.assert_allclose(sample.boxes[0], red(sample.image), atol=1)
+    assert sample.image.shape == (100, 60, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_turn_is_pillows(tmp_path, orientation):
+    """Images are turned as another program turns them, and the header says how."""
+    for suffix in ("png", "webp", "tiff"):
+        path = tmp_path / f"a.{suffix}"
+        picture(path, orientation)
+        picture(tmp_path / "stored.png")
+        with Image.open(tmp_path / "stored.png") as image:
+            image.getexif()[0x0112] = orientation
+            upright = np.asarray(ImageOps.exif_transpose(image)).astype(int)
+        assert orientation_of(path) == orientation
+        assert kzoo.data.image_size(path) == upright.shape[:2]
+        assert np.abs(kzoo.data.read_image(path) - upright).max() == 0
