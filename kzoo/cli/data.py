@@ -15,8 +15,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
-        help="A dataset: the folder of a Pascal VOC, YOLO or COCO one or its .yaml, .data or .json; one of "
-        "images/ and masks/, of a folder an image, or of .npy arrays; or shapes.",
+        help="A dataset: the folder of a Pascal VOC, YOLO or COCO one or its .yaml, .data or .json; a .csv of "
+        "boxes; one of images/ and masks/, of a folder an image, or of .npy arrays; or shapes.",
     ),
 ]
 Task = Annotated[
