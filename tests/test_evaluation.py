@@ -238,6 +238,19 @@ def test_a_split_is_taken_of_a_path():
         evaluate(ColorDetector(), Rectangles(), split="test")
 
 
+@pytest.mark.parametrize(
+    "given", [{"overlap": 0}, {"overlap": 8}, {"flips": ["horizontal"]}, {"method": "window"}]
+)
+def test_what_is_for_segmenters_is_refused(given):
+    with pytest.raises(ValueError, match=f"{next(iter(given))}=.* is not for a detector; leave it out"):
+        evaluate(ColorDetector(), Rectangles(1), **given)
+
+
+def test_what_cannot_be_looked_through_has_nothing_to_skip():
+    with pytest.raises(ValueError, match="skip_faulty of Rectangles, which cannot be looked through"):
+        evaluate(ColorDetector(), Rectangles(1), skip_faulty=True)
+
+
 def test_no_images():
     with pytest.raises(ValueError, match="the dataset: no images"):
         evaluate(ColorDetector(), Rectangles(0))

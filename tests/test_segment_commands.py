@@ -129,3 +129,12 @@ def test_masks_may_have_some_of_the_models_classes_in_any_order(model, tmp_path)
         assert done.exit_code == 0, done.output
         scores[name] = {**json.loads(done.stdout), "data": None, "seconds": None}
     assert scores["some"] == scores["all"] and scores["all"]["split"] is None
+
+
+@pytest.mark.parametrize(
+    "given", [{"score_threshold": 0.5}, {"image_size": (64, 64)}, {"rectangular": True}, {"errors": True}]
+)
+def test_what_is_for_detectors_is_refused(model, given):
+    data = Shapes(1, (SIDE, SIDE), task="segment")
+    with pytest.raises(ValueError, match=f"{next(iter(given))}=.* is not for a segmenter; leave it out"):
+        kzoo.evaluate(kzoo.load(model), data, **given)

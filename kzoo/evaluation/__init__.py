@@ -18,6 +18,7 @@ from kzoo.segment import Inference
 __all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split", "write_error_page"]
 
 log = logging.getLogger("kzoo")
+SCORE_THRESHOLD = 0.001
 
 
 def evaluate(
@@ -26,7 +27,7 @@ def evaluate(
     split: str | None = None,
     batch_size: int = 16,
     image_size: tuple[int, int] | None = None,
-    score_threshold: float = 0.001,
+    score_threshold: float = SCORE_THRESHOLD,
     limit: int | None = None,
     skip_faulty: bool = False,
     resize: str | None = None,
@@ -90,12 +91,24 @@ def evaluate(
     if skip_faulty:
         from kzoo.data.check import require_sound
 
+        if not hasattr(data, "record"):
+            raise ValueError(
+                f"evaluate: skip_faulty of {type(data).__name__}, which cannot be looked through; leave it out, or "
+                "give a dataset as kzoo.data.load opens it"
+            )
         data = require_sound(data, skip_faulty=True)
     if data_task(model) == "segment":
-        _refuse("a segmenter", image_size=image_size, rectangular=rectangular, errors=errors)
+        threshold = None if score_threshold == SCORE_THRESHOLD else score_threshold
+        options = {
+            "image_size": image_size,
+            "rectangular": rectangular,
+            "errors": errors,
+            "score_threshold": threshold,
+        }
+        _refuse("a segmenter", **options)
         inference = Inference(method, overlap, tuple(flips), resize, batch_size)
         return MaskEvaluator(data, inference, limit)(model)
-    _refuse("a detector", overlap=overlap, flips=flips, method=None if method == "resize" else method)
+    _refuse("a detector", overlap=overlap, flips=tuple(flips), method=None if method == "resize" else method)
     if image_size is not None and hasattr(model, "check_size"):
         image_size = model.check_size(image_size)
     image_size = image_size or model.image_size
@@ -111,6 +124,7 @@ def evaluate(
 
 
 def _refuse(kind: str, **options) -> None:
+    """Refuses what is given of the options; None, False and () are not."""
     for name, value in options.items():
-        if value:
+        if value is not None and value is not False and value != ():
             raise ValueError(f"evaluate: {name}={value!r} is not for {kind}; leave it out")

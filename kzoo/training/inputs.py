@@ -83,10 +83,10 @@ def open_datasets(
     shared = len(val) if val is train else len(files & val_files)
     if shared:
         log.warning(
-            "%s: %d of the %s to validate on are trained on, too: the figures say little about others",
+            "%s: of the images to validate on %d of %d are trained on, too: the figures say little about others",
             describe(val),
             shared,
-            plural(len(val), "image"),
+            len(val),
         )
     return sound, val_sound
 
@@ -146,6 +146,8 @@ def _sound(dataset, skip_faulty: bool) -> tuple:
     """The dataset, without its faults, and which files its images are."""
     # Only readers can tell of faults; whoever skips wants every unreadable image found, hence decoded.
     if not hasattr(dataset, "record"):
+        if skip_faulty:
+            log.warning("%s: cannot be looked through for faults: taken as it is", describe(dataset))
         return dataset, set()
     sound, report = sound_part(dataset, skip_faulty, decode=skip_faulty)
     return sound, report.image_files

@@ -36,7 +36,13 @@ def names_of(dataset) -> list:
         (["train", "test"], {"val_split": "test"}, "train", "test", ""),
         (["train", "val"], {"split": "VAL"}, "val", None, "--val-split train"),
         (["train", "val"], {"split": "val", "val_split": "train"}, "val", "train", ""),
-        (["train", "val"], {"val_split": "train"}, "train", "train", "1 of the 1 image to validate on"),
+        (
+            ["train", "val"],
+            {"val_split": "train"},
+            "train",
+            "train",
+            "of the images to validate on 1 of 1 are trained on",
+        ),
     ],
 )
 def test_parts_are_taken_and_said(tmp_path, caplog, parts, options, trained, validated, said):
@@ -70,7 +76,7 @@ def test_other_data_to_validate_on(tmp_path, caplog):
     assert names_of(open_datasets(data, yolo(tmp_path / "c", ["test"]))[1]) == ["test"]
     assert not caplog.text
     open_datasets(data, data, val_split="train")
-    assert "1 of the 1 image to validate on are trained on, too" in caplog.text
+    assert "of the images to validate on 1 of 1 are trained on, too" in caplog.text
     opened = kzoo.data.load(data, "train")
     for given in ({"split": "train"}, {"val_split": "val"}):
         with pytest.raises(ValueError, match="open already"):
@@ -130,7 +136,23 @@ def test_datasets_that_are_open_are_taken_as_they_are(caplog):
     assert describe_parts(train, None) == "training on 3 images (all of shapes), none to validate on"
     assert not caplog.text
     open_datasets(train, train)
-    assert "3 of the 3 images to validate on are trained on" in caplog.text
+    assert "of the images to validate on 3 of 3 are trained on" in caplog.text
+
+
+def test_what_cannot_be_looked_through_is_said(caplog):
+    class Plain:
+        classes = ("circle", "rectangle", "triangle")
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return Shapes(2, (64, 64))[index]
+
+    open_datasets(Plain(), None)
+    assert not caplog.text
+    open_datasets(Plain(), None, skip_faulty=True)
+    assert "Plain: cannot be looked through for faults" in caplog.text
 
 
 @pytest.mark.parametrize("state", ["none", "empty", "unknown", "cased"])
