@@ -29,9 +29,12 @@ def kmeans_anchors(
         the IoU with their best anchor.
 
     Raises:
-        ValueError: the dataset has fewer different box shapes than `k`.
+        ValueError: the dataset has no boxes, or fewer different box shapes than `k`.
     """
-    return kmeans(input_shapes(dataset, image_size), k, np.random.default_rng(seed))
+    shapes = input_shapes(dataset, image_size)
+    if not len(shapes):
+        raise ValueError(f"{dataset.root}: no boxes to make anchors of; give a dataset of boxes")
+    return kmeans(shapes, k, np.random.default_rng(seed))
 
 
 def input_shapes(dataset: Dataset, image_size: tuple[int, int]) -> np.ndarray:

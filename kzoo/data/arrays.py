@@ -126,8 +126,10 @@ class _Pair:
         self.images, self.masks = images, masks
         first, second = _opened(images), _opened(masks)
         shape = first.shape
-        if not len(first):
-            raise _unfit(images, "empty-array", "no image in it", "save images (N, H, W, 3)")
+        for path, array in ((images, first), (masks, second)):
+            if not array.ndim or not array.size:
+                message = f"nothing in it: its shape is {array.shape}"
+                raise _unfit(path, "empty-array", message, "save it anew with numpy.save")
         if first.dtype != np.uint8:
             raise _unfit(images, "image-type", f"images of {first.dtype}", "save them as uint8, 0 to 255")
         if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)):

@@ -22,6 +22,7 @@ import itertools
 import logging
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +40,8 @@ from kzoo.structures import IGNORED
 __all__ = ["Report", "check", "inspect_record", "require_sound"]
 
 log = logging.getLogger("kzoo")
+
+_AT_ONCE = 1024  # images
 
 # Faults that leave an image without a usable picture or annotation, though they have a line.
 _WHOLE_IMAGE = frozenset({"duplicate-id", "image-without-label", "not-utf8", "unreadable-label", *MASK_KINDS})
@@ -177,6 +180,12 @@ def _part(dataset: Dataset) -> str:
     return f", split {dataset.split}" if dataset.split else ""
 
 
+def _in_order(pool: ThreadPoolExecutor, look: Callable, count: int) -> Iterator:
+    """`look(index)` of every index; no more of them wait than `_AT_ONCE`, however many there are."""
+    for start in range(0, count, _AT_ONCE):
+        yield from pool.map(look, range(start, min(start + _AT_ONCE, count)))
+
+
 def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]:
     """The report, and the faults of every image."""
     report = Report(
@@ -187,7 +196,7 @@ def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]
     sides: list[np.ndarray] = []
     by_image: list[list[Fault]] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        jobs = pool.map(lambda index: inspect_image(dataset, index, decode), range(len(dataset)))
+        jobs = _in_order(pool, lambda index: inspect_image(dataset, index, decode), len(dataset))
         for record, faults, found in track(jobs, "checking", total=len(dataset)):
             by_image.append(faults)
             with contextlib.suppress(OSError):

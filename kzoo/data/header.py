@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 
 MOST_PIXELS = 2**28  # of one image, if not told otherwise: 16,384 x 16,384
@@ -89,6 +90,30 @@ def complaint(header: Header | None, count: int) -> str | None:
     if pixels > most:
         return f"{claim}, and more than {most} are not decoded; cut it up, or set {_LIFT}={pixels}"
     return None
+
+
+def png_damage(view: memoryview, checksums: bool = False) -> str | None:
+    """What is wrong with the chunks of a PNG, one after the other up to the last; None where nothing is.
+
+    A decoder makes room for as many bytes as a chunk claims, be it gigabytes.
+
+    Args:
+        view: the whole file.
+        checksums: whether those of the chunks that hold the picture are compared, too.
+    """
+    place = len(PNG)
+    while place + 12 <= len(view):
+        length, kind = struct.unpack_from(">I4s", view, place)
+        end = place + 12 + length
+        if end > len(view):
+            break
+        looked_at = checksums and kind in (b"IHDR", b"PLTE", b"IDAT")
+        if looked_at and zlib.crc32(view[place + 4 : end - 4]) != _u(view, end - 4, ">I"):
+            return f"a damaged PNG (chunk {kind.decode()} has not its checksum)"
+        if kind == b"IEND":
+            return None
+        place = end
+    return "a truncated PNG (no IEND chunk)"
 
 
 def _most_pixels() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.data.header import JPEG, PNG, Header, complaint, read_header
+from kzoo.data.header import JPEG, PNG, Header, complaint, png_damage, read_header
 
 # OpenCV's own complaints on stderr say less than the ValueError does, and name no file. (0 is silence; the
 # function moved in OpenCV 5.)
@@ -75,12 +75,12 @@ def check_bits(bits: int | None) -> None:
         raise ValueError(f"bits={bits}: give how many bits of 16 are in use, {_LEAST_BITS} to {_MOST_BITS}")
 
 
-def _refuse(data: np.ndarray, header: Header | None, name: str | Path) -> None:
-    """Raises where a file's size or its end show that it is not to be decoded."""
+def _refuse(data: np.ndarray, header: Header | None, name: str | Path, checksums: bool = False) -> None:
+    """Raises where a file's size or its end show that it is not to be decoded; or a PNG's checksums, if wanted."""
     reason = complaint(header, data.size)
     if reason:
         raise ValueError(f"{name}: {reason}")
-    reason = _truncation(data)
+    reason = _truncation(data, checksums)
     if reason:
         raise ValueError(f"{name}: {reason}; fetch the file anew or remove it")
 
@@ -195,7 +195,7 @@ def probe_image(path: str | Path) -> tuple[int, int]:
         ValueError: it is empty, truncated or no image, or not to be decoded.
     """
     data = _content(path)
-    _refuse(data, read_header(memoryview(data)), path)
+    _refuse(data, read_header(memoryview(data)), path, checksums=True)
     return image_size(path)
 
 
@@ -225,7 +225,7 @@ def _content(path: str | Path) -> np.ndarray:
     return data
 
 
-def _truncation(data: np.ndarray) -> str | None:
+def _truncation(data: np.ndarray, checksums: bool = False) -> str | None:
     """What is wrong with the end of a JPEG or PNG: decoders fill what is missing with grey."""
     head = data[:8].tobytes()
     if head.startswith(JPEG):
@@ -235,9 +235,7 @@ def _truncation(data: np.ndarray) -> str | None:
         # header has an end marker of its own.
         raw = data.tobytes()
         return None if raw.find(b"\xff\xd9", _scan_start(raw)) >= 0 else "a truncated JPEG (no end marker)"
-    if head == PNG and b"IEND" not in data[-4096:].tobytes() and b"IEND" not in data.tobytes():
-        return "a truncated PNG (no IEND chunk)"
-    return None
+    return png_damage(memoryview(data), checksums) if head == PNG else None
 
 
 def _scan_start(raw: bytes) -> int:

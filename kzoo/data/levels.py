@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.header import JPEG, complaint, read_header
+from kzoo.data.header import JPEG, complaint, png_damage, read_header
 from kzoo.data.indices import with_plain_palette
 from kzoo.data.mask_faults import unreadable_mask
 
@@ -77,7 +77,9 @@ def _refuse(path: Path, raw: bytes) -> None:
         kind = "JPEG" if header is None or header.kind != "webp" else "lossy WebP"
         message = f"a {kind}, which smears the numbers of the classes along their borders"
         raise FaultError(Fault(path, None, "lossy-mask", message), "save masks as PNG")
-    reason = complaint(header, len(raw))
+    reason = complaint(header, len(raw)) or (
+        png_damage(memoryview(raw)) if raw.startswith(_SIGNATURE) else None
+    )
     if reason:
         raise unreadable_mask(path, reason)
 

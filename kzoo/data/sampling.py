@@ -11,7 +11,7 @@ def repeat_factors(dataset, threshold: float) -> np.ndarray:
     A class that a share f of the images has gets max(1, sqrt(threshold / f)); an image the most of its classes'.
 
     Args:
-        dataset: with `len`, `classes` and `record(i)`.
+        dataset: with `len`, `classes` and `record(i)`; the classes of a semantic one are those in its masks.
         threshold: classes on a smaller share of the images are rare.
 
     Returns:
@@ -28,7 +28,10 @@ def repeat_factors(dataset, threshold: float) -> np.ndarray:
         raise ValueError(
             f"balance={threshold}: {type(dataset).__name__} has no record(i), which tells labels without decoding"
         )
-    labels = [np.unique(dataset.record(i).labels) for i in range(len(dataset))]
+    semantic = getattr(dataset, "semantic", False)
+    labels = [
+        np.unique(dataset.mask(i) if semantic else dataset.record(i).labels) for i in range(len(dataset))
+    ]
     has = np.zeros((len(labels), len(dataset.classes)), bool)
     for row, found in zip(has, labels, strict=True):
         found = found[(found >= 0) & (found < len(row))]

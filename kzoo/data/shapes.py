@@ -14,7 +14,9 @@ from kzoo.structures import Sample
 
 CLASSES = ("circle", "rectangle", "triangle")
 SPLITS = ("train", "val", "test")
-LEAST_SIDE = 32  # pixels of an image
+LEAST_SIDE, LARGEST_SIDE = 32, 4096  # pixels of an image
+MOST = 10**6  # images
+_DIGITS = 12  # of a number in a name
 _MAX_OBJECTS = 8
 _SMALLEST, _LARGEST = 0.1, 0.36  # of the shorter side
 _OVERLAP = 0.1  # of the smaller of two shapes
@@ -26,8 +28,8 @@ class Shapes(Dataset):
     """Images drawn when they are asked for: image `i` is the same every time, and no two splits share one.
 
     Args:
-        count: how many images.
-        image_size: (height, width) in pixels, at least 32.
+        count: how many images, up to a million.
+        image_size: (height, width) in pixels, 32 to 4096.
         seed: another seed gives another dataset.
         split: "train", "val" or "test"; None is train.
         masks: whether samples carry instance masks.
@@ -50,12 +52,15 @@ class Shapes(Dataset):
         masks: bool = False,
         task: str = "detect",
     ):
-        if count < 0:
-            raise ValueError(f"shapes: count {count}; give 0 or more images")
-        if min(image_size) < LEAST_SIDE:
+        if not 0 <= count <= MOST:
+            raise ValueError(f"shapes: count {count}; give 0 to {MOST} images")
+        if min(image_size) < LEAST_SIDE or max(image_size) > LARGEST_SIDE:
             raise ValueError(
-                f"shapes: image size {tuple(image_size)}; give at least {LEAST_SIDE} pixels a side"
+                f"shapes: image size {tuple(image_size)}; give at least {LEAST_SIDE} pixels a side, and at most "
+                f"{LARGEST_SIDE}"
             )
+        if seed < 0:
+            raise ValueError(f"shapes: seed {seed}; give 0 or more")
         split = None if split is None else choose_split(split, SPLITS, "shapes")
         self.semantic = task == "segment"
         super().__init__("shapes", split, ("background", *CLASSES) if self.semantic else CLASSES, masks=masks)
@@ -242,7 +247,7 @@ def from_name(name: str, split: str | None = None, masks: bool = False, task: st
         ValueError: the name has another form, or the split is unknown.
     """
     parts = name.split(":")[1:]
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() and len(part) <= _DIGITS and int(part) for part in parts):
         raise ValueError(f"{name}: not a synthetic dataset; write shapes, shapes:COUNT or shapes:COUNT:SIZE")
     count = int(parts[0]) if parts else 500
     side = int(parts[1]) if len(parts) > 1 else 256

@@ -97,6 +97,18 @@ def test_names():
     for wrong in ("shapes:", "shapes:0", "shapes:many", "shapes:1:2:3"):
         with pytest.raises(ValueError, match="shapes:COUNT:SIZE"):
             kzoo.data.load(wrong)
+    for absurd, limit in (
+        ("shapes:99999999999:64", "give 0 to 1000000 images"),
+        ("shapes:10:10000000", "at most 4096"),
+        ("shapes:" + 30 * "9", "shapes:COUNT:SIZE"),
+        ("shapes:-5", "shapes:COUNT:SIZE"),
+        ("shapes:10:0", "shapes:COUNT:SIZE"),
+        ("shapes:1e3", "shapes:COUNT:SIZE"),
+    ):
+        with pytest.raises(ValueError, match=limit):
+            kzoo.data.load(absurd)
+    with pytest.raises(ValueError, match="seed -1"):
+        Shapes(1, seed=-1)
     with pytest.raises(ValueError, match="no split 'dev2'"):
         kzoo.data.load("shapes", split="dev2")
     with pytest.raises(ValueError, match="at least 32"):
