@@ -125,7 +125,7 @@ def test_shapes_are_written_as_files(tmp_path, to):
 
 def test_anchors(arrays):
     assert len(kmeans_anchors(kzoo.data.load("shapes:20:64"), 3)[0]) == 3
-    with pytest.raises(ValueError, match="no boxes to make anchors of"):
+    with pytest.raises(ValueError, match="0 different box shapes; give a dataset that has boxes"):
         kmeans_anchors(kzoo.data.load(arrays), 3)
 
 

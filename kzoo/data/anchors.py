@@ -29,12 +29,9 @@ def kmeans_anchors(
         the IoU with their best anchor.
 
     Raises:
-        ValueError: the dataset has no boxes, or fewer different box shapes than `k`.
+        ValueError: the dataset has fewer different box shapes than `k`.
     """
-    shapes = input_shapes(dataset, image_size)
-    if not len(shapes):
-        raise ValueError(f"{dataset.root}: no boxes to make anchors of; give a dataset of boxes")
-    return kmeans(shapes, k, np.random.default_rng(seed))
+    return kmeans(input_shapes(dataset, image_size), k, np.random.default_rng(seed))
 
 
 def input_shapes(dataset: Dataset, image_size: tuple[int, int]) -> np.ndarray:
@@ -59,7 +56,8 @@ def kmeans(shapes: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.nda
     """
     distinct = len(np.unique(shapes, axis=0))
     if k < 1 or distinct < k:
-        raise ValueError(f"{k} anchors from {distinct} different box shapes; ask for 1 to {distinct}")
+        remedy = f"ask for 1 to {distinct}" if distinct else "give a dataset that has boxes"
+        raise ValueError(f"{k} anchors from {distinct} different box shapes; {remedy}")
     # Of very many boxes a sample serves as well: the centres are medians of thousands each.
     sample = shapes if len(shapes) <= _SAMPLE else rng.choice(shapes, _SAMPLE, replace=False)
     found = [_descend(sample, _spread_start(sample, k, rng)) for _ in range(_RESTARTS)]

@@ -169,7 +169,8 @@ class _Pair:
 def _opened(path: Path) -> np.ndarray:
     """An array, mapped into memory. Opened each time: a map in a dataset would be sent to other processes whole."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.errstate(over="ignore"):  # sides whose product no number holds are refused
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
     except Exception as error:  # NumPy evaluates the header, and does not promise what a damaged one raises
