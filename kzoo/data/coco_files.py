@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from kzoo.data.coco_rows import shown, whole_number
+from kzoo.data.coco_rows import is_text, shown, whole_number
 from kzoo.data.dataset import is_usual_split, order_splits
 from kzoo.data.fault import Fault
 from kzoo.data.finding import IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in
@@ -166,20 +166,17 @@ def _faulty_image(image) -> str | None:
     """Why an entry of `images` is of no use; None for sound ones."""
     if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
         return "needs 'id' and 'file_name'"
-    if not isinstance(image["id"], str) and whole_number(image["id"]) is None:
+    if not is_text(image["id"]) and whole_number(image["id"]) is None:
         return f"id {shown(image['id'])} is neither a whole number nor text"
     name = image["file_name"]
-    if not isinstance(name, str) or not name.strip() or "\0" in name or _too_long(name):
+    if not is_text(name) or not name.strip() or "\0" in name or _too_long(name):
         return f"file_name {shown(name)} is no file's name"
     return None
 
 
 def _too_long(name: str) -> bool:
     """Whether no file system takes a path."""
-    try:
-        return len(name) > 4000 or any(len(part.encode()) > _LONGEST_NAME for part in name.split("/"))
-    except UnicodeEncodeError:  # half a character, as JSON's escapes can write it
-        return True
+    return len(name) > 4000 or any(len(part.encode()) > _LONGEST_NAME for part in name.split("/"))
 
 
 def read_content(path: Path) -> dict:
@@ -216,7 +213,7 @@ def read_categories(parts: Iterable[Part]) -> dict[int, dict]:
             where = f"{part.path}:categories[{position}]"
             identifier = whole_number(category.get("id")) if isinstance(category, dict) else None
             name = category.get("name") if isinstance(category, dict) else None
-            if identifier is None or isinstance(name, bool) or not isinstance(name, (str, int)):
+            if identifier is None or isinstance(name, bool) or not (is_text(name) or isinstance(name, int)):
                 raise ValueError(f"{where}: needs a whole number 'id' and a 'name'; correct the entry")
             known = str(found.setdefault(identifier, category)["name"])
             if identifier in own or known != str(name):

@@ -25,6 +25,11 @@ def shown(value) -> str:
     return _short.repr(value)
 
 
+def is_text(value) -> bool:
+    """Whether a JSON value is text that files and terminals take: its escapes can write half a character."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def whole_number(value) -> int | None:
     """A JSON number as an int if it is whole and of 64 bits, else None."""
     if type(value) is float and value.is_integer():
@@ -69,48 +74,49 @@ class Row:
 def read_row(entry: dict) -> Row:
     """An annotation of the list; what is wrong with it lies in its `complaint` and `remarks`."""
     row = Row(category=whole_number(entry.get("category_id")))
-    around = _read_outline(row, entry.get("segmentation"))
+    _read_outline(row, entry.get("segmentation"))
     box = entry.get("bbox")
-    values = [_number(value) for value in box] if isinstance(box, list) else []
+    values = [_number(value) for value in box] if isinstance(box, list) else ()
     if len(values) == 4 and None not in values:
         row.xywh = tuple(values)
     elif box not in (None, []):
         row.complaint = f"bbox {shown(box)} is not [x, y, width, height]"
-    elif around is None:
+    elif row.outline is None:
         reason = f"; {row.remarks[0][1]}" if row.remarks else " and no outline that it follows from"
         row.complaint = "no bbox" + reason
     else:
-        row.xywh = around
-    for name in ("iscrowd", "difficult"):
-        value = entry.get(name)
-        if value not in (None, 0, 1, "0", "1"):
-            row.remarks.append(("malformed", f"{name} {shown(value)} is neither 0 nor 1: taken for 0"))
-    row.crowd, row.difficult = (entry.get(name) in (1, "1") for name in ("iscrowd", "difficult"))
-    row.area = _number(entry.get("area"))
-    if "area" in entry and (row.area is None or not math.isfinite(row.area)):
-        row.remarks.append(
-            ("malformed", f"area {shown(entry['area'])} is no number: that of the box is taken")
-        )
-        row.area = None
+        row.xywh = _around(row.outline)
+    row.crowd, row.difficult = _flag(row, entry, "iscrowd"), _flag(row, entry, "difficult")
+    if "area" in entry:
+        row.area = _number(entry["area"])
+        if row.area is None or not math.isfinite(row.area):
+            row.remarks.append(
+                ("malformed", f"area {shown(entry['area'])} is no number: that of the box is taken")
+            )
+            row.area = None
     return row
 
 
-def _read_outline(row: Row, segmentation) -> tuple[float, float, float, float] | None:
-    """Puts the outline into the row; gives x, y, width, height around it, None where there is none."""
+def _flag(row: Row, entry: dict, name: str) -> bool:
+    value = entry.get(name)
+    if value not in (None, 0, 1, "0", "1"):
+        row.remarks.append(("malformed", f"{name} {shown(value)} is neither 0 nor 1: taken for 0"))
+    return value in (1, "1")
+
+
+def _read_outline(row: Row, segmentation) -> None:
     if segmentation in (None, [], [[]], {}):
-        return None
+        return
     try:
         if isinstance(segmentation, dict):
-            row.outline, around = _read_runs(segmentation)
+            row.outline = _read_runs(segmentation)
         else:
-            row.outline, around = _read_polygons(row, segmentation)
+            row.outline = _read_polygons(row, segmentation)
     except ValueError as error:
         row.remarks.append(("bad-outline", f"segmentation: {error}: passed over"))
-        return None
-    return around
 
 
-def _read_runs(segmentation: dict):
+def _read_runs(segmentation: dict) -> dict:
     size, counts = segmentation.get("size"), segmentation.get("counts")
     sides = [whole_number(side) for side in size] if isinstance(size, list) else []
     if len(sides) != 2 or not all(side and 0 < side <= _LARGEST_SIDE for side in sides):
@@ -118,15 +124,23 @@ def _read_runs(segmentation: dict):
     if not isinstance(counts, (list, str)):
         raise ValueError(f"counts {shown(counts)} are neither a list nor text")
     runs = run_lengths(counts, sides)
-    box = box_of_runs(runs, sides[0])
-    if box is None:
+    if not runs[1::2].any():
         raise ValueError("covers no pixel")
-    x1, y1, x2, y2 = box
-    outline = {"size": sides, "counts": counts if isinstance(counts, str) else runs.tolist()}
-    return outline, (float(x1), float(y1), float(x2 - x1), float(y2 - y1))
+    return {"size": sides, "counts": counts if isinstance(counts, str) else runs.tolist()}
 
 
-def _read_polygons(row: Row, segmentation):
+def _around(outline: list[np.ndarray] | dict) -> tuple[float, float, float, float]:
+    """x, y, width, height around an outline."""
+    if isinstance(outline, dict):
+        box = box_of_runs(run_lengths(outline["counts"], outline["size"]), outline["size"][0])
+        x1, y1, x2, y2 = (float(side) for side in box)
+        return x1, y1, x2 - x1, y2 - y1
+    points = np.concatenate(outline)
+    low, high = points.min(0), points.max(0)
+    return (*low.tolist(), *(high - low).tolist())
+
+
+def _read_polygons(row: Row, segmentation) -> list[np.ndarray] | None:
     if not isinstance(segmentation, list):
         raise ValueError(f"{shown(segmentation)} is neither polygons nor run lengths")
     flat = [segmentation] if not isinstance(segmentation[0], (list, dict)) else segmentation
@@ -137,11 +151,7 @@ def _read_polygons(row: Row, segmentation):
         if not outline:
             raise ValueError(few)
         row.remarks.append(("bad-outline", f"segmentation: {few}: passed over"))
-    if not outline:
-        return None, None
-    low = np.min([part.min(0) for part in outline], axis=0)
-    high = np.max([part.max(0) for part in outline], axis=0)
-    return outline, (*low.tolist(), *(high - low).tolist())
+    return outline or None
 
 
 def _points(part) -> np.ndarray:

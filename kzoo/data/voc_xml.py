@@ -6,10 +6,12 @@ Files come from strangers: whatever they hold ends in boxes and faults, in time 
 from __future__ import annotations
 
 import codecs
+import io
 import math
 import re
 import xml.sax
 import xml.sax.handler
+import xml.sax.xmlreader
 from pathlib import Path
 
 import defusedxml
@@ -192,8 +194,10 @@ def parse(path: str | Path) -> Annotation:
         found.complain(None, "empty-file", "an empty annotation file")
         return found
     try:
-        text = xml_text(content, path)
-        defusedxml.sax.parseString(text.encode("utf-8", "replace"), _Handler(found))
+        source = xml.sax.xmlreader.InputSource()
+        source.setByteStream(io.BytesIO(xml_text(content, path).encode("utf-8", "replace")))
+        source.setEncoding("utf-8")  # whatever the file declares
+        defusedxml.sax.parse(source, _Handler(found))
     except FaultError as error:
         found.complain(error.fault.line, "unreadable-label", error.fault.message)
     except xml.sax.SAXParseException as error:
@@ -225,5 +229,5 @@ def xml_text(content: bytes, path: Path) -> str:
     except LookupError:
         message = f"encoding {name!r}, which the file declares, is none that is known"
         raise FaultError(Fault(path, 1, "not-utf8", message), "save it as UTF-8") from None
-    # The parser gets UTF-8, whatever the declaration says; lines stay where they are.
+    # What stands before a declaration, such as an empty line, would be an error; lines stay where they are.
     return re.sub(r"^\s*<\?xml\b[^>]*\?>", lambda found: "\n" * found[0].count("\n"), text)

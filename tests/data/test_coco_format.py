@@ -147,6 +147,18 @@ def test_image_id_given_twice(tmp_path):
         ('{"images": [], "annotations": {}}', "not COCO's format"),
         (content([{}], categories=[]), "no 'categories'"),
         (content(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "id 1 is 'a' already"),
+        (
+            content(categories=[{"id": 1, "name": "a\ud800"}]),
+            r"categories\[0\]: needs a whole number 'id' and a",
+        ),
+        (
+            content(categories=[{"id": True, "name": "a"}]),
+            r"categories\[0\]: needs a whole number 'id' and a",
+        ),
+        (
+            content(categories=[{"id": 10**400, "name": "a"}]),
+            r"categories\[0\]: needs a whole number 'id' and a",
+        ),
     ],
 )
 def test_faulty_files(tmp_path, value, message):

@@ -174,6 +174,7 @@ def test_encodings(tmp_path, encoding, declared):
     [
         (one().replace("cup", "café").encode("cp1252"), "unreadable-label", "byte 0xe9 is no UTF-8", 4),
         (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "unreadable-label", "'klingon'", 1),
+        (b'<?xml version="1.0"?><?xml version="1.0" encoding="punycode"?><a/>', "unreadable-label", "root is <a>", 1),
         (b'<?xml version="1.0" encoding="ascii"?>\n<annotation>\xe9</annotation>', "unreadable-label", "not ascii", 2),
         (b"<annotations><image/></annotations>", "unreadable-label", "the root is <annotations>", 1),
         (b"<annotation><objects>\n<object><name>a</name></object></objects></annotation>", "malformed",
