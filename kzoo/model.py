@@ -94,7 +94,12 @@ class ZooModel(keras.Model):
         return self.head(self.features(images, training), training=training)
 
     def fit(self, x=None, *arguments, **options):
-        """As Keras has it; Grain's datasets, such as `kzoo.data.batches`, go to TensorFlow by `as_stream`."""
+        """As Keras has it; Grain's datasets, such as `kzoo.data.batches`, go to TensorFlow by `as_stream`.
+
+        Raises:
+            ValueError: a callback would set the learning rate, which is a schedule that cannot be set.
+        """
+        _check_rate(self.optimizer, options.get("callbacks", arguments[4] if len(arguments) > 4 else None))
         stream = as_stream(x)
         if stream is not x:
             options.setdefault("shuffle", False)  # Keras warns of what it would not do
@@ -194,6 +199,17 @@ class ZooModel(keras.Model):
             return cls(**{**config, **parts, "dtype": None})
         finally:
             keras.config.set_dtype_policy(outside)
+
+
+def _check_rate(optimizer, callbacks) -> None:
+    """Refuses at once what Keras would end a training for, in the middle of it."""
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+    found = [type(one).__name__ for one in keras.tree.flatten(callbacks) if isinstance(one, setters)]
+    if found and optimizer is not None and not isinstance(optimizer.learning_rate, keras.Variable):
+        raise ValueError(
+            f"{found[0]}: the optimizer's learning rate is a schedule, which no callback can set; give it a number, or "
+            "take kzoo.training.AdamW or SGD, whose schedule the callback scales"
+        )
 
 
 def _sides(images) -> tuple[int, ...]:

@@ -111,7 +111,7 @@ def _load_keras(path: Path, compile: bool):
 
     # Keras reads classes by name, and knows those of imported modules alone.
     modules = {entry(name).target.split(":")[0] for name in list_models()} | {"kzoo.layers.darknet"}
-    for module in modules | ({"kzoo.training.schedules"} if compile else set()):
+    for module in modules | ({"kzoo.training.rates"} if compile else set()):
         importlib.import_module(module)
     try:
         model = keras.saving.load_model(path, compile=compile)

@@ -87,20 +87,24 @@ def train(
         str | None, typer.Option(help="A dataset to validate on, if not that one's val split.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Go on with a run that was stopped; with --epochs also beyond its end."
+        ),
     ] = None,
     **options,
 ):
     """Train a detector or a segmenter; a run folder keeps its models, figures and pictures."""
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
-        changed = [name for name, default in _DEFAULTS.items() if given.get(name, default) != default]
-        if model is not None or changed:
-            what = "MODEL" if model is not None else f"--{changed[0].replace('_', '-')}"
-            raise typer.BadParameter(f"a resumed run keeps its model and options: leave {what} out")
+        if model is not None:
+            raise typer.BadParameter("a resumed run keeps its model: leave MODEL out")
         from kzoo.training import resume as go_on
 
-        go_on(resume, data, val)
+        changes = {name: value for name, value in given.items() if _was_written(context, name)}
+        if "head" in changes:
+            changes["head"] = dict(_setting(text) for text in changes["head"])
+        go_on(resume, data, val, **changes)
         return
     if model is None or data is None:
         raise typer.BadParameter("give MODEL and --data PATH, or --resume RUN")
@@ -128,7 +132,6 @@ def _model(name: str):
 
 _own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.name != "options"]
 _options = _parameters()
-_DEFAULTS = {parameter.name: parameter.default for parameter in _options}
 # Typer reads the signature: the options stand there as if they had been written out.
 train.__signature__ = inspect.Signature([*_own, *_options])
 train.__annotations__ = {parameter.name: parameter.annotation for parameter in (*_own, *_options)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 
 _EXPORTS = {
+    "AdamW": "rates",
     "Evaluation": "callbacks",
     "RunFolder": "run",
+    "SGD": "rates",
     "TrainConfig": "config",
     "TrainResult": "fitting",
     "resume": "fitting",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+from collections.abc import Iterator
 
 import keras
-import numpy as np
 
 from kzoo.model import ZooModel
+from kzoo.training.optimizers import batches_seen
 
 
 class Adversary:
     """Alters batches along the gradient of the model's own loss.
+
+    It does so within the training step: with the weights of that very step, and by chance that follows from the seed
+    and the number of the step alone. So the same seed gives the same training, cut and resumed or not.
 
     Args:
         model: as it is while it trains; its weights stay.
@@ -24,6 +28,10 @@ class Adversary:
 
     Source: Bochkovskiy et al. 2020, YOLOv4, arXiv:2004.10934, section 3.3; the step by the gradient's sign is
     Goodfellow et al. 2014, arXiv:1412.6572, section 4.
+
+    Example:
+        >>> with Adversary(model, 0.5).at_work():
+        ...     model.fit(batches)
     """
 
     def __init__(self, model: ZooModel, share: float, step: float = 8.0, seed: int = 0):
@@ -34,33 +42,41 @@ class Adversary:
             )
         if not 0 <= share <= 1:
             raise ValueError(f"sat={share}: give a share from 0 to 1")
-        self.share, self.step = share, step
-        self._rng, self._lock = np.random.default_rng(seed), threading.Lock()
-        self._gradient = _gradient_function(model)
+        self.model, self.share, self.step, self.seed = model, share, step, seed
 
-    def __call__(self, batch):
-        """The batch (images (B, H, W, 3) uint8, targets), its images altered or not."""
-        images, targets = batch
-        with self._lock:
-            chosen = self._rng.random() < self.share
-        if not chosen:
-            return batch
-        gradient = np.asarray(self._gradient(images, targets))
-        altered = images.astype(np.float32) + self.step * np.sign(gradient)
-        return np.clip(np.rint(altered), 0, 255).astype(np.uint8), targets
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """For the time of the block the model's training steps are on altered batches."""
+        plain = self.model.train_step
 
+        def train_step(data):
+            images, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+            altered = self.sometimes_altered(images, targets, batches_seen(self.model.optimizer))
+            return plain(keras.utils.pack_x_y_sample_weight(altered, targets, weights))
 
-def _gradient_function(model: ZooModel):
-    """A function from images and targets to the gradient of the loss by the images, (B, H, W, 3)."""
-    import tensorflow as tf
+        self.model.train_step, self.model.train_function = train_step, None
+        try:
+            yield
+        finally:
+            del self.model.train_step
+            self.model.train_function = None
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def gradient(images, targets):
-        images = tf.cast(images, "float32")
+    def sometimes_altered(self, images, targets, number):
+        """The images of the batch of that number, (B, H, W, 3), altered or not."""
+        import tensorflow as tf
+
+        number = tf.cast(keras.ops.convert_to_tensor(number), "int32")
+        drawn = tf.random.stateless_uniform((), seed=tf.stack([tf.constant(self.seed % 2**31), number]))
+        return tf.cond(drawn < self.share, lambda: self.altered(images, targets), lambda: images)
+
+    def altered(self, images, targets):
+        """Images (B, H, W, 3) of which the loss is higher, in their own type."""
+        import tensorflow as tf
+
+        seen = tf.cast(images, "float32")
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            losses = model.head.loss(targets, model(images, training=False))
+            tape.watch(seen)
+            losses = self.model.head.loss(targets, self.model(seen, training=False))
             total = tf.add_n([tf.cast(loss, "float32") for loss in losses.values()])
-        return tape.gradient(total, images)
-
-    return gradient
+        moved = seen + self.step * tf.sign(tape.gradient(total, seen))
+        return tf.cast(tf.clip_by_value(tf.round(moved), 0.0, 255.0), images.dtype)

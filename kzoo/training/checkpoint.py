@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kzoo.files import replacing
+from kzoo.files import disk_error, replacing
 from kzoo.model import ZooModel
 from kzoo.opening import load
 from kzoo.training.optimizers import exclude_from_decay
 
-_STATE = "training.json"
+_STATE, _SEEDS = "training.json", "seeds.json"
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
 
 
 def save_checkpoint(path: Path, model: ZooModel, state: dict) -> None:
-    """Writes model, optimizer and `state` into one `.keras` file, whole or not at all.
+    """Writes model, optimizer, the layers' random states and `state` into one `.keras` file, whole or not at all.
 
     Raises:
         OSError: it cannot be written; the checkpoint before it is untouched, and the message says so.
     """
-    _save(path, model, {_STATE: json.dumps(state)})
+    # Keras's files hold all of dropout but how far its chance has got.
+    seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds(model)]
+    _save(path, model, {_STATE: json.dumps(state), _SEEDS: json.dumps(seeds)})
 
 
 def load_checkpoint(path: Path) -> tuple[ZooModel, dict]:
@@ -33,18 +38,96 @@ def load_checkpoint(path: Path) -> tuple[ZooModel, dict]:
         ValueError: the file is damaged, or no checkpoint of a training.
     """
     state = read_state(path)
-    model = load(path, compile=True)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model = load(path, compile=True)
+    # Keras warns of an optimizer's state that it cannot use, and goes on without.
+    lost = next((str(one.message) for one in told if "optimizer" in str(one.message).lower()), None)
+    if lost or model.optimizer is None or not model.optimizer.built:
+        raise _unusable(path, "the optimizer's state is damaged")
+    _restore_seeds(path, model)
     exclude_from_decay(model)  # a file does not keep what is excluded
     return model, state
 
 
 def read_state(path: Path) -> dict:
-    """How far the training of a checkpoint got."""
+    """How far the training of a checkpoint got.
+
+    Raises:
+        ValueError: the file is damaged, or no checkpoint of a training.
+    """
+    state = _member(path, _STATE)
+    if not isinstance(state, dict):
+        raise _unusable(path, f"{_STATE} in it holds no state")
+    return state
+
+
+def check_state(path: Path, state: dict) -> dict:
+    """The state of a run's checkpoint, if all is there that resuming needs.
+
+    Raises:
+        ValueError: something is not.
+    """
+    rows, epoch, best = (state.get(name) for name in ("rows", "epoch", "best_epoch"))
+    sound = {
+        "epoch": _is_count(epoch),
+        "best_epoch": _is_count(best) and _is_count(epoch) and best <= epoch,
+        "rows": isinstance(rows, list) and len(rows) == epoch and all(map(_is_row, rows)),
+        "best": "best" in state and (_is_number(state["best"]) or (state["best"] is None and epoch == 0)),
+        "stopped": isinstance(state.get("stopped"), bool),
+    }
+    for name, holds in sound.items():
+        if not holds:
+            raise _unusable(path, f"{name} in {_STATE} is damaged")
+    return state
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_row(row) -> bool:
+    return isinstance(row, dict) and "epoch" in row and all(map(_is_number, row.values()))
+
+
+def _unusable(path: Path, why: str) -> ValueError:
+    return ValueError(f"{path}: not a checkpoint that kzoo train wrote, or damaged ({why}); train anew")
+
+
+def _member(path: Path, name: str):
+    """What a member of the archive says, once all of the archive has been found whole."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(_STATE))
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a checkpoint that kzoo train wrote; train anew") from error
+            broken = archive.testzip()  # HDF5 reads wrong bytes without a word
+            if broken is not None:
+                raise _unusable(path, f"{broken} in it is damaged")
+            return json.loads(archive.read(name))
+    except KeyError as error:
+        raise _unusable(path, f"no {name} in it") from error
+    except _DAMAGED as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise _unusable(path, next(iter(str(error).splitlines()), type(error).__name__)) from error
+
+
+def _seeds(model: ZooModel) -> list[keras.Variable]:
+    """The states of the layers that draw at random, in the layers' order."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+
+def _restore_seeds(path: Path, model: ZooModel) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if _SEEDS not in archive.namelist():  # an earlier version wrote it
+            return
+    kept, seeds = _member(path, _SEEDS), _seeds(model)
+    if not isinstance(kept, list) or np.shape(kept) != np.shape([np.zeros(seed.shape) for seed in seeds]):
+        raise _unusable(path, f"{_SEEDS} in it is damaged")
+    for seed, value in zip(seeds, kept, strict=True):
+        seed.assign(np.asarray(value, seed.dtype))
 
 
 def save_model(path: Path, model: ZooModel) -> None:
@@ -92,19 +175,11 @@ def _save(path: Path, model: keras.Model, members: dict[str, str]) -> None:
                 for name, content in members.items():
                     archive.writestr(name, content)
     except Exception as error:
-        reason = _disk_error(error)
+        reason = disk_error(error) or (error if isinstance(error, OSError) else None)
         if reason is None:
             raise
-        kept = "; the one before it is whole" if path.exists() else ""
+        words = reason.strerror or str(reason).splitlines()[0]
+        kept = "; the one before it is whole; make room and go on with --resume"
         raise OSError(
-            f"{path}: cannot be written ({reason}){kept}; make room and go on with --resume"
+            f"{path}: cannot be written ({words}){kept if path.exists() else '; make room and train anew'}"
         ) from error
-
-
-def _disk_error(error: BaseException | None) -> str | None:
-    """What the system said; Keras and zipfile wrap it in errors of their own."""
-    while error is not None:
-        if isinstance(error, OSError):
-            return error.strerror or str(error).splitlines()[0]
-        error = error.__cause__ or error.__context__
-    return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,15 @@ from kzoo.training import callbacks as hooks
 from kzoo.training import devices
 from kzoo.training.adversarial import Adversary
 from kzoo.training.assembly import adopt_model, build_cfg, build_model, compile_model
-from kzoo.training.checkpoint import load_checkpoint, save_checkpoint
+from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
 from kzoo.training.inputs import describe_parts, open_inputs, training_batches, validation_batches
-from kzoo.training.optimizers import swap_averages
+from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.plots import plot_results
-from kzoo.training.run import RunFolder
+from kzoo.training.resuming import changed, go_on, laid_out, nothing_to_do, with_transforms
+from kzoo.training.run import SOURCES, RunFolder
+from kzoo.training.signals import stopped_by_signals
 from kzoo.training.tasks import picture_batch, picture_predictions, task_of
 
 
@@ -102,13 +104,16 @@ def train(
     if config.run is None:
         folder = RunFolder.create(config.runs or f"runs/{built.task}", config.name)
     else:
-        folder = RunFolder.at(config.run, config.exist_ok)
-    source = str(model) if says else built.name
-    folder.write_args({"model": source, "data": _source(data), "val": _source(val), **config.to_dict()})
-    recorder = hooks.Recorder(folder, config.patience)
-    save_checkpoint(folder.last, built, recorder.state)
-    picture_batch(task, batches.maker.batch(0, 0), built.names, folder.train_batch)
-    result = _fit(built, config, batches, parts, recorder, callbacks, verbose)
+        folder = RunFolder(config.run)
+    sources = (str(model) if says else built.name, _source(data), _source(val))
+    with _guarded(folder):
+        if config.run is not None:
+            RunFolder.at(config.run, config.exist_ok)
+        folder.write_args({**dict(zip(SOURCES, sources, strict=True)), **config.to_dict()})
+        recorder = hooks.Recorder(folder, config.patience)
+        save_checkpoint(folder.last, built, recorder.state)
+        picture_batch(task, batches.maker.batch(0, 0), built.names, folder.train_batch)
+        result = _fit(built, config, batches, parts, recorder, callbacks, verbose)
     if not named:
         model.set_weights(result.model.get_weights())
     return result
@@ -121,8 +126,13 @@ def resume(
     augment=None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
+    **changes,
 ) -> TrainResult:
-    """Goes on with a training that was stopped or killed, at the epoch after its last checkpoint.
+    """Goes on with a training that was stopped, killed or finished, at the epoch after its last checkpoint.
+
+    With more `epochs` the schedule is laid over all of them: the learning rate of an epoch is what it is in a
+    training that was asked for as many from its beginning, and so are burn-in, mosaics at the end and the average
+    of the weights.
 
     Args:
         run: the run folder.
@@ -131,29 +141,55 @@ def resume(
         augment: the transforms, where there were some of your own among them.
         callbacks: as for `train`.
         verbose: as for `train`.
+        **changes: options that differ from now on: `epochs`, `patience`, `workers`, `worker_kind`, `cache`. A
+            training that `patience` has stopped goes on where `epochs` or `patience` is given.
 
     Raises:
         FileNotFoundError: there is no run, or it has no checkpoint yet.
-        ValueError: the dataset is not at hand, or the checkpoint is damaged.
+        BlockingIOError: the run is still training.
+        ValueError: the dataset is not at hand, the checkpoint or `args.yaml` is damaged, or a change is wrong.
+
+    Example:
+        >>> kzoo.training.resume("runs/detect/exp", epochs=100).metrics.map50
     """
     folder = RunFolder(run)
-    args = folder.read_args()
-    if not folder.last.is_file():
-        raise FileNotFoundError(f"{folder.last}: the run was stopped before its first checkpoint; train anew")
-    _, named, named_val = (args.pop(key) for key in ("model", "data", "val"))
-    config = TrainConfig.of(args)
-    if augment is not None:
-        config = dataclasses.replace(config, augment=augment)
-    data, val = _again(data, named, "data", folder), _again(val, named_val, "val", folder)
-    with devices.strategy(config.batch_size):
-        model, state = load_checkpoint(folder.last)
-        if state.pop("averaged", False):
-            swap_averages(model)
-    parts = open_inputs(data, val, config, model.task)
-    batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
-    recorder = hooks.Recorder(folder, config.patience, state)
-    folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
-    return _fit(model, config, batches, parts, recorder, callbacks, verbose)
+    folder.check_resumable()
+    with _guarded(folder):
+        sources, asked = folder.read_args()
+        state = check_state(folder.last, read_state(folder.last))
+        config = changed(folder, asked, changes, state["epoch"])
+        if augment is not None:
+            config = with_transforms(folder, config, augment)
+        data, val = _again(data, sources["data"], "data", folder), _again(val, sources["val"], "val", folder)
+        with devices.strategy(config.batch_size):
+            model, _ = load_checkpoint(folder.last)
+            if state.pop("averaged", False):
+                swap_averages(model)
+        parts = open_inputs(data, val, config, model.task)
+        batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
+        follow_options(model.optimizer, config, len(batches))
+        if changes:
+            folder.write_args({**sources, **config.to_dict()})
+            go_on(state, changes)
+        if verbose and config.epochs != asked.epochs:
+            print(laid_out(model.optimizer, config, state["epoch"]))
+        recorder = hooks.Recorder(folder, config.patience, state)
+        folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
+        return _fit(model, config, batches, parts, recorder, callbacks, verbose)
+
+
+@contextlib.contextmanager
+def _guarded(folder: RunFolder) -> Iterator[None]:
+    """Holds the folder; whoever stops the training is told how to go on, where that can be done."""
+    with folder.held():
+        try:
+            with stopped_by_signals():
+                yield
+        except KeyboardInterrupt:
+            if folder.last.is_file():
+                command = f"kzoo train --resume {shlex.quote(str(folder.path))}"
+                print(f"\nstopped; go on with: {command}", file=sys.stderr)
+            raise
 
 
 def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainResult:
@@ -162,37 +198,37 @@ def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainRe
     folder, state, (train_set, val_set) = recorder.folder, recorder.state, parts
     if verbose:
         _print_header(model, train_set, val_set, folder, state["epoch"])
-    if state["epoch"] < config.epochs and not state["stopped"]:
+    if state["epoch"] >= config.epochs or state["stopped"]:
+        if verbose:
+            print(nothing_to_do(folder, config, state))
+    else:
         checks = (
             None if val_set is None else validation_batches(val_set, config, model.image_size, model.resize)
         )
-        hooks_in_order = _callbacks(config, val_set, recorder, callbacks)
+        hooks_in_order = _callbacks(config, val_set, checks, recorder, callbacks)
         try:
             _run_epochs(model, config, batches, checks, state["epoch"], hooks_in_order, verbose)
-        except BaseException as error:
+        except BaseException:
             if state["rows"]:
                 with contextlib.suppress(OSError):  # what stopped the training is what is to be told
                     plot_results(state["rows"], folder.results_plot)
-            if isinstance(error, KeyboardInterrupt):
-                print(f"\nstopped; go on with: kzoo train --resume {folder.path}", file=sys.stderr)
             raise
     return _report(folder, config, val_set, state, verbose)
 
 
 def _run_epochs(model, config, batches, checks, epoch: int, callbacks, verbose) -> None:
-    stream = batches.map(Adversary(model, config.sat, seed=config.seed)) if config.sat else batches
+    altered = Adversary(model, config.sat, seed=config.seed).at_work() if config.sat else None
     try:
-        model.fit(
-            stream,
-            steps_per_epoch=len(batches),
-            validation_data=checks,
-            validation_steps=None if checks is None else len(checks),
-            shuffle=False,  # the batches are shuffled already
-            epochs=config.epochs,
-            initial_epoch=epoch,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
+        with altered or contextlib.nullcontext():
+            model.fit(
+                batches,
+                steps_per_epoch=len(batches),
+                shuffle=False,  # the batches are shuffled already
+                epochs=config.epochs,
+                initial_epoch=epoch,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
     except Exception:
         # What went wrong in the input comes out of TensorFlow wrapped in a page of its own.
         for source in (batches, checks):
@@ -201,14 +237,14 @@ def _run_epochs(model, config, batches, checks, epoch: int, callbacks, verbose) 
         raise
 
 
-def _callbacks(config: TrainConfig, val_set, recorder, others) -> list:
+def _callbacks(config: TrainConfig, val_set, checks, recorder, others) -> list:
     """Figures first, then the user's callbacks, then what keeps the figures."""
-    first = [hooks.StopOnNaN(), hooks.LearningRate()]
+    first = [hooks.StopOnNaN()]
     if val_set is not None:
         options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
-        first += [hooks.AveragedValidation(), hooks.Evaluation(val_set, **options)]
+        first += [hooks.Validation(val_set, checks, **options)]
     logs = [hooks.EventLog(recorder.folder.logs)] if keras.backend.backend() == "tensorflow" else []
-    return [*first, *others, *logs, recorder, hooks.EpochBar()]
+    return [*first, hooks.LearningRate(), *others, *logs, recorder, hooks.EpochBar()]
 
 
 def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbose) -> TrainResult:

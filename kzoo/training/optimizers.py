@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kzoo.training.config import TrainConfig
+from kzoo.training.rates import SGD, AdamW
 from kzoo.training.schedules import DarknetSchedule, make_schedule
 
 _LONGEST_BURN_IN = 1000  # Darknet's own
@@ -18,7 +19,7 @@ _MEMORY_RANGE = (0.9, 0.9998)
 
 
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """AdamW or SGD with its schedule, clipping, accumulation and average.
+    """AdamW or SGD with its schedule, clipping, accumulation and average; callbacks may set its learning rate.
 
     Args:
         config: the training's options.
@@ -37,11 +38,11 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
         "ema_momentum": average_momentum(steps) if config.ema_momentum is None else config.ema_momentum,
     }
     if config.optimizer == "sgd":
-        return keras.optimizers.SGD(momentum=float(config.momentum), nesterov=config.nesterov, **common)
+        return SGD(momentum=float(config.momentum), nesterov=config.nesterov, **common)
     # AdamW takes no None for "no decay".
     common["weight_decay"] = float(config.weight_decay)
     betas = {"beta_1": config.beta_1, "beta_2": config.beta_2, "epsilon": config.epsilon}
-    return keras.optimizers.AdamW(**betas, **common)
+    return AdamW(**betas, **common)
 
 
 def _schedule(config: TrainConfig, steps: int, burn_in: int):
@@ -54,6 +55,25 @@ def _schedule(config: TrainConfig, steps: int, burn_in: int):
         )
     except TypeError as error:
         raise ValueError(f"schedule={config.schedule}: {error}") from error
+
+
+def follow_options(optimizer, config: TrainConfig, steps_per_epoch: int) -> None:
+    """Lays schedule and average of an optimizer over the whole training that the options describe now.
+
+    The rate of a step becomes what it is in a training that was asked for as many epochs from its beginning; what
+    callbacks have scaled it by stays.
+
+    Args:
+        optimizer: of a checkpoint, made for the same options but for the number of epochs.
+        config: the training's options.
+        steps_per_epoch: batches in an epoch.
+    """
+    wanted, optimizer = make_optimizer(config, steps_per_epoch), _inner(optimizer)
+    optimizer.ema_momentum = wanted.ema_momentum
+    if isinstance(optimizer, (AdamW, SGD)):
+        optimizer.follow(wanted.schedule)
+    else:  # of a checkpoint that an earlier version wrote
+        optimizer.learning_rate = wanted.schedule
 
 
 def average_momentum(steps: int) -> float:
@@ -111,6 +131,11 @@ def swap_averages(model: keras.Model) -> None:
         raw = ops.convert_to_numpy(weight).copy()
         weight.assign(ops.convert_to_numpy(average).copy())
         average.assign(raw)
+
+
+def batches_seen(optimizer) -> keras.Variable:
+    """How many batches an optimizer has been shown; its `iterations` count updates."""
+    return _inner(optimizer)._iterations
 
 
 def _inner(optimizer):

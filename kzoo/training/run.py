@@ -1,20 +1,26 @@
-"""The run folder: what lies where, and the table of results."""
+"""The run folder: what lies where, who writes in it, and the table of results."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from kzoo.files import write_atomically
+from kzoo.data.text import read_text
+from kzoo.files import hold, release, sweep, write_atomically
+from kzoo.training.config import TrainConfig
+
+SOURCES = ("model", "data", "val")  # what `args.yaml` says besides the options
 
 
 class RunFolder:
-    """A training's folder, `runs/detect/NAME/`.
+    """A training's folder: `runs/detect/exp`, `runs/detect/exp2`, ... where nothing else is asked for.
 
     Args:
         path: of the folder.
@@ -39,6 +45,10 @@ class RunFolder:
         self.predictions = self.path / "val_predictions.jpg"
         self.logs = self.path / "tensorboard"
 
+    @property
+    def _files(self) -> list[Path]:
+        return [value for value in vars(self).values() if value != self.path]
+
     @classmethod
     def create(cls, runs: str | Path, name: str) -> RunFolder:
         """A new folder `runs/name`, or `name2`, `name3`, ... where there is one already."""
@@ -58,8 +68,7 @@ class RunFolder:
             FileExistsError: there is a run in it and `exist_ok` is not set.
         """
         folder = cls(path)
-        files = [value for value in vars(folder).values() if value != folder.path]
-        taken = [file for file in files if file.exists()]
+        taken = [file for file in folder._files if file.exists()]
         if taken and not exist_ok:
             raise FileExistsError(
                 f"{path}: holds a run already ({taken[0].name}); choose another folder or exist_ok"
@@ -69,19 +78,84 @@ class RunFolder:
             shutil.rmtree(file) if file.is_dir() else file.unlink()
         return folder
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other training out of the folder for the time of the block, and removes what killed ones left.
+
+        The system lets go of it with the process, however that ends. The folder is made where there is none.
+
+        Raises:
+            BlockingIOError: another training is at work in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = hold(self.path)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"{self.path}: another training is at work in this folder; wait for its end, or choose another folder"
+            ) from None
+        try:
+            sweep(self.path, {file.name for file in self._files})
+            yield
+        finally:
+            release(descriptor)
+
+    def check_resumable(self) -> None:
+        """Looks whether there is what a resumption needs.
+
+        Raises:
+            FileNotFoundError: this is no run folder, or has no checkpoint.
+        """
+        if not self.args.is_file():
+            raise FileNotFoundError(f"{self.path}: no run to resume there, for it has no {self.args.name}")
+        if not self.last.is_file():
+            raise FileNotFoundError(
+                f"{self.last}: the run was stopped before its first checkpoint; train anew"
+            )
+
     def write_args(self, args: dict) -> None:
         """Saves what the training was asked to do."""
         write_atomically(self.args, yaml.safe_dump(args, sort_keys=False, allow_unicode=True))
 
-    def read_args(self) -> dict:
-        """What the training was asked to do.
+    def read_args(self) -> tuple[dict, TrainConfig]:
+        """What the training was asked to do: the model's and the data's names by `SOURCES`, and the options.
 
         Raises:
-            FileNotFoundError: this is no run folder.
+            ValueError: the file is damaged; the message has the line or the field, and what to do.
         """
-        if not self.args.is_file():
-            raise FileNotFoundError(f"{self.path}: no run to resume there, for it has no {self.args.name}")
-        return yaml.safe_load(self.args.read_text(encoding="utf-8"))
+        args = self._parsed_args()
+        sources = {}
+        for name in SOURCES:
+            if name not in args:
+                raise self._damaged(f"{name} is missing")
+            value = sources[name] = args.pop(name)
+            if not (isinstance(value, str) and value) and not (name == "val" and value is None):
+                raise self._damaged(f"{name}={value!r} is no name or path")
+        try:
+            return sources, TrainConfig.of(args)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(_first_line(error)) from error
+
+    def _parsed_args(self) -> dict:
+        try:
+            args = yaml.safe_load(read_text(self.args))
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            if str(self.args) in str(error):  # of the text's encoding, which names the place
+                raise
+            mark = getattr(error, "problem_mark", None)
+            line = f"line {mark.line + 1}: " if mark else ""
+            raise self._damaged(
+                f"{line}no YAML: {getattr(error, 'problem', None) or _first_line(error)}"
+            ) from error
+        if not isinstance(args, dict):
+            raise self._damaged("no options, as NAME: VALUE")
+        wrong = next((name for name in args if not isinstance(name, str)), None)
+        if wrong is not None:
+            raise self._damaged(f"{wrong!r} is no option's name")
+        return args
+
+    def _damaged(self, what: str) -> ValueError:
+        return ValueError(f"{self.args}: {what}; correct it there, or train anew")
 
     def write_results(self, rows: list[dict]) -> None:
         """Saves one line an epoch; a figure that an epoch lacks is left empty."""
@@ -92,3 +166,7 @@ class RunFolder:
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         write_atomically(self.results, text.getvalue())
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

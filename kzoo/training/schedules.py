@@ -29,11 +29,16 @@ class BurnIn(keras.optimizers.schedules.LearningRateSchedule):
         self.schedule, self.steps, self.power = schedule, int(steps), float(power)
 
     def __call__(self, step):
-        rate = self.schedule(step) if callable(self.schedule) else self.schedule
+        rate = self.settled(step)
         if not self.steps:
-            return ops.convert_to_tensor(rate, "float32")
+            return rate
         share = (ops.cast(step, "float32") + 1.0) / self.steps
         return rate * ops.minimum(share, 1.0) ** self.power
+
+    def settled(self, step):
+        """The rate as if it had risen already."""
+        rate = self.schedule(step) if callable(self.schedule) else self.schedule
+        return ops.convert_to_tensor(rate, "float32")
 
     def get_config(self):
         schedule = self.schedule
@@ -123,12 +128,17 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }[policy]
 
     def __call__(self, step):
-        iteration = ops.cast(step, "int32") // self.accumulate + 1
-        number = ops.cast(iteration, "float32")
-        share = self._share(iteration, number)
+        rate = self.settled(step)
         if self.burn_in:
-            share = ops.where(iteration < self.burn_in, (number / self.burn_in) ** self.power, share)
-        return self.learning_rate * share
+            iteration = ops.cast(step, "int32") // self.accumulate + 1
+            share = (ops.cast(iteration, "float32") / self.burn_in) ** self.power
+            rate = ops.where(iteration < self.burn_in, self.learning_rate * share, rate)
+        return rate
+
+    def settled(self, step):
+        """The rate of the policy alone, without burn-in."""
+        iteration = ops.cast(step, "int32") // self.accumulate + 1
+        return self.learning_rate * self._share(iteration, ops.cast(iteration, "float32"))
 
     def _constant(self, iteration, number):
         return ops.ones_like(number)

@@ -1,0 +1,100 @@
+"""Optimizers whose learning rate follows a schedule and can be set nevertheless, as Keras's own callbacks do."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from kzoo.training.schedules import BurnIn
+
+
+class _Following:
+    """Keeps the learning rate in a variable, and moves it along a schedule after each step.
+
+    Keras's optimizers compute a schedule's rate anew at each step, so nobody can change it. Here whoever sets the
+    rate, as `ReduceLROnPlateau` and `LearningRateScheduler` do, scales what is left of the schedule: the next step
+    has the very rate that was set, and later ones the schedule's shape from there on. A rate above the present one
+    ends a burn-in, which would lift it further; one below lets it go on. Where the schedule is 0, it stays 0.
+
+    Attributes:
+        schedule: what the rate follows.
+    """
+
+    def __init__(self, learning_rate, **options):
+        schedule = learning_rate
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            schedule = BurnIn(float(learning_rate), 0)
+        first = float(ops.convert_to_numpy(schedule(0)))
+        super().__init__(learning_rate=first, **options)
+        self.schedule = schedule
+        self.known = self._number("known_rate", first)  # what the rate is, unless somebody has set it
+        self.scale = self._number("rate_scale", 1.0)
+        self.risen = self._number("rate_risen", 0.0)  # 1 once the burn-in was ended
+
+    def _number(self, name: str, value: float) -> keras.Variable:
+        start = keras.initializers.Constant(value)
+        return self.add_variable((), start, "float32", aggregation="only_first_replica", name=name)
+
+    def apply(self, grads, trainable_variables=None):
+        if not isinstance(self._learning_rate, keras.Variable):  # some callable of the user's
+            return super().apply(grads, trainable_variables)
+        self._heed()
+        super().apply(grads, trainable_variables)
+        self._learning_rate.assign(self._next_rate())
+        self.known.assign(self._learning_rate)
+
+    def _heed(self) -> None:
+        """Takes over a rate that was set since the last step."""
+        rate, known, scale = (ops.convert_to_tensor(v) for v in (self._learning_rate, self.known, self.scale))
+        settled = self._settled(self._iterations)
+        scale = ops.where(rate < known, scale * _share(rate, known), scale)
+        raised = ops.where(settled > 0, _share(rate, settled), scale)
+        self.scale.assign(ops.where(rate > known, raised, scale))
+        self.risen.assign(ops.maximum(self.risen, ops.cast(rate > known, "float32")))
+
+    def _next_rate(self):
+        step = self._iterations
+        return self.scale * ops.where(self.risen > 0, self._settled(step), self.schedule(step))
+
+    def _settled(self, step):
+        """The schedule's rate without its burn-in."""
+        return getattr(self.schedule, "settled", self.schedule)(step)
+
+    def follow(self, schedule) -> None:
+        """Goes on with another schedule, from the step that the training is at. What has scaled the rate stays."""
+        self.schedule = schedule
+        self._learning_rate.assign(self._next_rate())
+        self.known.assign(self._learning_rate)
+
+    def get_config(self):
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {**super().get_config(), "learning_rate": schedule}
+
+
+def _share(part, whole):
+    return part / ops.maximum(whole, 1e-37)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class AdamW(_Following, keras.optimizers.AdamW):
+    """Keras's AdamW, whose learning rate follows a schedule and can be set nevertheless.
+
+    Args:
+        learning_rate: a schedule, or a number.
+        **options: as `keras.optimizers.AdamW` takes them.
+
+    Example:
+        >>> schedule = kzoo.training.schedules.make_schedule("cosine", 1e-3, steps=10_000, burn_in=500)
+        >>> model.compile(kzoo.training.AdamW(schedule))
+        >>> model.fit(batches, epochs=50, callbacks=[keras.callbacks.ReduceLROnPlateau("loss")])
+    """
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class SGD(_Following, keras.optimizers.SGD):
+    """Keras's SGD, whose learning rate follows a schedule and can be set nevertheless: see `AdamW`.
+
+    Args:
+        learning_rate: a schedule, or a number.
+        **options: as `keras.optimizers.SGD` takes them.
+    """
