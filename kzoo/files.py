@@ -118,6 +118,8 @@ def replacing(target: str | Path) -> Iterator[Path]:
             target.replace(holder / "replaced")
         fresh.replace(target)
     except OSError as error:
+        if error.errno is None:  # words of our own
+            raise OSError(str(error) if str(target) in str(error) else f"{target}: {error}") from error
         # Whatever temporary name it failed on, the user knows the target only.
         raise OSError(error.errno, error.strerror or str(error), str(target)) from error
     finally:

@@ -15,6 +15,7 @@ import numpy as np
 
 from kzoo.data.finding import IMAGE_SUFFIXES, files_in, walk_files
 from kzoo.files import refuse_address, replacing
+from kzoo.quiet import native_output_hidden
 
 log = logging.getLogger("kzoo")
 
@@ -183,6 +184,7 @@ class VideoWriter:
         self._path = path
         self._target = target
         self._rate = rate
+        self._frames = 0
         self._writer: cv2.VideoWriter | None = None
 
     def write(self, frame: np.ndarray) -> None:
@@ -197,11 +199,30 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise OSError(f"{self._target}: OpenCV cannot write this video; give another folder")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self._frames += 1
 
     def close(self) -> None:
         """Finishes the file."""
         if self._writer is not None:
             self._writer.release()
+
+    def check(self) -> None:
+        """Looks whether the finished file holds every frame; OpenCV does not tell of a full disk.
+
+        Raises:
+            OSError: it does not.
+        """
+        if not self._frames:
+            return  # there is no file, which is told where it is missed
+        capture = cv2.VideoCapture(str(self._path))
+        held = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        last = capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, held - 1)) and capture.read()[0]
+        capture.release()
+        if held < self._frames or not last:
+            raise OSError(
+                f"{self._target}: the video could not be written whole, {held} of {self._frames} frames; is the disk "
+                "full? make room, or give another folder"
+            )
 
 
 @contextlib.contextmanager
@@ -218,9 +239,22 @@ def writing_video(target: str | Path, rate: float) -> Iterator[VideoWriter]:
     Raises:
         OSError: it cannot be written.
     """
-    with replacing(target) as fresh:
+    with replacing(target) as fresh, _warnings_hidden():
         writer = VideoWriter(fresh, Path(target), rate)
         try:
             yield writer
         finally:
             writer.close()
+        with native_output_hidden():
+            writer.check()
+
+
+@contextlib.contextmanager
+def _warnings_hidden() -> Iterator[None]:
+    """While a video is written: OpenCV's line a frame that found no room on the disk."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)

@@ -90,7 +90,7 @@ class Workers:
 
         Raises:
             Exception: the one that making the batch raised; the traceback of the worker is in its notes.
-            RuntimeError: a worker has ended.
+            ChildProcessError: a worker has ended.
         """
         error, slot, epoch, step = self._receive()
         if error is not None:
@@ -120,17 +120,17 @@ class Workers:
         except (EOFError, OSError) as failure:
             raise self._ended(worker) from failure
 
-    def _ended(self, worker: int) -> RuntimeError:
+    def _ended(self, worker: int) -> ChildProcessError:
         """What to raise where a worker is gone."""
         if not self.close.alive:
-            return RuntimeError("batches: the workers were stopped")
+            return ChildProcessError("batches: the workers were stopped")
         process = self._processes[worker]
         try:
             code = process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             code = None
         how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with status {code}"
-        return RuntimeError(
+        return ChildProcessError(
             f"batches: worker process {process.pid} ended {how}; if the memory was full, use fewer workers or "
             "smaller batches"
         )

@@ -29,25 +29,29 @@ def write_tflite(
         calibration: for int8, batches of one image (1, H, W, 3) uint8 as the network will see them.
         part: of the model: "whole", "network" or "decoding".
     """
+    # What is needed on the way lies beside the file, so that there is one disk alone that can be full.
     if meta.quantize == "int8":
-        content = _convert_int8(model, meta, calibration, decode=part == "whole")
+        content = _convert_int8(model, meta, calibration, part == "whole", path.parent)
     else:
-        content = convert(PARTS[part](model, meta), half=meta.quantize == "float16")
+        content = convert(PARTS[part](model, meta), meta.quantize == "float16", folder=path.parent)
     path.write_bytes(content)
     attach(path, meta)
 
 
-def convert(graph: Graph, half: bool = False, calibration: Iterable[dict] | None = None) -> bytes:
+def convert(
+    graph: Graph, half: bool = False, calibration: Iterable[dict] | None = None, folder: Path | None = None
+) -> bytes:
     """The content of a TFLite file.
 
     Args:
         graph: what it computes.
         half: stores the weights as float16.
         calibration: stores weights and computes in int8, with the ranges seen on these inputs, by name.
+        folder: to keep a SavedModel in on the way; the system's own for such where None.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(Path(folder) / "model", graph)
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(folder) / "model"))
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        write_saved_model(Path(made) / "model", graph)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(made) / "model"))
         # No Flex, no custom operators: a stock interpreter runs it, or the conversion fails.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if half or calibration is not None:
@@ -69,7 +73,9 @@ def _reason(error: Exception) -> str:
     return next((line for line in lines if line.startswith(("TF Select ops", "Custom ops"))), lines[0])
 
 
-def _convert_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray], decode: bool) -> bytes:
+def _convert_int8(
+    model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray], decode: bool, folder: Path
+) -> bytes:
     """Integers where the time goes; floats in the few operations at the end, which need the precision.
 
     A box that is rounded to 255 levels across the picture misses it by pixels, so the head's last convolutions,
@@ -77,4 +83,4 @@ def _convert_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndar
     """
     network, head = split_at_head(model, meta, decode)
     inputs = ({INPUT: np.repeat(image, meta.batch_size, axis=0)} for image in calibration)
-    return join(convert(network, calibration=inputs), convert(head))
+    return join(convert(network, calibration=inputs, folder=folder), convert(head, folder=folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.detect import with_nms
-from kzoo.files import replacing
+from kzoo.files import disk_error, replacing, sweep
 
 FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 QUANTIZED = ("float16", "int8")
@@ -78,9 +79,23 @@ def export(
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
     images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
-    with replacing(target) as fresh:
+    sweep(target.parent, [target.name])
+    with _naming_disks(target), replacing(target) as fresh:
         write(fresh, inference_model(model), format, meta, images)
     return target
+
+
+@contextlib.contextmanager
+def _naming_disks(target: Path) -> Iterator[None]:
+    """Says in one line what TensorFlow and others say of a disk in pages, and of which file."""
+    try:
+        yield
+    except Exception as error:
+        said = disk_error(error)
+        if said is None:
+            raise
+        kept = "; what was there is whole" if target.exists() else ""
+        raise OSError(f"{target}: cannot be written ({said.strerror}){kept}; make room, or give another folder") from error
 
 
 def write(

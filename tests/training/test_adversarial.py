@@ -33,8 +33,8 @@ def loss(model, images, targets):
 def test_the_loss_of_what_was_altered_is_higher(model):
     images, targets = batch()
     before = [weight.copy() for weight in model.get_weights()]
-    altered, same = Adversary(model, 1.0, step=4)((images, targets))
-    assert same is targets and altered.dtype == np.uint8
+    altered = np.asarray(Adversary(model, 1.0, step=4).sometimes_altered(images, targets, 0))
+    assert altered.dtype == np.uint8
     moved = np.abs(altered.astype(int) - images)
     assert moved.max() == 4 and (moved == 4).mean() > 0.9
     assert loss(model, altered, targets) > 1.02 * loss(model, images, targets)
@@ -43,10 +43,16 @@ def test_the_loss_of_what_was_altered_is_higher(model):
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-def test_a_share_of_the_batches_is_altered(model):
-    adversary, given = Adversary(model, 0.5, seed=1), batch()
-    altered = sum(adversary(given)[0] is not given[0] for _ in range(20))
-    assert 5 <= altered <= 15
+def test_seed_and_number_decide_which_batches_are_altered(model, monkeypatch):
+    images, targets = np.zeros((1, 2, 2, 3), np.uint8), {}
+    monkeypatch.setattr(Adversary, "altered", lambda self, images, targets: images + 1)
+
+    def chosen(seed):
+        adversary = Adversary(model, 0.5, seed=seed)
+        return [int(np.max(adversary.sometimes_altered(images, targets, number))) for number in range(40)]
+
+    assert chosen(1) == chosen(1) != chosen(2)
+    assert 10 <= sum(chosen(1)) <= 30
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def calls(monkeypatch):
 
     seen = []
     monkeypatch.setattr(kzoo.training, "train", lambda *a, **k: seen.append((a, k)), raising=False)
-    monkeypatch.setattr(kzoo.training, "resume", lambda *a, **k: seen.append(("resume", *a)), raising=False)
+    monkeypatch.setattr(kzoo.training, "resume", lambda *a, **k: seen.append(("resume", a, k)), raising=False)
     return seen
 
 
@@ -72,10 +72,13 @@ def test_sizes_arrive_with_their_types(calls):
     assert TrainConfig.of(calls[0][1]).sizes == [(320, 320), (352, 384)]
 
 
-def test_resumes_a_run_and_lets_no_option_change_it(calls):
+def test_resumes_a_run_with_what_is_written(calls):
     assert run("--resume", "runs/x").exit_code == 0
-    assert calls == [("resume", "runs/x", None, None)]
-    assert run("--resume", "runs/x", "--epochs", "9").exit_code == 2
+    assert run("--resume", "runs/x", "--epochs", TrainConfig().epochs, "--patience", "3").exit_code == 0
+    assert calls == [
+        ("resume", ("runs/x", None, None), {}),
+        ("resume", ("runs/x", None, None), {"epochs": TrainConfig().epochs, "patience": 3}),
+    ]
     assert run("yolov3-tiny", "--resume", "runs/x").exit_code == 2
 
 

@@ -1,0 +1,113 @@
+"""The same seed gives the same weights, and a run that was cut and resumed gives those of one that was not."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_detector import SIDE, flat, tiny_detector
+
+import kzoo
+from kzoo.data.shapes import Shapes
+from kzoo.training import resume
+
+DROPPING = {"dropping": True}
+# A representative of each mechanism: chance in the training step and in layers; chance of the loader, in processes.
+QUICK = [
+    {"sat": 0.5, "workers": 2, **DROPPING},
+    {
+        "augment": ["mosaic", {"mixup": {"p": 0.5}}, "flip", "color"],
+        "multi_scale": True,
+        "balance": 0.9,
+        "workers": 2,
+        "worker_kind": "process",
+    },
+]
+EVERY_ONE = [
+    {},
+    DROPPING,
+    {"sat": 0.5},
+    {"sat": 0.5, "workers": 4},
+    {"sat": 0.5, "accumulate": 2, "precision": "mixed_bfloat16"},
+    {"sat": 1.0, "augment": "mosaic", "workers": 2, "worker_kind": "process"},
+    {"augment": "light", "workers": 3},
+    {"augment": "mosaic", "workers": 2},
+    {"augment": "mosaic", "close_mosaic": 1},
+    {"augment": "yolov4", "workers": 2, "worker_kind": "process"},
+    {"augment": [{"mixup": {"p": 0.5}}]},
+    {"augment": [{"cutmix": {"p": 0.5}}]},
+    {"augment": [{"copy_paste": {"p": 0.5}}]},
+    {"augment": ["affine", "perspective", "rotate90", "flip_vertical"]},
+    {"augment": ["random_resized_crop", "gamma", "noise", "jpeg"]},
+    {"augment": ["ssd_crop", "clahe", "gray", "median_blur", "motion_blur", "gaussian_blur"]},
+    {"augment": ["cutout", "random_erasing", "grid_mask", "hide_and_seek"]},
+    {"augment": ["darknet_jitter", "darknet_color", {"albumentations": {"name": "RandomFog", "p": 0.5}}]},
+    {"multi_scale": True},
+    {"sizes": [32, 64, 96]},
+    {"balance": 0.9},
+    {"cache": "memory", "augment": "mosaic"},
+    {"rectangular": True},
+    {"schedule": {"policy": "random", "power": 1.0}},
+    {"optimizer": "sgd", "ema": False, "accumulate": 2},
+]
+
+
+class Stop(keras.callbacks.Callback):
+    """Raises in the second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 1:
+            raise RuntimeError("power cut")
+
+
+def trained(run, data, callbacks=(), dropping=False, precision="float32", **options):
+    model = tiny_detector(policy=precision, dropping=dropping)
+    options = {"epochs": 2, "batch_size": 4, "augment": "none", "workers": 0, "verbose": 0, **options}
+    return kzoo.train(model, data, callbacks=callbacks, run=run, **options)
+
+
+def check_resume(tmp_path, options):
+    """Compares a cut run with a whole one; returns the whole one."""
+    data = Shapes(12, (SIDE, SIDE))
+    whole = trained(tmp_path / "whole", data, **options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(tmp_path / "cut", data, [Stop()], **options)
+    keras.utils.set_random_seed(12345)  # as another process would stand
+    resumed = resume(tmp_path / "cut", data, verbose=0)
+    np.testing.assert_array_equal(flat(resumed.model.weights), flat(whole.model.weights))
+    assert resumed.rows == whole.rows
+    return whole
+
+
+@pytest.fixture
+def untraced():
+    """Steps run as they stand: tracing takes longer than the few of a test."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("options", QUICK, ids=lambda options: next(iter(options)))
+def test_cut_and_resumed_equals_uninterrupted(tmp_path, untraced, options):
+    check_resume(tmp_path, options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", EVERY_ONE, ids=str)
+def test_same_seed_and_exact_resume_with_every_option(tmp_path, options):
+    whole = check_resume(tmp_path, options)
+    again = trained(tmp_path / "again", Shapes(12, (SIDE, SIDE)), **options)
+    np.testing.assert_array_equal(flat(again.model.weights), flat(whole.model.weights))
+    assert again.rows == whole.rows
+
+
+@pytest.mark.slow
+def test_a_segmenter_with_dropout(tmp_path):
+    options = {"epochs": 2, "batch_size": 4, "image_size": 64, "width": 0.1, "head": {"dropout": 0.5}, "verbose": 0}
+    whole = kzoo.train("unet", "shapes:12:64", run=tmp_path / "whole", **options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        kzoo.train("unet", "shapes:12:64", run=tmp_path / "cut", callbacks=[Stop()], **options)
+    resumed = resume(tmp_path / "cut", verbose=0)
+    np.testing.assert_array_equal(flat(resumed.model.weights), flat(whole.model.weights))
