@@ -95,7 +95,9 @@ def _naming_disks(target: Path) -> Iterator[None]:
         if said is None:
             raise
         kept = "; what was there is whole" if target.exists() else ""
-        raise OSError(f"{target}: cannot be written ({said.strerror}){kept}; make room, or give another folder") from error
+        raise OSError(
+            f"{target}: cannot be written ({said.strerror}){kept}; make room, or give another folder"
+        ) from error
 
 
 def write(

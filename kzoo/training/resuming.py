@@ -63,8 +63,8 @@ def with_transforms(folder: RunFolder, config: TrainConfig, augment) -> TrainCon
         return given
     if given.to_dict()["augment"] != config.to_dict()["augment"]:
         raise ValueError(
-            f"augment={augment!r}: {folder.path} goes on with {config.augment!r}; leave it out, or start a new run with "
-            f"weights={folder.best}"
+            f"augment={augment!r}: {folder.path} goes on with {config.augment!r}; leave it out, or start a new run "
+            f"with weights={folder.best}"
         )
     return config
 
@@ -103,8 +103,8 @@ def nothing_to_do(folder: RunFolder, config: TrainConfig, state: dict) -> str:
     anew = f"or start a new run from its weights with --weights {folder.best}"
     if state["epoch"] >= config.epochs:
         return (
-            f"{folder.path}: nothing to do, for all {config.epochs} epochs are trained; to train more give --epochs and "
-            f"a number above {state['epoch']}, {anew}"
+            f"{folder.path}: nothing to do, for all {config.epochs} epochs are trained; to train more give --epochs "
+            f"and a number above {state['epoch']}, {anew}"
         )
     return (
         f"{folder.path}: nothing to do, for it stopped after epoch {state['epoch']} of {config.epochs}, when "

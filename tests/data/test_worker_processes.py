@@ -175,7 +175,9 @@ def test_a_worker_that_is_killed():
     next(stream)
     pids = workers_of(stream)
     os.kill(pids[1], signal.SIGKILL)
-    with pytest.raises(ChildProcessError, match=rf"^batches: worker process {pids[1]} ended by SIGKILL; .* fewer"):
+    with pytest.raises(
+        ChildProcessError, match=rf"^batches: worker process {pids[1]} ended by SIGKILL; .* fewer"
+    ):
         for _ in range(9):
             next(stream)
     assert gone(pids, 0)

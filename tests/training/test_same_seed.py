@@ -105,7 +105,14 @@ def test_same_seed_and_exact_resume_with_every_option(tmp_path, options):
 
 @pytest.mark.slow
 def test_a_segmenter_with_dropout(tmp_path):
-    options = {"epochs": 2, "batch_size": 4, "image_size": 64, "width": 0.1, "head": {"dropout": 0.5}, "verbose": 0}
+    options = {
+        "epochs": 2,
+        "batch_size": 4,
+        "image_size": 64,
+        "width": 0.1,
+        "head": {"dropout": 0.5},
+        "verbose": 0,
+    }
     whole = kzoo.train("unet", "shapes:12:64", run=tmp_path / "whole", **options)
     with pytest.raises(RuntimeError, match="power cut"):
         kzoo.train("unet", "shapes:12:64", run=tmp_path / "cut", callbacks=[Stop()], **options)
