@@ -61,8 +61,8 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app()
-    except KeyboardInterrupt as stopped:  # by Ctrl-C, or by a signal that `kzoo.training.signals` minds
-        _stop("stopped", getattr(stopped, "status", 130))
+    except KeyboardInterrupt:
+        _stop("stopped", 130)
     except OSError as error:
         _stop(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), 1)
     except (ValueError, ImportError) as error:

@@ -27,7 +27,7 @@ from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.plots import plot_results
 from kzoo.training.resuming import changed, go_on, laid_out, nothing_to_do, with_transforms
 from kzoo.training.run import SOURCES, RunFolder
-from kzoo.training.signals import stopped_by_signals
+from kzoo.training.signals import Stopped, stopped_by_signals
 from kzoo.training.tasks import picture_batch, picture_predictions, task_of
 
 
@@ -185,7 +185,7 @@ def _guarded(folder: RunFolder) -> Iterator[None]:
         try:
             with stopped_by_signals():
                 yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             if folder.last.is_file():
                 command = f"kzoo train --resume {shlex.quote(str(folder.path))}"
                 print(f"\nstopped; go on with: {command}", file=sys.stderr)

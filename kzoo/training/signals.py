@@ -10,16 +10,15 @@ from collections.abc import Iterator
 _NAMES = ("SIGTERM", "SIGHUP")
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end; whatever minds Ctrl-C minds this, too.
+class Stopped(SystemExit):
+    """A signal asked the process to end: it does, with what is to be done at the end, unless somebody catches this.
 
-    Attributes:
-        status: what the process is to end with, 128 and the signal's number.
+    Args:
+        number: of the signal; the process ends with the status 128 + number, as shells expect.
     """
 
     def __init__(self, number: int):
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.status = 128 + number
+        super().__init__(128 + number)
 
 
 def _raise(number, _frame):

@@ -2,6 +2,8 @@ import csv
 
 import pytest
 
+import kzoo
+from kzoo.training import TrainConfig, resume
 from kzoo.training.run import RunFolder
 
 
@@ -33,10 +35,69 @@ def test_results_keep_columns_in_order_and_gaps_empty(tmp_path):
 
 
 def test_what_is_no_run_cannot_be_resumed(tmp_path):
-    from kzoo.training import resume
-
     with pytest.raises(FileNotFoundError, match="no run to resume"):
         resume(tmp_path)
     RunFolder(tmp_path).write_args({})
     with pytest.raises(FileNotFoundError, match="stopped before its first checkpoint"):
         resume(tmp_path)
+
+
+def options_file(tmp_path, **changed):
+    folder = RunFolder(tmp_path)
+    args = {"model": "yolov3-tiny", "data": "shapes:8:64", "val": None, **TrainConfig().to_dict()}
+    folder.write_args({**args, **changed})
+    return folder
+
+
+def test_options_are_read_as_they_were_written(tmp_path):
+    sources, config = options_file(tmp_path, epochs=3).read_args()
+    assert sources == {"model": "yolov3-tiny", "data": "shapes:8:64", "val": None}
+    assert config == TrainConfig(epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("epochs: 50", "epochs: [50"), r"line \d+: no YAML"),
+        (lambda text: text.replace("epochs: 50", "epochs: many"), "args.yaml: "),
+        (lambda text: text.replace("epochs: 50", "epochs: -2"), "epochs=-2"),
+        (lambda text: text.replace("epochs:", "epoch:"), "did you mean epochs"),
+        (lambda text: text.replace("model: yolov3-tiny\n", ""), "model is missing"),
+        (lambda text: text.replace("data: shapes:8:64", "data: 7"), "data=7 is no name"),
+        (lambda text: text.replace("optimizer: adamw", "optimizer: {}"), "args.yaml: "),
+        (lambda text: "- a list", "no options"),
+        (lambda text: "", "no options"),
+        (lambda text: "1: 2", "1 is no option's name"),
+        (lambda text: "[" * 5000, "no YAML"),
+        (lambda text: "\0", "zero byte"),
+    ],
+)
+def test_damaged_options_are_told_in_a_line(tmp_path, change, words):
+    folder = options_file(tmp_path)
+    folder.args.write_text(change(folder.args.read_text()))
+    with pytest.raises(ValueError, match=words) as caught:
+        folder.read_args()
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(folder.args))
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path):
+    folder = options_file(tmp_path)
+    folder.args.write_bytes(b"epochs: 3\nname: \xff\xe9\n")
+    with pytest.raises(ValueError, match=r"args.yaml:2: byte 0xff is no UTF-8"):
+        folder.read_args()
+
+
+def test_a_folder_takes_one_training_at_a_time(tmp_path):
+    folder = options_file(tmp_path / "run")
+    folder.last.touch()
+    (folder.path / ".last.keras.abcdefgh").mkdir()
+    with folder.held():
+        assert not (folder.path / ".last.keras.abcdefgh").exists()
+        for start in (lambda: kzoo.train("yolov3-tiny", "shapes:8:64", image_size=64, width=0.1, run=folder.path,
+                                         exist_ok=True), lambda: resume(folder.path)):  # fmt: skip
+            with pytest.raises(BlockingIOError, match="another training is at work in this folder") as caught:
+                start()
+            assert "\n" not in str(caught.value)
+        assert folder.args.exists()
+    with folder.held():
+        pass

@@ -1,0 +1,56 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from kzoo.training.fitting import _guarded
+from kzoo.training.run import RunFolder
+from kzoo.training.signals import Stopped, stopped_by_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_raises_once_and_the_old_handlers_come_back(number):
+    with pytest.raises(Stopped) as caught, stopped_by_signals():
+        os.kill(os.getpid(), number)
+    assert caught.value.code == 128 + number
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_what_the_process_does_with_signals_itself_stays():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("own"))
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with stopped_by_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, ignored)
+    assert seen == ["own"]
+
+
+def test_in_another_thread_nothing_is_changed():
+    done = []
+
+    def run():
+        with stopped_by_signals():
+            done.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert done == [signal.SIG_DFL]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_how_to_go_on_is_said_where_there_is_a_checkpoint(tmp_path, capsys, number):
+    folder = RunFolder(tmp_path / "my run")
+    for has_checkpoint in (False, True):
+        if has_checkpoint:
+            folder.last.touch()
+        with pytest.raises((Stopped, KeyboardInterrupt)), _guarded(folder):
+            os.kill(os.getpid(), number)
+        said = capsys.readouterr().err
+        assert (f"stopped; go on with: kzoo train --resume '{folder.path}'\n" in said) == has_checkpoint
