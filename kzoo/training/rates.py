@@ -62,6 +62,10 @@ class _Following:
 
     def follow(self, schedule) -> None:
         """Goes on with another schedule, from the step that the training is at. What has scaled the rate stays."""
+        serialize = keras.optimizers.schedules.serialize
+        if serialize(schedule) == serialize(self.schedule):
+            return
+        self._heed()
         self.schedule = schedule
         self._learning_rate.assign(self._next_rate())
         self.known.assign(self._learning_rate)

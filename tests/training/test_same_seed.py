@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from tiny_detector import SIDE, flat, tiny_detector
 
 import kzoo
@@ -79,14 +78,6 @@ def check_resume(tmp_path, options):
     np.testing.assert_array_equal(flat(resumed.model.weights), flat(whole.model.weights))
     assert resumed.rows == whole.rows
     return whole
-
-
-@pytest.fixture
-def untraced():
-    """Steps run as they stand: tracing takes longer than the few of a test."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("options", QUICK, ids=lambda options: next(iter(options)))

@@ -1,0 +1,148 @@
+"""A schedule that can be set: callbacks scale what is left of it."""
+
+import keras
+import numpy as np
+import pytest
+from tiny_detector import SIDE
+
+import kzoo
+from kzoo.data.loader import batches
+from kzoo.training import SGD, AdamW
+from kzoo.training.config import TrainConfig
+from kzoo.training.optimizers import follow_options, make_optimizer
+from kzoo.training.schedules import BurnIn, DarknetSchedule, make_schedule
+
+STEPS = 20
+
+
+def stepped(optimizer, count: int = 1):
+    """The rates after each of so many steps."""
+    weight = optimizer._trainable_variables[0] if optimizer.built else keras.Variable([1.0])
+    rates = []
+    for _ in range(count):
+        optimizer.apply([keras.ops.ones((1,))], [weight])
+        rates.append(float(optimizer.learning_rate))
+    return rates
+
+
+def planned(schedule, steps):
+    return [float(schedule(step)) for step in steps]
+
+
+@pytest.mark.parametrize("kind", [AdamW, SGD])
+@pytest.mark.parametrize("name", ["cosine", "step", "constant"])
+def test_follows_its_schedule_to_the_last_bit(kind, name):
+    schedule = make_schedule(name, 1e-2, STEPS, burn_in=4)
+    optimizer = kind(schedule)
+    assert float(optimizer.learning_rate) == float(schedule(0))
+    assert stepped(optimizer, STEPS) == planned(schedule, range(1, STEPS + 1))
+
+
+def test_a_lower_rate_holds_at_once_and_scales_the_rest():
+    schedule = make_schedule("cosine", 1e-2, STEPS, burn_in=8)
+    optimizer = SGD(schedule, momentum=0.0)
+    stepped(optimizer, 3)  # within the burn-in
+    rate = float(optimizer.learning_rate)
+    optimizer.learning_rate = rate / 10
+    weight = optimizer._trainable_variables[0]
+    before = float(weight[0])
+    rates = stepped(optimizer)
+    assert before - float(weight[0]) == pytest.approx(rate / 10, rel=1e-4)
+    rates += stepped(optimizer, STEPS - 4)
+    assert rates == pytest.approx([value / 10 for value in planned(schedule, range(4, STEPS + 1))], rel=1e-5)
+
+
+def test_a_higher_rate_holds_at_once_and_ends_the_burn_in():
+    schedule = make_schedule("cosine", 1e-2, STEPS, burn_in=8)
+    optimizer = AdamW(schedule)
+    optimizer.learning_rate.assign(2e-2)  # the burn-in stands at a millionth of the peak
+    settled = planned(schedule.settled, range(STEPS + 1))
+    wanted = [2e-2 * value / settled[0] for value in settled[1:]]
+    assert stepped(optimizer, STEPS) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_what_was_zero_can_be_raised_again():
+    optimizer = AdamW(1e-2)
+    stepped(optimizer)
+    optimizer.learning_rate = 0.0
+    assert stepped(optimizer) == [0.0]
+    optimizer.learning_rate = 1e-3
+    assert stepped(optimizer, 2) == pytest.approx([1e-3, 1e-3])
+
+
+def test_darknets_burn_in_is_known_too():
+    schedule = DarknetSchedule(1e-2, burn_in=5, accumulate=2)
+    assert planned(schedule.settled, [0, 7, 30]) == pytest.approx([1e-2] * 3)
+    assert float(schedule(0)) == pytest.approx(1e-2 * 0.2**4)
+    assert float(BurnIn(0.5, 10).settled(0)) == 0.5
+
+
+def test_is_saved_with_what_was_set():
+    optimizer = AdamW(make_schedule("cosine", 1e-2, STEPS, burn_in=0))
+    stepped(optimizer, 4)
+    optimizer.learning_rate = 1e-3
+    again = AdamW.from_config(optimizer.get_config())
+    again.build(optimizer._trainable_variables)
+    for target, source in zip(again.variables, optimizer.variables, strict=True):
+        target.assign(source)
+    assert stepped(again, 3) == stepped(optimizer, 3)
+
+
+def test_more_epochs_lay_the_schedule_over_all_of_them():
+    short, long = TrainConfig(epochs=2), TrainConfig(epochs=8)
+    optimizer = make_optimizer(short, STEPS)
+    stepped(optimizer, 2 * STEPS)
+    end = float(optimizer.learning_rate)
+    follow_options(optimizer, short, STEPS)
+    assert float(optimizer.learning_rate) == end
+    optimizer.learning_rate = end / 2  # by a callback at the end of the last epoch
+    follow_options(optimizer, long, STEPS)
+    wanted = make_optimizer(long, STEPS)
+    assert optimizer.ema_momentum == wanted.ema_momentum
+    halved = [value / 2 for value in planned(wanted.schedule, range(2 * STEPS, 8 * STEPS + 1))]
+    assert [float(optimizer.learning_rate), *stepped(optimizer, 6 * STEPS)] == pytest.approx(halved, rel=1e-4)
+
+
+class Sets(keras.callbacks.Callback):
+    """As people write them."""
+
+    def __init__(self, epoch, how):
+        super().__init__()
+        self.epoch, self.how = epoch, how
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch and self.how == "assign":
+            self.model.optimizer.learning_rate.assign(1e-4)
+        elif epoch == self.epoch:
+            self.model.optimizer.learning_rate = 1e-4
+
+
+def test_kerass_callbacks_and_ones_own_set_the_rate_of_a_training(detector, drawn, options, untraced):
+    plateau = keras.callbacks.ReduceLROnPlateau("val_map", mode="max", patience=1, min_delta=9, factor=0.1)
+    ladder = keras.callbacks.LearningRateScheduler(lambda epoch, rate: [4e-3, 2e-3, 1e-3, 1e-3][epoch])
+    options |= {"epochs": 4, "schedule": "constant", "learning_rate": 1e-2, "burn_in": 5, "ema": False}
+    rows = kzoo.train(detector, *drawn, callbacks=[plateau, Sets(2, "assign")], **options).rows
+    # Three steps an epoch: burn-in, then reduced at the end of the second epoch, then set at that of the third.
+    assert [row["learning_rate"] for row in rows][2:] == pytest.approx([1e-3, 1e-4])
+    rows = kzoo.train(detector, *drawn, callbacks=[ladder, Sets(3, "set")], **options).rows
+    assert [row["learning_rate"] for row in rows] == pytest.approx([4e-3, 2e-3, 1e-3, 1e-3])
+
+
+@pytest.mark.parametrize("name", ["ReduceLROnPlateau", "LearningRateScheduler"])
+def test_plain_fit_refuses_at_once_what_keras_refuses_late(detector, drawn, name):
+    callback = {
+        "ReduceLROnPlateau": lambda: keras.callbacks.ReduceLROnPlateau("loss"),
+        "LearningRateScheduler": lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3),
+    }[name]()
+    stream = batches(drawn[0], SIDE, 8)
+    detector.compile(keras.optimizers.AdamW(make_schedule("cosine", 1e-3, 6, 0)))
+    with pytest.raises(ValueError, match=rf"^{name}: .* take kzoo.training.AdamW or SGD") as caught:
+        detector.fit(stream, callbacks=[callback], verbose=0)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=name):
+        detector.fit(stream, None, None, 1, 0, callback)
+    for optimizer in (AdamW(make_schedule("cosine", 1e-3, 6, 0)), keras.optimizers.AdamW(1e-3)):
+        detector.compile(optimizer, jit_compile=False)
+        detector._assert_compile_called("fit")
+        kzoo.model._check_rate(detector.optimizer, [callback])
+    assert np.isfinite(float(detector.optimizer.learning_rate))
