@@ -115,7 +115,7 @@ def _as_levels(mask: np.ndarray, classes: int, file: Path) -> np.ndarray:
     """Levels from 0 to 255, for a legend to look up."""
     stray = (mask < 0) | (mask > IGNORED)
     if stray.any():
-        raise stray_values(mask[stray], stray.mean(), classes, file)
+        raise stray_values(mask, stray, classes, file)
     return mask.astype(np.uint8)
 
 

@@ -20,6 +20,7 @@ from kzoo.data.image import image_size
 from kzoo.data.levels import read_levels
 from kzoo.data.lists import read_lists
 from kzoo.data.mask_faults import unreadable_mask
+from kzoo.data.mask_layout import passed_over
 from kzoo.data.rle import compress_mask
 
 
@@ -85,6 +86,7 @@ def _read(folder: Path, label: int) -> Record:
     image, *others = [*_images(images)] or [images / f"{folder.name}.png"]
     message = f"passed over: {image.name} is the image of this folder"
     problems = [Fault(other, None, "passed-over", message, "warning") for other in others]
+    problems += passed_over(source)
     if not source.is_dir():
         problems.append(Fault(source, None, "missing-mask", "no such folder of masks"))
     boxes, shapes, size = [], [], _size_of(image)

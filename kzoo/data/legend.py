@@ -97,8 +97,8 @@ def find_legend(root: Path, described: bool = True) -> Legend | None:
 
     A line is a name, which makes the first that of value 0, or a name and its colour: "road 128 64 128", or CVAT's
     "road:128,64,128::". What is called ignore, ignored or void has a colour and is no class. A single name is that
-    of the foreground. The line "others = nearest" or "others = ignored" says what becomes of all other levels and
-    colours; it may stand in a file of its own.
+    of the foreground. Of several files one with colours comes first. The line "others = nearest" or
+    "others = ignored" says what becomes of all other levels and colours; it may stand in a file of its own.
 
     Args:
         root: the folder.
@@ -108,7 +108,9 @@ def find_legend(root: Path, described: bool = True) -> Legend | None:
         ValueError: some lines have colours and some not, or a colour is given twice or beyond 255.
     """
     found = [read_legend(root / name) for name in FILES if (root / name).is_file()]
-    named = next((legend for legend in found if legend.names), None)
+    # Colours were written to say more than names do.
+    named = next((legend for legend in found if legend.colours), None)
+    named = named or next((legend for legend in found if legend.names), None)
     said = next((legend for legend in found if legend.others), None)
     if named is None and described:
         description = next((root / name for name in _DESCRIPTIONS if (root / name).is_file()), None)

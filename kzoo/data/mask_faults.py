@@ -43,9 +43,10 @@ def verified(mask: np.ndarray, size: tuple[int, int], classes: int, file: Path) 
     """
     refuse_size(mask.shape, size, file)
     # Nothing of this depends on the order of pixels, and maxima of bytes are fast.
-    stray = mask[(mask >= classes) & (mask != IGNORED)] if classes < IGNORED else ()
-    if len(stray):
-        raise stray_values(stray, len(stray) / mask.size, classes, file)
+    if classes < IGNORED:
+        stray = (mask >= classes) & (mask != IGNORED)
+        if stray.any():
+            raise stray_values(mask, stray, classes, file)
     if mask.size and mask.min() == IGNORED:
         fault = Fault(file, None, "all-ignored", "every pixel is ignored (255): nothing to learn")
         raise FaultError(fault, "correct the mask, or leave the image out with --skip-faulty")
@@ -61,26 +62,35 @@ def refuse_size(shape: tuple[int, int], size: tuple[int, int], file: Path) -> No
 
 
 def stray_values(
-    pixels: np.ndarray, share: float, classes: int, file: Path, binary: bool = False
+    mask: np.ndarray, stray: np.ndarray, classes: int, file: Path, binary: bool = False
 ) -> FaultError:
     """The error of a mask with values that are no class.
 
     Args:
-        pixels: (N,) those of all pixels with such a value.
-        share: of the mask's pixels that they are.
+        mask: (H, W) of whole numbers.
+        stray: (H, W) bool, the pixels with such a value.
         classes: how many there are.
         file: what errors call the mask.
         binary: whether its levels are 0 and 255.
     """
-    values = np.unique(pixels).tolist()
-    shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     known = "0 and 255" if binary else f"0 to {classes - 1}, and 255 for ignored pixels"
-    message = f"value {shown} on {len(pixels)} pixels, but {classes} classes: {known}"
-    remedy = "correct the mask, or name the missing classes"
-    if share <= FEW:
+    count = np.count_nonzero(stray)
+    message = f"value {_listed(mask[stray], 5)} on {count} pixels, but {classes} classes: {known}"
+    if count <= FEW * mask.size:
         nearest = f"'others = {NEAREST}' or " if binary else ""
         remedy = f"correct the mask, or write the line {nearest}'others = {TO_IGNORE}' to legend.txt"
+    else:
+        remedy = (
+            f"correct the mask, name the missing classes, or write legend.txt with a line 'name red green blue' for "
+            f"each level (here {_listed(mask, 20)})"
+        )
     return FaultError(Fault(file, None, "stray-value", message), remedy)
+
+
+def _listed(pixels: np.ndarray, most: int) -> str:
+    """The values of pixels, up to so many."""
+    values = np.unique(pixels).tolist()
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
 
 
 def unreadable_mask(file: Path, message: str | Exception) -> FaultError:

@@ -136,7 +136,7 @@ def _look(pair: Pair) -> _Found:
     else:
         images, left = images_in(pair.images), _by_name(pair.masks, images_in(pair.masks), found)
         for folder in (pair.images, pair.masks):
-            found.faults += _passed_over(folder)
+            found.faults += passed_over(folder)
     for name, path in _by_name(pair.images, images, found).items():
         key = next((key for key in _mask_names(name, path) if key in left), None)
         found.items.append(Item(name, path, None if key is None else left.pop(key)))
@@ -168,7 +168,7 @@ def _by_name(folder: Path, files: Iterable[Path], found: _Found) -> dict[str, Pa
     return named
 
 
-def _passed_over(folder: Path) -> list[Fault]:
+def passed_over(folder: Path) -> list[Fault]:
     """Files that are no images that anybody here reads, counted."""
     files = [path for path in walk_files(folder) if not is_image(path) and path.suffix.lower() not in _TEXTS]
     if not files:

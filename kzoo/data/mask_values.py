@@ -87,8 +87,7 @@ def settle(values: np.ndarray, legend: Legend | None, binary: bool, classes: int
         return values  # as `verified` looks for strays
     stray = (values > 0 if binary else (values < 0) | (values >= classes)) & (values != IGNORED)
     if (others is None or (others == NEAREST and not binary)) and stray.any():
-        found = values[stray]
-        raise stray_values(found, len(found) / values.size, classes, file, binary)
+        raise stray_values(values, stray, classes, file, binary)
     if binary and others == NEAREST:
         return (values > IGNORED // 2).astype(np.uint8)
     settled = (values == IGNORED).astype(np.uint8) if binary else values.astype(np.uint8)

@@ -106,11 +106,17 @@ class Masks(MaskFiles):
 
     def problems(self) -> list[Fault]:
         """Masks that no image belongs to, and what is passed over."""
-        faults = self._layout.problems(self.split)
-        for file in self._passed_over:
-            message = f"passed over: the classes are those of {self.legend.file.name}"
-            faults.append(Fault(file, None, "passed-over", message, "warning"))
-        return faults
+        return self._layout.problems(self.split) + legends_passed_over(self.legend, self._passed_over)
+
+
+def legends_passed_over(legend: Legend | None, files: list[Path]) -> list[Fault]:
+    """What to say of files of class names that another one goes before."""
+    return [
+        Fault(
+            file, None, "passed-over", f"passed over: the classes are those of {legend.file.name}", "warning"
+        )
+        for file in files
+    ]
 
 
 def _legend(layout: Layout) -> Legend | None:
@@ -120,6 +126,8 @@ def _legend(layout: Layout) -> Legend | None:
     if {"names", "nc"}.isdisjoint(read_fields(layout.file)):
         return find_legend(layout.folder, described=False)
     said = find_legend(layout.folder)
+    if said is not None and said.colours:
+        return said
     return replace(described_legend(layout.file), others=None if said is None else said.others)
 
 

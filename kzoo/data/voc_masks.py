@@ -15,10 +15,11 @@ import numpy as np
 from kzoo.data.dataset import Record, choose_split, order_splits
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.finding import IMAGE_SUFFIXES, child_of, files_in
-from kzoo.data.legend import find_legend
+from kzoo.data.legend import find_legend, other_legends
 from kzoo.data.levels import read_levels
 from kzoo.data.mask_faults import refuse_size
-from kzoo.data.masks import Item, MaskFiles, read_values
+from kzoo.data.mask_layout import Item, passed_over
+from kzoo.data.masks import MaskFiles, legends_passed_over, read_values
 from kzoo.data.rle import compress_mask
 from kzoo.data.text import read_text
 from kzoo.structures import IGNORED
@@ -56,13 +57,18 @@ class VOCMasks(MaskFiles):
             ids = listed[split]
         items = [Item(name, images.get(name, folder / f"{name}.jpg"), found.get(name)) for name in ids]
         legend = find_legend(root)
-        super().__init__(root, split, items, list(legend.names if legend else CLASSES), legend, masks=masks)
-        self._objects = child_of(root, "SegmentationObject")
+        self._passed_over = other_legends(root, legend)
+        names = legend.names if legend is not None and legend.names else CLASSES
+        super().__init__(root, split, items, list(names), legend, masks=masks)
+        objects = child_of(root, "SegmentationObject") if masks else None
+        self._objects = (
+            {} if objects is None else {path.stem: path for path in files_in(objects, IMAGE_SUFFIXES)}
+        )
 
     def record(self, index: int) -> Record:
         record = super().record(index)
-        path = self._objects / f"{record.id}.png"
-        if self.masks and record.mask is not None and path.is_file():
+        path = self._objects.get(record.id)
+        if record.mask is not None and path is not None:
             try:
                 self._add_objects(record, path)
             except FaultError as error:
@@ -91,12 +97,16 @@ class VOCMasks(MaskFiles):
         record.difficult = record.crowd = np.zeros(len(boxes), bool)
 
     def problems(self) -> list[Fault]:
-        """Masks without an image."""
-        return [
-            Fault(item.mask, None, "mask-without-image", "no image of that name in JPEGImages")
+        """Masks without an image, and what is passed over."""
+        message = "no image of that name in JPEGImages"
+        faults = [
+            Fault(item.mask, None, "mask-without-image", message)
             for item in self.items
             if item.mask is not None and not item.image.is_file()
         ]
+        if self.split is None:
+            faults += passed_over(_folder_of_masks(self.root))
+        return faults + legends_passed_over(self.legend, self._passed_over)
 
 
 def _folder_of_masks(root: Path) -> Path:

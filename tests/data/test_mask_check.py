@@ -82,7 +82,7 @@ def test_every_fault_is_found(faulty):
 
 MESSAGES = {
     "size": "a mask of 44 x 28 pixels on an image of 40 x 24; make the mask anew",
-    "stray": "value 3, 9 on 640 pixels, but 3 classes: 0 to 2, and 255 for ignored pixels; correct the mask, or name",
+    "stray": "value 3, 9 on 640 pixels, but 3 classes: 0 to 2, and 255 for ignored pixels; correct the mask, name",
     "void": "every pixel is ignored .255.: nothing to learn; correct the mask",
     "colour": r"colours such as 128 0 0, .* palette PNG that was read as RGB .*; save the numbers",
     "deep": "16 bits a pixel, a mask has 8; save class numbers",

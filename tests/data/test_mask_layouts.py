@@ -247,6 +247,21 @@ def test_voc_masks_of_any_suffix_and_letter_case(tmp_path):
         kzoo.data.load(tmp_path, "train")
 
 
+def test_strays_in_vocs_masks_are_ignored_on_request(tmp_path):
+    write_image(tmp_path / "JPEGImages" / "a.jpg")
+    write_palette(tmp_path / "SegmentationClass" / "a.png", numbers(0, (0, 15, 77)))
+    (tmp_path / "SegmentationClass" / "notes.doc").write_bytes(b"x")
+    assert {(fault.kind, fault.severity) for fault in check(tmp_path).faults} >= {
+        ("stray-value", "error"),
+        ("passed-over", "warning"),
+    }
+    (tmp_path / "legend.txt").write_text("others = ignored\n")
+    dataset = kzoo.data.load(tmp_path)
+    assert len(dataset.classes) == 21
+    mask = numbers(0, (0, 15, 77))
+    np.testing.assert_array_equal(dataset[0].mask, np.where(mask == 77, 255, mask))
+
+
 def test_labelmes_numbers_beside_its_pictures_of_masks(tmp_path):
     write_image(tmp_path / "JPEGImages" / "a.jpg")
     (tmp_path / "SegmentationClass").mkdir()

@@ -98,7 +98,7 @@ def test_a_rare_1_does_not_turn_all_foreground_into_ignored_pixels(tmp_path):
     (tmp_path / "classes.txt").write_text("ground\ncell\n")
     message = refusal(tmp_path)
     assert "on 3 pixels, 1" in message and "'ground 0 0 0', 'cell 255 255 255'" in message
-    assert follow(message) == tmp_path / "classes.txt"
+    follow(message)
     dataset = kzoo.data.load(tmp_path)
     assert dataset.classes == ["ground", "cell"]
     written = stray(numbers(0, (0, 255), LARGE), 3, [1])
@@ -131,6 +131,19 @@ def test_strays_among_class_numbers_can_be_ignored_but_have_no_nearest(tmp_path)
     (tmp_path / "legend.txt").write_text("others = 3")
     with pytest.raises(ValueError, match=r"legend\.txt: 'others = 3'; write 'others = nearest' or"):
         kzoo.data.load(tmp_path)
+
+
+def test_names_alone_do_not_hide_that_255_is_a_level(tmp_path):
+    """Names are given, and no colours: what is said leads to a legend in which no class is lost."""
+    write_pair(tmp_path, "a", numbers(0, (0, 128, 255), LARGE))
+    (tmp_path / "classes.txt").write_text("ground\ncell\nedge\n")
+    with pytest.raises(ValueError, match=r"write legend\.txt with a line .* each level \(here 0, 128, 255\)"):
+        kzoo.data.load(tmp_path)[0]
+    (tmp_path / "legend.txt").write_text("ground 0 0 0\ncell 128 128 128\nedge 255 255 255\n")
+    mask = kzoo.data.load(tmp_path)[0].mask
+    np.testing.assert_array_equal(np.array([0, 128, 255])[mask], numbers(0, (0, 128, 255), LARGE))
+    found = [fault.file.name for fault in check(tmp_path).warnings if fault.kind == "passed-over"]
+    assert found == ["classes.txt"]
 
 
 def test_strays_among_colours(tmp_path):
