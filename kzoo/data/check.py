@@ -47,7 +47,12 @@ _AT_ONCE = 1024  # images
 _WHOLE_IMAGE = frozenset({"duplicate-id", "image-without-label", "not-utf8", "unreadable-label", *MASK_KINDS})
 # Faults of the dataset that nothing which is left out mends.
 _WHOLE_DATASET = frozenset({"empty-dataset", "no-objects"})
-_WITHOUT_IMAGE = {"label-without-image": "label", "mask-without-image": "mask"}
+# What belongs to no image of the dataset, one and several.
+_PASSED_OVER = {
+    "label-without-image": ("label without an image", "labels without an image"),
+    "mask-without-image": ("mask without an image", "masks without an image"),
+    "malformed": ("entry that cannot be read", "entries that cannot be read"),
+}
 
 
 def check(
@@ -167,12 +172,7 @@ def _spoils_image(fault: Fault) -> bool:
 
 def _passed_over(kinds: Counter[str]) -> str:
     """What belongs to no image, in words: ", passed over 1 label without an image"."""
-    counts = [
-        f"{plural(count, _WITHOUT_IMAGE[kind])} without an image"
-        if kind in _WITHOUT_IMAGE
-        else f"{count} {kind}"
-        for kind, count in kinds.items()
-    ]
+    counts = [f"{count} {_PASSED_OVER.get(kind, (kind, kind))[count > 1]}" for kind, count in kinds.items()]
     return f", passed over {' and '.join(counts)}" if counts else ""
 
 

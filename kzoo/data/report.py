@@ -94,7 +94,9 @@ class Report:
             shown = group if limit is None else group[:limit]
             lines += [str(fault) for fault in shown]
             if len(group) > len(shown):
-                lines.append(f"... and {len(group) - len(shown)} more {severity}s [{kind}]: --all shows them")
+                lines.append(
+                    f"... and {len(group) - len(shown)} more {severity}s [{kind}]: kzoo data check --all shows them"
+                )
         return "\n".join(lines)
 
     def summarise(self, faults: Sequence[Fault], examples: int = 3) -> str:

@@ -215,3 +215,51 @@ def test_what_is_skipped_is_counted(tmp_path, caplog):
         "left out 0 boxes and 0 images that are faulty, passed over 2 labels without an image" in caplog.text
     )
     assert "all that kzoo data check finds, 2 errors" in caplog.text
+
+
+def test_masks_of_nothing_but_ground_are_refused(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for index in range(3):
+        Image.new("RGB", (32, 16)).save(tmp_path / "images" / f"{index}.png")
+        Image.new("L", (32, 16), 0).save(tmp_path / "masks" / f"{index}.png")
+    (tmp_path / "classes.txt").write_text("background\ncell\n")
+    for skip in (False, True):
+        with pytest.raises(ValueError, match="nothing but background in any of the 3 masks"):
+            open_datasets(tmp_path, None, skip, "segment")
+    mask = np.zeros((16, 32), np.uint8)
+    mask[3:9, 3:9] = 1
+    Image.fromarray(mask).save(tmp_path / "masks" / "1.png")
+    assert len(open_datasets(tmp_path, None, task="segment")[0]) == 3
+
+
+@pytest.mark.parametrize("outlines", [False, True])
+def test_outlines_that_are_not_found_are_refused_for_segmenters_too(tmp_path, outlines):
+    root = yolo(tmp_path, ["train"], labels="0 .2 .2 .6 .2 .6 .6\n" if outlines else "")
+    assert outlines == (not kzoo.data.check.check(root, task="segment").errors)
+    if not outlines:
+        with pytest.raises(ValueError, match="nothing but background in the only mask"):
+            open_datasets(root, None, task="segment")
+        (root / "labels" / "train" / "train.txt").unlink()
+        with pytest.raises(
+            ValueError, match=r"no label file of the only image was found: .*labels/train/train\.txt"
+        ):
+            open_datasets(root, None, task="segment")
+
+
+def test_faults_inside_masks_are_told_before_a_training_and_can_be_left_out(tmp_path, caplog):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for index in range(4):
+        mask = np.zeros((16, 32), np.uint8)
+        mask[3:9, 3:9] = 1 if index < 2 else 7
+        Image.new("RGB", (32, 16)).save(tmp_path / "images" / f"{index}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{index}.png")
+    (tmp_path / "classes.txt").write_text("background\ncell\n")
+    with pytest.raises(ValueError, match=r"2 faults; mend .*--skip-faulty\n.*2\.png.*\n.*3\.png"):
+        open_datasets(tmp_path, None, task="segment")
+    assert len(open_datasets(tmp_path, None, True, "segment")[0]) == 2
+    assert (
+        "left out 0 boxes and 2 images that are faulty: all that kzoo data check finds, 2 errors"
+        in caplog.text
+    )
