@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.coco_files import Part, annotation_files, group_candidates, read_categories, read_content
-from kzoo.data.coco_rows import Row, read_row, shown, whole_number
+from kzoo.data.coco_rows import LARGEST_SIDE, Row, read_row, shown, whole_number
 from kzoo.data.coco_writing import to_coco
 from kzoo.data.dataset import Dataset, Fault, Record, choose_split
 from kzoo.data.declared import fitted
@@ -152,7 +152,8 @@ class COCO(Dataset):
 
 def _size(image: dict) -> tuple[int, int] | None:
     height, width = whole_number(image.get("height")), whole_number(image.get("width"))
-    return (height, width) if height and width and min(height, width) > 0 else None
+    sound = height and width and min(height, width) > 0 and max(height, width) <= LARGEST_SIDE
+    return (height, width) if sound else None
 
 
 def is_coco(path: Path) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from kzoo.data.rle import box_of_runs, run_lengths
 
 _LARGEST_ID = 2**63
-_LARGEST_SIDE = 10**6  # pixels of an image
+LARGEST_SIDE = 10**6  # pixels of an image
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 _short.maxlevel, _short.maxlist, _short.maxdict = 2, 5, 3
@@ -119,7 +119,7 @@ def _read_outline(row: Row, segmentation) -> None:
 def _read_runs(segmentation: dict) -> dict:
     size, counts = segmentation.get("size"), segmentation.get("counts")
     sides = [whole_number(side) for side in size] if isinstance(size, list) else []
-    if len(sides) != 2 or not all(side and 0 < side <= _LARGEST_SIDE for side in sides):
+    if len(sides) != 2 or not all(side and 0 < side <= LARGEST_SIDE for side in sides):
         raise ValueError(f"size {shown(size)} is not [height, width]")
     if not isinstance(counts, (list, str)):
         raise ValueError(f"counts {shown(counts)} are neither a list nor text")

@@ -35,8 +35,20 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     drawn = ((value, shape) for value, shape in zip(values, record.polygons or (), strict=False) if shape)
     # Neighbours of one value cannot hide each other: hundreds of nuclei are one shape.
     for value, group in itertools.groupby(drawn, key=lambda item: item[0]):
-        mask[draw_union([shape for _, shape in group], size)] = value
+        shapes = [shape for _, shape in group]
+        bottom, right = _corner(shapes, size)
+        mask[:bottom, :right][draw_union(shapes, (bottom, right))] = value
     return verified(mask, size, IGNORED, record.source or record.path)
+
+
+def _corner(shapes: list, size: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) from the top left corner that shapes lie in: less to draw on, pixel for pixel the same."""
+    if any(isinstance(shape, dict) for shape in shapes):
+        return size
+    right, bottom = np.max([part.max(0) for shape in shapes for part in shape], axis=0)
+    return tuple(
+        int(np.clip(np.ceil(edge) + 1, 1, side)) for edge, side in ((bottom, size[0]), (right, size[1]))
+    )
 
 
 def refuse_sizes(record: Record, size: tuple[int, int]) -> None:

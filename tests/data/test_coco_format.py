@@ -13,6 +13,8 @@ from pycocotools import mask as oracle
 import kzoo.data
 from kzoo.data.check import check, require_sound
 from kzoo.data.coco import COCO, to_coco
+from kzoo.data.dataset import Record
+from kzoo.data.rasterise import paint
 from kzoo.data.rle import box_of_runs, draw_masks, encode_mask, run_lengths
 from kzoo.data.voc import VOC
 from kzoo.draw import encode_png
@@ -459,3 +461,25 @@ def test_a_mask_of_another_size_names_its_place(tmp_path):
     data = only(tmp_path, {"segmentation": run_length((1, 1, 3, 3), (10, 10))}, masks=True)
     with pytest.raises(ValueError, match=r"train\.json:annotations\[0\]: a mask of 10 x 10 pixels"):
         data[0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_painting_objects_one_by_one_is_painting_them_on_the_whole_image(seed):
+    rng = np.random.default_rng(seed)
+    size = tuple(int(side) for side in rng.integers(4, 50, 2))
+    shapes, wanted = [], np.zeros(size, np.uint8)
+    for label in range(1, 5):
+        low, high = sorted(rng.choice([-0.3, 0.0, 0.2, 0.5, 0.9, 1.0, 1.4], 2, replace=False))
+        parts = [
+            rng.uniform(low, high, (int(rng.integers(3, 7)), 2)) * size[::-1]
+            for _ in range(int(rng.integers(1, 3)))
+        ]
+        parts = [part.round(int(rng.integers(0, 3))) for part in parts]
+        shapes.append(parts)
+        drawn = oracle.decode(oracle.frPyObjects([part.ravel().tolist() for part in parts], *size)).any(
+            axis=2
+        )
+        wanted[drawn] = label
+    record = Record("a.png", np.zeros((4, 4)), [1, 2, 3, 4], polygons=shapes)
+    assert np.array_equal(paint(record, size), wanted)
