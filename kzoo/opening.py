@@ -110,7 +110,11 @@ def _load_keras(path: Path, compile: bool):
     from kzoo.registry import entry, list_models
 
     # Keras reads classes by name, and knows those of imported modules alone.
-    modules = {entry(name).target.split(":")[0] for name in list_models()} | {"kzoo.layers.darknet"}
+    modules = {entry(name).target.split(":")[0] for name in list_models()} | {
+        "kzoo.heads.gaussian",
+        "kzoo.heads.region",
+        "kzoo.layers.darknet",
+    }
     for module in modules | ({"kzoo.training.rates"} if compile else set()):
         importlib.import_module(module)
     try:

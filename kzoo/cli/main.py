@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 import typer
@@ -59,6 +60,7 @@ def main() -> None:
     """Runs a command; what a user can mend is said in one line, with exit status 1 (2 for wrong usage)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    warnings.showwarning = functools.partial(_warn, otherwise=warnings.showwarning)
     try:
         app()
     except KeyboardInterrupt:
@@ -67,6 +69,14 @@ def main() -> None:
         _stop(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), 1)
     except (ValueError, ImportError) as error:
         _stop(str(error), 1)
+
+
+def _warn(message, category, *place, otherwise, **more) -> None:
+    """Python's warnings as they are, and kzoo's own without the place in the program."""
+    if category.__module__.startswith("kzoo"):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        otherwise(message, category, *place, **more)
 
 
 def _stop(message: str, status: int) -> None:

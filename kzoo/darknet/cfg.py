@@ -28,6 +28,10 @@ _ALIASES = {
 }
 
 
+class CfgWarning(UserWarning):
+    """What a reader of a cfg file passes over; in one line that begins with the file."""
+
+
 @dataclass(frozen=True)
 class Option:
     """What stands behind a key, and on which line."""

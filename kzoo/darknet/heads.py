@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from kzoo.darknet.beside import read_map, read_tree
 from kzoo.darknet.cfg import Section
 from kzoo.darknet.plan import MAX_SIDE, Layer, Plan, Site
 
@@ -16,6 +18,18 @@ _BOX_LOSSES = {"mse": "paper", "iou": "iou", "giou": "giou", "diou": "diou", "ci
 
 def yolo(site: Site) -> Layer:
     """`[yolo]`: anchors in pixels, of which `mask` selects this level's."""
+    return _level(site, 5)
+
+
+def gaussian_yolo(site: Site) -> Layer:
+    """`[Gaussian_yolo]`: as `[yolo]`, with a deviation beside each coordinate."""
+    if site.section.text("yolo_point", "center") != "center":
+        raise site.section.fault("yolo_point", "is not built; only center is")
+    site.section.number("uc_normalizer", 1.0)
+    return _level(site, 9)
+
+
+def _level(site: Site, fields: int) -> Layer:
     section = site.section
     classes = section.integer("classes", 20, least=1, most=MAX_CLASSES)
     anchors = _anchors(section)
@@ -25,9 +39,10 @@ def yolo(site: Site) -> Layer:
             raise section.fault("mask", f"there is no anchor {number} of num={len(anchors)}; count from 0")
     if not mask or len(set(mask)) < len(mask):
         raise section.fault("mask", "has to name each of its anchors once")
-    _check_channels(site, len(mask) * (5 + classes), f"{len(mask)} masks x (5 + {classes} classes)")
-    stride = _stride(site)
-    settings = {"stride": stride, "classes": classes, "all_anchors": anchors, "mask": mask}
+    _check_channels(
+        site, len(mask) * (fields + classes), f"{len(mask)} masks x ({fields} + {classes} classes)"
+    )
+    settings = {**_cells(site), "classes": classes, "all_anchors": anchors, "mask": mask}
     settings["new_coords"] = section.flag("new_coords")
     _yolo_arguments(section)  # so that what is wrong in them is told now
     for key in ("obj_normalizer", "scale_x_y"):
@@ -42,8 +57,8 @@ def region(site: Site) -> Layer:
     _four_coordinates(section, 4)
     anchors = _anchors(section)
     _check_channels(site, len(anchors) * (5 + classes), f"{len(anchors)} anchors x (5 + {classes} classes)")
-    section.number("thresh", 0.5)
-    return site.layer(site.shape, stride=_stride(site), classes=classes, all_anchors=anchors)
+    _region_arguments(section)  # so that what is wrong in them is told now
+    return site.layer(site.shape, **_cells(site), classes=classes, all_anchors=anchors)
 
 
 def detection(site: Site) -> Layer:
@@ -69,29 +84,65 @@ def cost(site: Site) -> Layer:
     return site.layer(site.shape)
 
 
-def head_arguments(plan: Plan) -> tuple[str, dict[str, Any]]:
+def head_arguments(
+    plan: Plan, names: Sequence[str] | None = None
+) -> tuple[str, dict[str, Any], list[str] | None]:
     """The head that a plan asks for.
 
     Where several `[yolo]` sections state thresholds and losses the last one holds, as in Darknet for suppression.
 
+    Args:
+        plan: of the network.
+        names: of the classes, if they are known: as many as a `map` has entries ask for those classes, not for the
+            nodes of the `tree` that it leads to.
+
     Returns:
-        "yolo", "grid", "classify" (the network ends in a vector) or "features" (in a map), and the constructor's
-        arguments.
+        "yolo", "gaussian", "region", "grid", "classify" (the network ends in a vector) or "features" (in a map); the
+        constructor's arguments; and the names, where there were none those of the tree.
 
     Raises:
-        ValueError: the sections contradict each other.
+        ValueError: the sections contradict each other, or a file that one names cannot be read.
     """
+    kind, arguments = _head_of(plan)
+    last = plan.heads[-1].section if plan.heads else _last(plan).section
+    if "tree" not in last:
+        return kind, arguments, names
+    parents, known = read_tree(last)
+    if len(parents) != arguments["num_classes"]:
+        raise last.fault(
+            "tree",
+            f"has {len(parents)} nodes for {arguments['num_classes']} classes; give the tree of this network",
+        )
+    arguments["tree"] = parents
+    if "map" in last and names and len(names) != len(parents):
+        arguments["class_map"] = read_map(last, len(parents))
+        arguments["num_classes"] = len(arguments["class_map"])
+    return kind, arguments, names or known
+
+
+def _last(plan: Plan) -> Layer:
+    return next((layer for layer in reversed(plan.layers) if layer.kind != "cost"), plan.layers[-1])
+
+
+def _head_of(plan: Plan) -> tuple[str, dict[str, Any]]:
     if not plan.heads:
-        last = next((layer for layer in reversed(plan.layers) if layer.kind != "cost"), plan.layers[-1])
+        last = _last(plan)
         if last.shape[:2] != (1, 1):
             return "features", {"num_classes": last.shape[2]}
         return "classify", {
             "num_classes": last.shape[2],
             "project": False,
             "temperature": last.settings.get("temperature", 1.0),
+            "activation": "sigmoid" if last.kind == "logistic" else "softmax",
         }
     last = plan.heads[-1]
-    return {"yolo": _yolo_head, "region": _region_head, "detection": _detection_head}[last.kind](plan, last)
+    heads = {
+        "yolo": _yolo_head,
+        "Gaussian_yolo": _gaussian_head,
+        "region": _region_head,
+        "detection": _detection_head,
+    }
+    return heads[last.kind](plan, last)
 
 
 def _yolo_head(plan: Plan, last: Layer) -> tuple[str, dict]:
@@ -99,7 +150,7 @@ def _yolo_head(plan: Plan, last: Layer) -> tuple[str, dict]:
         for key in ("classes", "new_coords"):
             if head.settings[key] != last.settings[key]:
                 raise head.section.fault(
-                    key, f"differs from that of [yolo] on line {last.section.line}; give all the same"
+                    key, f"differs from that of [{last.kind}] on line {last.section.line}; give all the same"
                 )
     levels = [
         [head.settings["all_anchors"][number] for number in head.settings["mask"]] for head in plan.heads
@@ -117,6 +168,7 @@ def _yolo_head(plan: Plan, last: Layer) -> tuple[str, dict]:
         "normalize_by": "images",
         **_yolo_arguments(last.section),
         "objectness_weight": [head.section.number("obj_normalizer", 1.0) for head in plan.heads],
+        "image_size": _image_size(plan),
     }
 
 
@@ -139,19 +191,37 @@ def _yolo_arguments(section: Section) -> dict[str, Any]:
     }
 
 
+def _gaussian_head(plan: Plan, last: Layer) -> tuple[str, dict]:
+    _, arguments = _yolo_head(plan, last)
+    del arguments["size_transform"]
+    return "gaussian", {
+        **arguments,
+        "box_weight": last.section.number("iou_normalizer", 0.75),
+        "deviation_weight": last.section.number("uc_normalizer", 1.0),
+    }
+
+
+def _region_arguments(section: Section) -> dict[str, Any]:
+    """What a `[region]` section states besides its place and its anchors."""
+    scales = ("object_scale", "noobject_scale", "class_scale", "coord_scale")
+    return {
+        "class_activation": "softmax" if section.flag("softmax") else "sigmoid",
+        "ignore_threshold": section.number("thresh", 0.5),
+        "rescore": section.flag("rescore"),
+        "bias_match": section.flag("bias_match"),
+        **{scale: section.number(scale, 1.0) for scale in scales},
+    }
+
+
 def _region_head(plan: Plan, last: Layer) -> tuple[str, dict]:
-    stride = last.settings["stride"]
-    return "yolo", {
+    width, height = last.settings["cell"]
+    return "region", {
         "num_classes": last.settings["classes"],
-        "anchors": [[[side * stride for side in anchor] for anchor in last.settings["all_anchors"]]],
-        "strides": [stride],
-        "class_activation": "softmax" if last.section.flag("softmax") else "sigmoid",
+        "anchors": [[[w * width, h * height] for w, h in last.settings["all_anchors"]]],
+        "strides": [last.settings["stride"]],
+        "image_size": _image_size(plan),
         "project": False,
-        "normalize_by": "images",
-        "box_loss": "paper",
-        "iou_threshold": 1.0,
-        "ignore_threshold": last.section.number("thresh", 0.5),
-        "objectness_target": "iou" if last.section.flag("rescore") else "one",
+        **_region_arguments(last.section),
     }
 
 
@@ -197,12 +267,17 @@ def _check_channels(site: Site, wanted: int, sum_of: str) -> None:
     )
 
 
-def _stride(site: Site) -> int:
-    """Pixels of the image a cell."""
+def _cells(site: Site) -> dict[str, Any]:
+    """Width and height of a cell in pixels, and the stride, which names it; whether the cells divide the image."""
     (height, width, _), (rows, columns, _) = site.plan.shape, site.shape
-    if height % rows or width % columns or height // rows != width // columns:
-        raise site.section.fault(
-            None,
-            f"its {columns}x{rows} cells do not divide the image of {width}x{height}; give [net] other sides",
-        )
-    return height // rows
+    divide = not (height % rows or width % columns) and height // rows == width // columns
+    return {
+        "cell": (width / columns, height / rows),
+        "stride": max(1, round(width / columns)),
+        "divide": divide,
+    }
+
+
+def _image_size(plan: Plan) -> list[int] | None:
+    """The one size of a network whose cells do not divide it."""
+    return None if all(head.settings["divide"] for head in plan.heads) else list(plan.shape[:2])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 
 from kzoo.augment.letterbox import RESIZES
-from kzoo.darknet.cfg import Cfg, parse, read
+from kzoo.darknet import keys
+from kzoo.darknet.beside import names_around
+from kzoo.darknet.cfg import Cfg, CfgWarning, parse, read
 from kzoo.darknet.network import build_model
 from kzoo.darknet.plan import Plan, make_plan
 from kzoo.darknet.tensors import Parts
@@ -17,6 +20,7 @@ from kzoo.darknet.weights import Header, open_weights, partial_stop, write_weigh
 from kzoo.darknet.writing import describe
 from kzoo.data.names import class_names
 from kzoo.files import write_atomically
+from kzoo.heads.region import RegionHead
 from kzoo.layers.folding import convolutions_before, folded_network
 from kzoo.model import ZooModel
 
@@ -37,7 +41,8 @@ def load(
         cfg: its description.
         weights: its weights; random ones where None.
         names: class names, or where they are: a `.names` or `.data` file, "coco", "voc". Where None they are those
-            of a `.names` file that is called as the cfg and lies beside it, if there is one.
+            of a `.names` or `.data` file that is called as the cfg and lies beside it, or of the one that fits among
+            those beside it and in data/ and cfg/: see `kzoo.darknet.beside.names_around`.
         stop_at: only the layers before this number take their weights from the file, which may end there
             (`darknet53.conv.74` says so by its name) or go on.
         fold: whether batch normalisation is folded into the convolutions: quicker, no longer to be trained.
@@ -51,16 +56,22 @@ def load(
         ValueError: a file is damaged, they do not belong together, or something in the cfg is not built; the
             message names file and line.
 
+    Warns:
+        CfgWarning: keys that Darknet does not read either are passed over, or several lists of names would fit.
+
     Example:
         >>> kzoo.darknet.load("yolov4.cfg", "yolov4.weights", "coco").detect("dog.jpg")
     """
     cfg = Path(cfg)
     plan = make_plan(read(cfg), features)
     file = None if weights is None else open_weights(weights, plan, stop_at)
-    beside = cfg.with_suffix(".names")
-    model = build_model(
-        plan, class_names(beside if names is None and beside.is_file() else names), _name(cfg)
-    )
+    names, unclear = (class_names(names), None) if names is not None else names_around(cfg, plan.classes)
+    model = build_model(plan, names, _name(cfg))
+    if isinstance(model.head, RegionHead) and file is not None:
+        # What the network has seen decides whether its first images are still to come.
+        model.head.seen.assign(min(file.header.seen, RegionHead.most_seen))
+    for said in filter(None, (keys.unknown(plan.cfg), unclear)):
+        warnings.warn(said, CfgWarning, stacklevel=2)
     model.origin = {"cfg": plan.cfg.text}
     if file is not None:
         _assign(model, plan, _parts_by_name(model, plan), file)

@@ -82,7 +82,9 @@ _SECTIONS = {
     "activation": _keys("activation"),
     "crop": _keys("crop_height crop_width noadjust", ignored="angle exposure flip saturation shift"),
     "empty": _keys(""),
-    "softmax": _keys("groups temperature", ignored="noloss", refused="spatial tree"),
+    "softmax": _keys("groups temperature tree", ignored="noloss", refused="spatial"),
+    "l2norm": _keys(""),
+    "logistic": _keys(""),
     "cost": _keys("", ignored="noobj noobject_scale ratio scale thresh type"),
     "yolo": _keys(
         "anchors beta_nms classes mask new_coords nms_kind num scale_x_y",
@@ -93,12 +95,17 @@ _SECTIONS = {
         "object_scale rescore show_details sim_thresh softmax thresh track_ciou_norm track_history_size "
         "uc_normalizer beta1",
     ),
+    "Gaussian_yolo": _keys(
+        "anchors beta_nms classes mask nms_kind num scale_x_y yolo_point",
+        "cls_normalizer ignore_thresh iou_loss iou_normalizer iou_thresh jitter label_smooth_eps obj_normalizer "
+        "random resize truth_thresh uc_normalizer",
+        "counters_per_class delta_normalizer iou_thresh_kind map max max_delta objectness_smooth",
+    ),
     "region": _keys(
-        "anchors classes coords num softmax",
-        "jitter random rescore resize thresh",
-        "absolute bias_match class_scale classfix coord_scale focal_loss log map mask_scale max noobject_scale "
-        "object_scale sqrt",
-        "background tree",
+        "anchors classes coords map num softmax tree",
+        "bias_match class_scale coord_scale jitter noobject_scale object_scale random rescore resize thresh",
+        "absolute classfix focal_loss log mask_scale max sqrt",
+        "background",
     ),
     "detection": _keys(
         "classes coords num side softmax sqrt",
@@ -107,16 +114,19 @@ _SECTIONS = {
         "background reorg",
     ),
 }
+_SAID = 20  # unknown keys that are listed
 # Darknet's others, by the reason they are not built.
 _NOT_BUILT = {
     **dict.fromkeys(("rnn", "crnn", "gru", "lstm", "conv_lstm", "history"), "recurrent layers are"),
-    **dict.fromkeys(("Gaussian_yolo", "iseg", "logistic", "contrastive"), "this head is"),
-    **dict.fromkeys(("deconvolutional", "implicit", "l2norm", "normalization"), "this layer is"),
+    **dict.fromkeys(("iseg", "contrastive"), "this head is"),
+    **dict.fromkeys(("deconvolutional", "implicit", "normalization"), "this layer is"),
 }
 
 
 def check(cfg: Cfg) -> None:
-    """Whether every section and every key is one that is known, and none that is set asks for what is not built.
+    """Whether every section is one that is known, and no key that is set asks for what is not built.
+
+    Keys that nobody knows are passed over, as Darknet does; `unknown` lists them.
 
     Raises:
         ValueError: one is not; the message names file and line.
@@ -126,13 +136,27 @@ def check(cfg: Cfg) -> None:
         if keys is None:
             raise _unknown_section(section)
         for key in section.options:
-            if key in keys.known or (keys is not _NET and key in _OF_ALL.known):
-                if key in keys.refused | _OF_ALL.refused and not _is_zero(section, key):
-                    raise section.fault(key, "is not built; only 0 is, or leave the key out")
-                continue
-            near = difflib.get_close_matches(key, keys.known | _OF_ALL.known, n=1)
-            hint = f"is it {near[0]}?" if near else "take it out if Darknet does not read it either"
-            raise section.fault(key, f"this key is unknown; {hint}")
+            if key in keys.refused | _OF_ALL.refused and not _is_zero(section, key):
+                raise section.fault(key, "is not built; only 0 is, or leave the key out")
+
+
+def unknown(cfg: Cfg) -> str | None:
+    """What is to be said of the keys that neither fork reads, with their lines; None where there are none."""
+    said = []
+    for section in (cfg.net, *cfg.sections):
+        keys = _NET if section.kind == "net" else _SECTIONS[section.kind]
+        known = keys.known if keys is _NET else keys.known | _OF_ALL.known
+        for key in section.options:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"; is it {near[0]}?" if near else ""
+                said.append(f"{key} (line {section.line_of(key)}{hint})")
+    if not said:
+        return None
+    more = f" and {len(said) - _SAID} more" if len(said) > _SAID else ""
+    return (
+        f"{cfg.path}: keys that Darknet does not read either are passed over: {', '.join(said[:_SAID])}{more}"
+    )
 
 
 def training(section: Section) -> frozenset[str]:
@@ -152,7 +176,7 @@ def ignored(cfg: Cfg) -> list[tuple[str, int]]:
 
 
 def _is_zero(section: Section, key: str) -> bool:
-    return key != "tree" and not section.flag(key)
+    return not section.flag(key)
 
 
 def _unknown_section(section: Section) -> ValueError:

@@ -12,24 +12,35 @@ from kzoo.darknet.heads import head_arguments
 from kzoo.darknet.plan import HEADS, IMAGE, Layer, Plan, Shape
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.features import FeatureHead
+from kzoo.heads.gaussian import GaussianYoloHead
 from kzoo.heads.grid import GridHead
+from kzoo.heads.region import RegionHead
 from kzoo.heads.yolo import YoloHead
+from kzoo.layers.activations import activate
 from kzoo.layers.conv import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
 from kzoo.layers.darknet import (
     ChannelGroup,
     Convolution,
     First,
     LocallyConnected,
+    Luma,
     Pool,
     Reorg,
     Shortcut,
-    activate,
+    UnitLength,
 )
 from kzoo.model import ZooModel, images_input
 
 # Layers whose weights, or whose cut, are made for one size of the image.
 _FIXED_SIZE = ("connected", "local", "crop")
-_HEADS = {"yolo": YoloHead, "grid": GridHead, "classify": ClassifyHead, "features": FeatureHead}
+_HEADS = {
+    "yolo": YoloHead,
+    "gaussian": GaussianYoloHead,
+    "region": RegionHead,
+    "grid": GridHead,
+    "classify": ClassifyHead,
+    "features": FeatureHead,
+}
 
 
 def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:
@@ -43,7 +54,7 @@ def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:
     Raises:
         ValueError: the heads contradict each other, or the names are too few or too many.
     """
-    kind, arguments = head_arguments(plan)
+    kind, arguments, names = head_arguments(plan, names)
     if names and len(names) != arguments["num_classes"]:
         raise ValueError(
             f"names: {len(names)}, {names[0]!r} first, for the {arguments['num_classes']} classes of {plan.cfg.path}; "
@@ -65,8 +76,10 @@ def build_network(plan: Plan) -> keras.Model:
 
     Layers are called `layer3_conv`, `layer3_bn`, ... by their number in Darknet.
     """
-    fixed = any(layer.kind in _FIXED_SIZE for layer in plan.layers)
+    fixed = any(layer.kind in _FIXED_SIZE or not layer.settings.get("divide", True) for layer in plan.layers)
     inputs, image = images_input(plan.shape[:2] if fixed else (None, None))
+    if plan.shape[2] == 1:
+        image = Luma(name="gray", dtype="float32")(image)
     outputs, convolutions = {IMAGE: image}, {}
     features = []
     for layer in plan.layers:
@@ -274,8 +287,10 @@ BUILDERS: dict[str, Callable] = {
     "crop": _crop,
     "dropout": _dropout,
     "empty": _through,
+    "l2norm": lambda job: UnitLength(name=f"{job.name}_l2norm")(job.x),
     "local": _local,
     "local_avgpool": _pool,
+    "logistic": lambda job: job.activated(job.x),
     "maxpool": _pool,
     "reorg": _reorg,
     "reorg3d": _reorg,

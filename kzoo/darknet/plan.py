@@ -14,7 +14,8 @@ from kzoo.darknet import keys
 from kzoo.darknet.cfg import Cfg, Section
 
 IMAGE = -1  # stands for the network's input among the numbers of layers
-HEADS = ("yolo", "region", "detection")
+HEADS = ("yolo", "Gaussian_yolo", "region", "detection")
+_OF_LEVELS = ("yolo", "Gaussian_yolo")  # of which there may be several
 MAX_FLOATS = 2**30  # Weights of a network: four gigabytes. Darknet's largest has a quarter of it.
 MAX_SIDE = 2**14
 MAX_CHANNELS = 2**18
@@ -77,6 +78,15 @@ class Plan:
         """The detection heads, in their order."""
         return [layer for layer in self.layers if layer.kind in HEADS]
 
+    @property
+    def classes(self) -> int:
+        """How many the network tells apart."""
+        if self.heads:
+            return self.heads[-1].settings["classes"]
+        return next(
+            (layer for layer in reversed(self.layers) if layer.kind != "cost"), self.layers[-1]
+        ).shape[2]
+
     def shape_of(self, index: int) -> Shape:
         """The shape of a layer's output, or of the image."""
         return self.shape if index == IMAGE else self.layers[index].shape
@@ -98,9 +108,10 @@ def make_plan(cfg: Cfg, features: bool = False) -> Plan:
     if not cfg.sections:
         raise cfg.net.fault(None, "is followed by no layer; add some")
     sides = tuple(cfg.net.integer(key, least=1, most=MAX_SIDE) for key in ("height", "width"))
-    if cfg.net.integer("channels", 3) != 3:
-        raise cfg.net.fault("channels", "images are RGB here; only 3 is built")
-    plan = Plan(cfg, (*sides, 3), [])
+    channels = cfg.net.integer("channels", 3)
+    if channels not in (1, 3):
+        raise cfg.net.fault("channels", "images are RGB here, or made grey; only 3 and 1 are built")
+    plan = Plan(cfg, (*sides, channels), [])
     floats = 0
     for index, section in enumerate(cfg.sections):
         layer = PLANNERS[section.kind](Site(plan, index, section))
@@ -134,7 +145,7 @@ def _check_end(plan: Plan, features: bool) -> None:
     """The heads are of one kind; or the network ends in a vector of class scores, or in a map that was asked for."""
     heads, last = plan.heads, plan.layers[-1]
     for head in heads[1:]:
-        if head.kind != heads[0].kind or head.kind != "yolo":
+        if head.kind != heads[0].kind or head.kind not in _OF_LEVELS:
             raise head.section.fault(
                 None,
                 f"is a second head after [{heads[0].kind}] on line {heads[0].section.line}; keep one kind",
@@ -143,8 +154,8 @@ def _check_end(plan: Plan, features: bool) -> None:
         height, width, channels = last.shape
         raise last.section.fault(
             None,
-            f"the network ends here, in a map of {width}x{height}x{channels} and without a head; add [yolo], [region], "
-            "[detection] or [softmax], or ask for its features",
+            f"the network ends here, in a map of {width}x{height}x{channels} and without a head; add [yolo], "
+            "[Gaussian_yolo], [region], [detection], [softmax] or [logistic], or ask for its features",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kzoo.darknet.heads import cost, detection, region, yolo
+from kzoo.darknet.heads import cost, detection, gaussian_yolo, region, yolo
 from kzoo.darknet.plan import MAX_CHANNELS, MAX_OUTPUT, MAX_SIDE, Layer, Planner, Site
 
 ACTIVATIONS = (
@@ -269,6 +269,14 @@ def softmax(site: Site) -> Layer:
     return site.layer(site.shape, temperature=temperature)
 
 
+def logistic(site: Site) -> Layer:
+    """Each number through a logistic: at the end of a vector what classes go through that do not exclude each other."""
+    behind = site.plan.cfg.sections[site.index + 1 :]
+    last = site.shape[:2] == (1, 1) and all(section.kind == "cost" for section in behind)
+    # kzoo's head has it inside.
+    return site.layer(site.shape, activation="linear" if last else "logistic", last=last)
+
+
 def local_avgpool(site: Site) -> Layer:
     return maxpool(site)
 
@@ -277,6 +285,6 @@ PLANNERS: dict[str, Planner] = {
     function.__name__: function
     for function in (
         convolutional, connected, local, maxpool, local_avgpool, avgpool, upsample, route, shortcut, scale_channels,
-        sam, reorg, dropout, batchnorm, activation, crop, empty, softmax, cost, yolo, region, detection,
+        sam, reorg, dropout, batchnorm, activation, crop, empty, softmax, logistic, cost, yolo, region, detection,
     )
-} | {"reorg3d": reorg}  # fmt: skip
+} | {"reorg3d": reorg, "l2norm": empty, "Gaussian_yolo": gaussian_yolo}  # fmt: skip

@@ -10,7 +10,7 @@ from kzoo.augment.letterbox import RESIZES
 from kzoo.darknet.tensors import Parts
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.yolo import YoloHead
-from kzoo.layers.darknet import activation_of
+from kzoo.layers.activations import activation_of
 from kzoo.model import ZooModel
 
 _IMAGE = -1
@@ -155,7 +155,7 @@ class _Writer:
     def _level(self, level: int) -> None:
         """One level of the head: its convolution and its `[yolo]`."""
         head = self.model.head
-        if not head.project or head.class_activation != "sigmoid":
+        if type(head) is not YoloHead or not head.project or head.class_activation != "sigmoid":
             raise self._foreign(head)
         if head.nms_kind not in ("greedy", "diou"):
             raise ValueError(

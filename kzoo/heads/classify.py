@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import ops
 
-from kzoo.heads.base import Head
+from kzoo.heads.base import Head, check_choice
+from kzoo.heads.word_tree import WordTree
+from kzoo.losses.focal import sigmoid_cross_entropy, smooth_labels
 from kzoo.ops.gather import stable_top_k
 
 
@@ -24,6 +27,11 @@ class ClassifyHead(Head):
         project: whether the head pools and has the linear layer; if not, the last feature map is the logits
             already, (B, num_classes) or (B, 1, 1, num_classes).
         temperature: divides the logits: above 1 scores are more alike (`temperature` of Darknet's `[softmax]`).
+        activation: "softmax", of which one class wins; or "sigmoid", each class by itself (Darknet's `[logistic]`),
+            trained by the sum of their binary cross-entropies.
+        tree: of classes that are a tree's nodes the number of each one's parent, or -1: scores are the nodes' own
+            probabilities, and the label is where a walk down the tree ends (see `kzoo.heads.word_tree`).
+        tree_threshold: how likely a node has to be for that walk to go on below it.
     """
 
     task = "classify"
@@ -35,11 +43,19 @@ class ClassifyHead(Head):
         label_smoothing: float = 0.0,
         project: bool = True,
         temperature: float = 1.0,
+        activation: str = "softmax",
+        tree: Sequence[int] | None = None,
+        tree_threshold: float = 0.5,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if not temperature > 0:
             raise ValueError(f"temperature={temperature!r}: must be above 0; 1 leaves the logits as they are")
+        check_choice("activation", activation, ("softmax", "sigmoid"))
+        if tree is not None and len(tree) != num_classes:
+            raise ValueError(f"num_classes={num_classes}: the tree has {len(tree)} nodes; give as many")
+        self.activation, self.tree_threshold = activation, tree_threshold
+        self.tree = None if tree is None else WordTree(tree)
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.project, self.temperature = project, temperature
         self.classifier = keras.layers.Dense(num_classes, name="classifier") if project else None
@@ -64,14 +80,21 @@ class ClassifyHead(Head):
         return {"logits": ops.cast(logits, "float32") / self.temperature}
 
     def loss(self, targets, outputs):
-        logits = outputs["logits"]
+        logits, label = outputs["logits"], targets["label"]
+        true = ops.cast(label, "float32") if len(label.shape) == 2 else ops.one_hot(label, self.num_classes)
+        if self.tree is not None:
+            return {"class": -ops.mean(ops.sum(true * self.tree.log_probabilities(logits), axis=-1))}
+        if self.activation == "sigmoid":
+            each = sigmoid_cross_entropy(smooth_labels(true, self.label_smoothing), logits)
+            return {"class": ops.mean(ops.sum(each, axis=-1))}
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
-        label = targets["label"]
-        return {
-            "class": loss(label if len(label.shape) == 2 else ops.one_hot(label, self.num_classes), logits)
-        }
+        return {"class": loss(true, logits)}
 
     def decode(self, outputs):
+        if self.tree is not None:
+            scores = ops.exp(self.tree.log_probabilities(outputs["logits"]))
+            return {"scores": scores, "label": self.tree.choose(scores, self.tree_threshold)}
         # Keras's argmax tells -0 from 0 by bits, which LiteRT has no operator for.
         best = stable_top_k(outputs["logits"], 1)[1]
-        return {"scores": ops.softmax(outputs["logits"]), "label": best[..., 0]}
+        scores = (ops.softmax if self.activation == "softmax" else ops.sigmoid)(outputs["logits"])
+        return {"scores": scores, "label": best[..., 0]}

@@ -63,12 +63,16 @@ class YoloHead(DetectionHead):
         class_weight: of the class term.
         normalize_by: what the terms' sums are divided by: "objects", or "images" as in Darknet.
         size_weighting: small objects' boxes count up to twice as much.
+        image_size: height and width in pixels of the one input size that the network takes, where its cells do not
+            divide it, as 7x7 cells 208 pixels; they are then as large as the image over their number. None where
+            they are as large as the strides say, at any size.
         **kwargs: those of `kzoo.heads.detection.DetectionHead`; scores are objectness times class probability.
 
     Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections.
     """
 
     loss_names = ("box", "objectness", "class")
+    box_fields = 5  # Numbers of an anchor before its classes; the last of them is the objectness.
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class YoloHead(DetectionHead):
         project: bool = True,
         normalize_by: str = "objects",
         size_weighting: bool = True,
+        image_size: Sequence[int] | None = None,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
@@ -119,7 +124,9 @@ class YoloHead(DetectionHead):
         self.objectness_weight = one_a_level("objectness_weight", objectness_weight, levels)
         self.class_weight, self.size_weighting = class_weight, size_weighting
         self.normalize_by = normalize_by
-        self.fields = 5 + num_classes
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.multiple = None if image_size is None else 1  # of the sides, where not the strides say
+        self.fields = self.box_fields + num_classes
         self.convs = [
             keras.layers.Conv2D(len(level) * self.fields, 1, name=name)
             for name, level in zip(self.levels, self.anchors, strict=True)
@@ -140,15 +147,16 @@ class YoloHead(DetectionHead):
                 self.convs[i].build(shape)
             elif shape[-1] != wanted:
                 raise ValueError(
-                    f"{name}: {shape[-1]} channels are not {len(anchors)} anchors x (5 + {self.num_classes} "
-                    f"classes) = {wanted}; give the layer before it {wanted} filters, or project=True"
+                    f"{name}: {shape[-1]} channels are not {len(anchors)} anchors x ({self.box_fields} + "
+                    f"{self.fields - self.box_fields} classes) = {wanted}; give the layer before it {wanted} "
+                    "filters, or project=True"
                 )
         self.built = True
 
     def _prior_bias(self) -> list[float]:
         """An anchor's, zero but for the objectness, whose logistic starts at the prior."""
         bias = [0.0] * self.fields
-        bias[4] = -math.log((1 - OBJECTNESS_PRIOR) / OBJECTNESS_PRIOR)
+        bias[self.box_fields - 1] = -math.log((1 - OBJECTNESS_PRIOR) / OBJECTNESS_PRIOR)
         return bias
 
     def call(self, features, training=None):
@@ -161,7 +169,8 @@ class YoloHead(DetectionHead):
         return [ops.shape(outputs[name])[1:3] for name in self.levels]
 
     def _grid(self, sizes) -> YoloGrid:
-        return YoloGrid(sizes, self.strides, self.anchors, self.scale_xy, self.spare_anchors)
+        grid = (self.strides, self.anchors, self.scale_xy, self.spare_anchors, self.image_size)
+        return YoloGrid(sizes, *grid)
 
     def _rows(self, outputs):
         """All predictions in one row each, (B, N, 5 + num_classes), and where they sit."""
@@ -173,7 +182,15 @@ class YoloHead(DetectionHead):
             ],
             axis=1,
         )
-        return rows, grid
+        return self.gathered(rows), grid
+
+    def gathered(self, rows):
+        """An anchor's numbers (..., fields) as x, y, w, h, objectness, classes, and what else there is."""
+        return rows
+
+    def scattered(self, rows):
+        """x, y, w, h, objectness and classes as an anchor's numbers, (..., fields)."""
+        return rows
 
     def loss(self, targets, outputs):
         rows, grid = self._rows(outputs)
@@ -267,7 +284,7 @@ class YoloHead(DetectionHead):
         box = raw_boxes(*encode_boxes(match.boxes, match.places, self.size_transform), self.size_transform)
         sure = 20.0
         classes = (2.0 * ops.one_hot(match.labels, self.num_classes) - 1.0) * sure
-        encoded = ops.concatenate([box, ops.full_like(box[..., :1], sure), classes], axis=-1)
+        encoded = self.scattered(ops.concatenate([box, ops.full_like(box[..., :1], sure), classes], axis=-1))
         taken = ops.expand_dims(match.taken, -1)
         rows = take_rows(encoded, match.owner) * taken - sure * (1.0 - taken)
         return {

@@ -19,17 +19,20 @@ class Places:
 
     Attributes:
         origin: (..., 2) x and y from which the centre is counted.
-        reach: (..., 1) how far from there the centre may lie.
+        reach: (..., 2) how far from there the centre may lie, along x and y.
         anchor: (..., 2) width and height.
+        cell: (..., 2) width and height of a cell.
     """
 
     origin: object
     reach: object
     anchor: object
+    cell: object
 
     def take(self, rows):
         """The places of some predictions out of (N, ...): (B, K) int -> (B, K, ...)."""
-        return Places(*(ops.take(part, rows, axis=0) for part in (self.origin, self.reach, self.anchor)))
+        parts = (self.origin, self.reach, self.anchor, self.cell)
+        return Places(*(ops.take(part, rows, axis=0) for part in parts))
 
 
 def decode_boxes(raw, places: Places, transform: str = "exp"):

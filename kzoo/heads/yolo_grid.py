@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from keras import ops
 
-from kzoo.heads.yolo_boxes import Places
+from kzoo.heads.yolo_boxes import LARGEST_LOG_SIZE, Places
 from kzoo.ops.assign import last_owner
 from kzoo.ops.boxes import shape_iou
 from kzoo.ops.gather import take_rows
@@ -65,6 +65,8 @@ class YoloGrid:
         anchors: for each level its widths and heights in pixels.
         scale_xy: how far a centre reaches in cells, one a level.
         spare_anchors: widths and heights that compete for objects and have no predictions.
+        image_size: height and width of the input in pixels, where it is not that many cells of that many pixels: cells
+            are then as large as the input over their number.
 
     Attributes:
         counts: predictions of each level.
@@ -73,32 +75,48 @@ class YoloGrid:
     """
 
     def __init__(
-        self, sizes: Sequence, strides: Sequence[int], anchors: Sequence, scale_xy: Sequence, spare_anchors=()
+        self,
+        sizes: Sequence,
+        strides: Sequence[int],
+        anchors: Sequence,
+        scale_xy: Sequence,
+        spare_anchors=(),
+        image_size: Sequence[int] | None = None,
     ):
-        self.sizes, self.strides, self.anchors = sizes, strides, anchors
-        self.reaches = [scale * stride for scale, stride in zip(scale_xy, strides, strict=True)]
+        self.sizes, self.anchors = sizes, anchors
+        # Width and height of a cell, one a level.
+        self.cells = [[float(stride)] * 2 for stride in strides]
+        if image_size is not None:
+            self.cells = [[image_size[1] / columns, image_size[0] / rows] for rows, columns in sizes]
+        scaled = list(zip(scale_xy, self.cells, strict=True))
+        self.reaches = [[scale * side for side in cell] for scale, cell in scaled]
         # The reach is as wide to the left of the cell as to its right.
-        self.margins = [(scale - 1) / 2 * stride for scale, stride in zip(scale_xy, strides, strict=True)]
+        self.margins = [[(scale - 1) / 2 * side for side in cell] for scale, cell in scaled]
         self.slots = [tuple(shape) for level in anchors for shape in level]
         self.shapes = list(dict.fromkeys([*self.slots, *map(tuple, spare_anchors)]))
         self.counts = [
             height * width * len(level) for (height, width), level in zip(sizes, anchors, strict=True)
         ]
-        self.image_size = tuple(
-            ops.cast(extent * strides[0], "float32") for extent in (sizes[0][1], sizes[0][0])
+        extents = (
+            (sizes[0][1] * strides[0], sizes[0][0] * strides[0]) if image_size is None else image_size[::-1]
         )
+        self.image_size = tuple(ops.cast(extent, "float32") for extent in extents)
         levels = [self._level(level) for level in range(len(sizes))]
         self.places = Places(*(ops.concatenate(part, axis=0) for part in zip(*levels, strict=True)))
 
     def _level(self, level: int):
-        """Origin, reach and anchor of one level's predictions, each (cells x A, ...)."""
+        """Origin, reach, anchor and cell of one level's predictions, each (cells x A, 2)."""
         height, width = self.sizes[level]
         rows = ops.reshape(ops.arange(height, dtype="float32"), (-1, 1, 1, 1))
         columns = ops.reshape(ops.arange(width, dtype="float32"), (1, -1, 1, 1))
         blank = ops.zeros((height, width, len(self.anchors[level]), 1), "float32")
-        origin = ops.concatenate([columns + blank, rows + blank], axis=-1) * self.strides[level]
+        cell, reach, margin = (
+            ops.convert_to_tensor(values[level], "float32")
+            for values in (self.cells, self.reaches, self.margins)
+        )
+        origin = ops.concatenate([columns + blank, rows + blank], axis=-1) * cell
         anchor = ops.convert_to_tensor(self.anchors[level], "float32") + blank
-        parts = (origin - self.margins[level], blank + self.reaches[level], anchor)
+        parts = (origin - margin, blank + reach, anchor, blank + cell)
         return tuple(ops.reshape(part, (-1, part.shape[-1])) for part in parts)
 
     def by_level(self, values) -> list:
@@ -139,6 +157,32 @@ class YoloGrid:
         takes = ops.logical_and(takes, ops.expand_dims(valid, -1))
         return self._resolve(boxes, labels, choice, takes)
 
+    def match_by_prediction(self, boxes, labels, rows) -> Match:
+        """Gives every object to the anchor whose prediction in its cell is shaped most alike; for one level.
+
+        Args:
+            boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
+            labels: (B, M) int, -1 for none.
+            rows: (B, N, 4 or more) raw x, y, w, h.
+
+        Source: Darknet's `[region]` with `bias_match=0`.
+        """
+        (height, width), anchors = self.sizes[0], ops.convert_to_tensor(self.anchors[0], "float32")
+        batch, objects, count = ops.shape(boxes)[0], boxes.shape[1], len(self.anchors[0])
+        center = ops.floor(
+            (boxes[..., :2] + boxes[..., 2:]) / 2 / ops.convert_to_tensor(self.cells[0], "float32")
+        )
+        column, row = (ops.cast(ops.clip(part, 0, 1e6), "int32") for part in (center[..., 0], center[..., 1]))
+        first = (ops.minimum(row, height - 1) * width + ops.minimum(column, width - 1)) * count
+        index = ops.expand_dims(first, -1) + ops.arange(count, dtype="int32")
+        raw = take_rows(ops.stop_gradient(rows[..., :4]), ops.reshape(index, (batch, objects * count)))
+        raw = ops.reshape(raw, (batch, objects, count, 4))
+        size = ops.exp(ops.minimum(raw[..., 2:], LARGEST_LOG_SIZE)) * anchors
+        similar = shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), size)
+        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))
+        choice = ops.cast(ops.argmax(similar, axis=-1), "int32")
+        return self._resolve(boxes, labels, ops.expand_dims(choice, -1), ops.expand_dims(valid, -1))
+
     def _slots_of_shapes(self) -> list[list[int]]:
         """For every shape the slots it stands in, -1 behind them."""
         found = [[i for i, slot in enumerate(self.slots) if slot == shape] for shape in self.shapes]
@@ -156,11 +200,11 @@ class YoloGrid:
             ops.take(_ints(values), level, axis=0)
             for values in (self._starts(), per_cell, *zip(*self.sizes, strict=True))
         )
-        stride, reach, margin = (
-            ops.expand_dims(ops.take(ops.convert_to_tensor(values, "float32"), level, axis=0), -1)
-            for values in (self.strides, self.reaches, self.margins)
+        cell, reach, margin = (
+            ops.take(ops.convert_to_tensor(values, "float32"), level, axis=0)
+            for values in (self.cells, self.reaches, self.margins)
         )
-        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / stride
+        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / cell
         center = ops.cast(ops.floor(ops.clip(center, 0.0, 1e6)), "int32")
         column = ops.minimum(center[..., 0], width - 1)
         row = ops.minimum(center[..., 1], height - 1)
@@ -169,9 +213,9 @@ class YoloGrid:
         batch, pairs = ops.shape(boxes)[0], boxes.shape[1] * columns
         index, takes = ops.reshape(index, (batch, pairs)), ops.reshape(takes, (batch, pairs))
         last, taken, owner = last_owner(index, takes, sum(self.counts))
-        origin = ops.cast(ops.stack([column, row], axis=-1), "float32") * stride - margin
+        origin = ops.cast(ops.stack([column, row], axis=-1), "float32") * cell - margin
         anchor = ops.take(ops.convert_to_tensor(self.slots, "float32"), choice, axis=0)
-        places = (ops.reshape(part, (batch, pairs, part.shape[-1])) for part in (origin, reach, anchor))
+        places = (ops.reshape(part, (batch, pairs, 2)) for part in (origin, reach, anchor, cell))
         return Match(
             boxes=ops.repeat(boxes, columns, axis=1),
             labels=ops.cast(ops.repeat(ops.maximum(labels, 0), columns, axis=1), "int32"),

@@ -7,79 +7,25 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-from kzoo.layers.conv import LEAKY_SLOPE
+# Whoever imports this module can read saved models that have Darknet's activations, too.
+from kzoo.layers.activations import activate, activation_of
+
+__all__ = [
+    "ChannelGroup",
+    "Convolution",
+    "First",
+    "LocallyConnected",
+    "Luma",
+    "Pool",
+    "Reorg",
+    "Shortcut",
+    "UnitLength",
+    "activate",
+    "activation_of",
+]
 
 # Darknet's divisor in weighted shortcuts begins here, so that weights of 0 divide by something.
 _WEIGHTS_EPSILON = 1e-4
-
-
-@keras.saving.register_keras_serializable("kzoo")
-def loggy(x):
-    """2 / (1 + exp(-x)) - 1."""
-    return 2.0 * ops.sigmoid(x) - 1.0
-
-
-@keras.saving.register_keras_serializable("kzoo")
-def ramp(x):
-    """ReLU plus a tenth of x."""
-    return ops.relu(x) + 0.1 * x
-
-
-@keras.saving.register_keras_serializable("kzoo")
-def hard_mish(x):
-    """x above 0, x (x / 2 + 1) down to -2, 0 below."""
-    return x * ops.clip(0.5 * x + 1.0, 0.0, 1.0)
-
-
-@keras.saving.register_keras_serializable("kzoo")
-def rounded_selu(x):
-    """SELU with Darknet's constants, which have five digits."""
-    return 1.0507 * ops.elu(x, alpha=1.6732)
-
-
-@keras.saving.register_keras_serializable("kzoo")
-def tanh_gelu(x):
-    """GELU by the hyperbolic tangent."""
-    return ops.gelu(x, approximate=True)
-
-
-_FUNCTIONS = {
-    "elu": "elu",
-    "gelu": tanh_gelu,
-    "hard_mish": hard_mish,
-    "hardswish": "hard_silu",
-    "loggy": loggy,
-    "logistic": "sigmoid",
-    "mish": "mish",
-    "ramp": ramp,
-    "relu": "relu",
-    "relu6": "relu6",
-    "selu": rounded_selu,
-    "swish": "silu",
-    "tanh": "tanh",
-}
-_LEAKS = {"leaky": LEAKY_SLOPE, "relie": 0.01}
-
-
-def activate(x, activation: str, name: str):
-    """`x` through one of Darknet's activations, as a layer of that name; "linear" adds none."""
-    if activation == "linear":
-        return x
-    if activation in _LEAKS:
-        return layers.LeakyReLU(negative_slope=_LEAKS[activation], name=name)(x)
-    return layers.Activation(_FUNCTIONS[activation], name=name)(x)
-
-
-def activation_of(layer: keras.layers.Layer) -> str | None:
-    """Darknet's name of what an activation layer does, or None where it has none for it."""
-    if isinstance(layer, layers.LeakyReLU):
-        return next((name for name, slope in _LEAKS.items() if slope == layer.negative_slope), None)
-    if isinstance(layer, layers.ReLU) and layer.negative_slope == layer.threshold == 0:
-        return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
-    if not isinstance(layer, layers.Activation):
-        return None
-    known = {keras.activations.get(function): name for name, function in _FUNCTIONS.items()}
-    return known.get(layer.activation)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -207,6 +153,32 @@ class Reorg(layers.Layer):
             *(None if side is None else side // self.stride for side in sides),
             channels * self.stride**2,
         )
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class UnitLength(layers.Layer):
+    """Divides the channels of each place by their length; a place of zeros stays (`[l2norm]`)."""
+
+    def call(self, x):
+        # In float32 whatever the policy: half precision's squares soon overflow.
+        full = ops.cast(x, "float32")
+        length = ops.sqrt(ops.sum(full * full, axis=-1, keepdims=True))
+        return ops.cast(full / ops.where(length > 0, length, 1.0), x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class Luma(layers.Layer):
+    """The grey picture that networks of one channel see: (B, H, W, 3) RGB -> (B, H, W, 1)."""
+
+    def call(self, x):
+        red, green, blue = (x[..., i : i + 1] for i in range(3))
+        return 0.299 * red + 0.587 * green + 0.114 * blue
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 1)
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -56,8 +56,7 @@ def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     if given:
         raise ValueError(f"{', '.join(given)}: for a model by name only; {path} says it itself")
     with _policy(config):
-        model = darknet.load(path, config.weights, stop_at=config.stop_at)
-    model.names = list(dataset.classes)
+        model = darknet.load(path, config.weights, list(dataset.classes), config.stop_at)
     if config.image_size is not None:
         model.image_size = tuple(config.image_size)
     return model

@@ -12,11 +12,12 @@ from typing import Any
 from kzoo.augment.darknet import DarknetColor, DarknetJitter
 from kzoo.darknet import cfg as cfg_files
 from kzoo.darknet import keys
+from kzoo.darknet.beside import read_map
 from kzoo.darknet.cfg import Cfg, Section
+from kzoo.darknet.plan import HEADS, make_plan
 from kzoo.data.loader import steps_per_epoch
 from kzoo.training.config import POLICIES, TrainConfig
 
-HEADS = ("yolo", "region", "detection")
 # What becomes of each key: an option of `TrainConfig`, or part of one. The head has the others from the importer.
 _NET_OPTIONS = {
     **{"batch": "accumulate", "subdivisions": "batch_size", "max_batches": "epochs", "resize_step": "sizes"},
@@ -116,7 +117,9 @@ def head_section(cfg: Cfg) -> Section:
     if not heads:
         last = cfg.sections[-1] if cfg.sections else cfg.net
         raise last.fault(
-            None, "ends a classifier; kzoo trains detectors: give a cfg with [yolo], [region] or [detection]"
+            None,
+            "ends a classifier; kzoo trains detectors: give a cfg with [yolo], [Gaussian_yolo], [region] or "
+            "[detection]",
         )
     return heads[-1]
 
@@ -255,6 +258,10 @@ def _sizes(cfg: Cfg, head: Section, given: dict[str, Any]) -> list | None:
         return None
     if fixed := next((one for one in cfg.sections if one.kind in ("connected", "crop", "local")), None):
         raise head.fault("random", f"[{fixed.kind}] on line {fixed.line} takes one input size; give random=0")
+    if not all(one.settings["divide"] for one in make_plan(cfg).heads if one.kind != "detection"):
+        raise head.fault(
+            "random", "its cells do not divide the image, which holds for one size; give random=0"
+        )
     ratio = 1.4 if ratio == 1 else max(ratio, 1 / ratio)
     net = cfg.net
     step = net.integer("resize_step", 32, least=1)
@@ -272,7 +279,10 @@ def _sizes(cfg: Cfg, head: Section, given: dict[str, Any]) -> list | None:
 def _check_classes(cfg: Cfg, classes: Sequence[str]) -> None:
     count = len(classes)
     for section in (section for section in cfg.sections if section.kind in HEADS):
-        if section.integer("classes", 1 if section.kind == "detection" else 20) != count:
+        classes = section.integer("classes", 1 if section.kind == "detection" else 20)
+        if "tree" in section and "map" in section and classes != count:
+            classes = len(read_map(section, classes))
+        if classes != count:
             why = f"the dataset has {count}: give classes={count}, and {_outputs(section, count)}"
             raise section.fault("classes", why)
 
@@ -286,4 +296,5 @@ def _outputs(section: Section, classes: int) -> str:
             f"output=side*side*(classes+5*num)={side**2 * (classes + 5 * boxes)} in the [connected] before it"
         )
     boxes = len(section.numbers("mask")) or boxes
-    return f"filters=(classes+5)*{boxes}={(classes + 5) * boxes} in the [convolutional] before it"
+    fields = 9 if section.kind == "Gaussian_yolo" else 5
+    return f"filters=(classes+{fields})*{boxes}={(classes + fields) * boxes} in the [convolutional] before it"

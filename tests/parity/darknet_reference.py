@@ -147,7 +147,7 @@ class Forward:
     def __call__(self, x):
         for index, section in enumerate(self.parts):
             self.index = index
-            if section.kind in (*HEADS, "softmax"):
+            if section.kind in (*HEADS, "softmax", "logistic"):
                 self.heads.append(x)
             if section.kind not in HEADS:
                 x = getattr(self, section.kind)(section, x)
@@ -305,6 +305,13 @@ class Forward:
         x = x[:, :, top : top + height, left : left + width]
         return x if section.integer("noadjust") else x * 2 - 1
 
+    def l2norm(self, section, x):
+        length = np.sqrt((x**2).sum(1, keepdims=True))
+        return x / np.where(length == 0, 1, length)
+
+    def logistic(self, section, x):
+        return logistic(x)
+
     def softmax(self, section, x):
         flat = x.reshape(len(x), section.integer("groups", 1), -1) / section.number("temperature", 1.0)
         flat = np.exp(flat - flat.max(-1, keepdims=True))
@@ -336,7 +343,7 @@ def forward(cfg, weights, images):
         images: (batch, channels, height, width), 0..1.
 
     Returns:
-        What each head section, or `[softmax]`, is fed with, and the last layer's output.
+        What each head section, `[softmax]` or `[logistic]`, is fed with, and the last layer's output.
     """
     source = Weights(weights)
     run = Forward(sections(cfg), source)

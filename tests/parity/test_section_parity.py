@@ -93,6 +93,7 @@ OTHERS = {
     "local": conv(4) + section("local", filters=6, size=3, pad=1, activation="leaky"),
     "local, stride": conv(4) + section("local", filters=6, size=3, stride=2, pad=1),
     "local, no padding": conv(4) + section("local", filters=3, size=2, activation="relu"),
+    "l2norm": conv(4) + "[l2norm]\n" + conv(3),
     "aliases": "[conv]\nsize=3\nfilters=6\n[max]\nstride=2\n[local_avg]\nsize=2\n[avg]\n[conn]\noutput=4\n",
 }  # fmt: skip
 ALL = {
@@ -103,7 +104,7 @@ ALL = {
 }
 
 
-def check(text, folder, height=16, width=24):
+def check(text, folder, height=16, width=24, of=0):
     """Whether logits equal the reference's, and the weights are written back as they were read."""
     rng = np.random.default_rng(0)
     cfg, weights = folder / "small.cfg", folder / "small.weights"
@@ -113,7 +114,7 @@ def check(text, folder, height=16, width=24):
     heads, _ = forward(cfg, weights, images.transpose(0, 3, 1, 2) / 255)
     model = darknet.load(cfg, weights)
     got = keras.ops.convert_to_numpy(model(images, training=False)["logits"])
-    theirs = heads[0].reshape(got.shape)
+    theirs = heads[of].reshape(got.shape)
     assert np.ptp(theirs) > 0.01
     difference = np.abs(got - theirs).max()
     assert difference <= 1e-5 * max(1, np.abs(theirs).max()), difference
@@ -164,6 +165,42 @@ def test_temperature(tmp_path):
     _, last = forward(cfg, weights, images.transpose(0, 3, 1, 2) / 255)
     scores = darknet.load(cfg, weights).predict(images, verbose=0)["scores"]
     np.testing.assert_allclose(np.sort(scores.reshape(-1)), np.sort(last.reshape(-1)), atol=1e-5)
+
+
+def test_classes_that_do_not_exclude_each_other(tmp_path):
+    text = NET + conv() + END.replace("[softmax]", "[logistic]") + "[cost]\ntype=sse\n"
+    cfg, weights, images, _ = check(text, tmp_path)
+    _, last = forward(cfg, weights, images.transpose(0, 3, 1, 2) / 255)
+    model = darknet.load(cfg, weights)
+    found = model.predict(images, verbose=0)
+    np.testing.assert_allclose(found["scores"], last.reshape(found["scores"].shape), atol=1e-5)
+    np.testing.assert_array_equal(found["label"], found["scores"].argmax(-1))
+    # Each class by itself: the sum of binary cross-entropies, a mean over images.
+    true = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1]], np.float32)
+    p = last.reshape(2, 5)
+    loss = -(true * np.log(p) + (1 - true) * np.log(1 - p)).sum(-1).mean()
+    got = model.head.loss({"label": true}, model(images, training=False))["class"]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(got), loss, rtol=1e-4)
+
+
+def test_a_logistic_within_a_network(tmp_path):
+    check(NET + conv(4) + "[logistic]\n" + conv(3) + END, tmp_path, of=-1)
+
+
+def test_one_channel(tmp_path):
+    """Grey of what is red, green and blue, by the weights of television; weights for one channel."""
+    cfg, weights = tmp_path / "grey.cfg", tmp_path / "grey.weights"
+    cfg.write_text(NET.replace("channels=3", "channels=1") + conv() + conv(4, stride=2) + END)
+    rng = np.random.default_rng(0)
+    random_weights(cfg, weights, rng)
+    images = rng.integers(0, 256, (2, 16, 24, 3)).astype(np.float32)
+    grey = (images @ np.array([0.299, 0.587, 0.114]))[:, None] / 255
+    heads, _ = forward(cfg, weights, grey)
+    model = darknet.load(cfg, weights)
+    got = keras.ops.convert_to_numpy(model(images, training=False)["logits"])
+    np.testing.assert_allclose(got, heads[0].reshape(got.shape), atol=1e-5)
+    assert darknet.save(model, tmp_path / "again.weights")[1].read_text() == cfg.read_text()
+    assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
 
 
 def test_old_spelling_and_first_of_two(tmp_path):

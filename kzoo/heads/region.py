@@ -1,0 +1,195 @@
+"""YOLOv2's head with YOLOv2's loss: squares where its successors have cross-entropy; and YOLO9000's tree of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from kzoo.heads.word_tree import WordTree
+from kzoo.heads.yolo import YoloHead
+from kzoo.heads.yolo_boxes import decode_boxes
+from kzoo.ops.assign import sound_boxes
+from kzoo.ops.boxes import iou, pairwise_iou
+from kzoo.ops.gather import stable_top_k, take_rows
+
+PRIOR_IMAGES = 12_800
+_PRIOR_WEIGHT = 0.01
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class RegionHead(YoloHead):
+    """Boxes, objectness and classes on one grid of cells, trained as YOLOv2 was.
+
+    Outputs, targets and decoding are those of `YoloHead`. All terms are half the squares, summed and divided by the
+    number of images, of logistic x, y and objectness and of raw w and h; of the classes it is the cross-entropy of a
+    softmax, or half the squares of logistics. The anchor whose shape is nearest takes the object.
+
+    With a `tree`, whose nodes the classes are, an object of a class is one of all the classes above it as well:
+    logits go through one softmax for each set of siblings. A detection's class is then where a walk down the tree
+    ends, its score the objectness; with a `class_map`, scores are objectness times the node's probability.
+
+    Args:
+        num_classes: how many: the tree's nodes, or those of the map where there is one.
+        anchors: widths and heights in pixels, as for `YoloHead`, on one level.
+        strides: of that level, one.
+        object_scale: weight of the objectness of predictions that take an object.
+        noobject_scale: weight of the objectness of the others, but for those that overlap an object by more than
+            `ignore_threshold`.
+        class_scale: weight of the classes.
+        coord_scale: weight of the boxes.
+        rescore: the objectness of what takes an object is to be its IoU; otherwise 1.
+        bias_match: objects go by the anchors' shapes; otherwise by the shapes that are predicted in their cell.
+        prior_images: while fewer images were seen, boxes without an object are drawn to their cell's middle and
+            anchor, by a weight of .01. The head counts them; `.weights` files say how many there were.
+        class_activation: "softmax", or "sigmoid".
+        tree: of each node the number of its parent, or -1; None for classes of which none is above another.
+        class_map: the node that each class is, where the classes are some of the nodes.
+        tree_threshold: how likely a node has to be for the walk to go on below it.
+        **kwargs: those of `YoloHead` and `kzoo.heads.detection.DetectionHead`; of `YoloHead`'s losses none but
+            `ignore_threshold` has an effect.
+
+    Source: YOLO9000, arXiv:1612.08242; Darknet's `[region]`, as it runs on a GPU.
+    """
+
+    most_seen = 2**24  # up to which float32 counts
+
+    def __init__(
+        self,
+        num_classes: int,
+        anchors: Sequence,
+        strides: Sequence[int],
+        object_scale: float = 5.0,
+        noobject_scale: float = 1.0,
+        class_scale: float = 1.0,
+        coord_scale: float = 1.0,
+        rescore: bool = True,
+        bias_match: bool = True,
+        prior_images: int = PRIOR_IMAGES,
+        ignore_threshold: float = 0.6,
+        class_activation: str = "softmax",
+        tree: Sequence[int] | None = None,
+        class_map: Sequence[int] | None = None,
+        tree_threshold: float = 0.5,
+        **kwargs,
+    ):
+        nodes = num_classes if tree is None else len(tree)
+        settings = {"class_activation": class_activation, "ignore_threshold": ignore_threshold, **kwargs}
+        super().__init__(nodes, anchors, strides, **settings)
+        if len(self.strides) != 1:
+            raise ValueError(f"strides={strides!r}: the region head has one level; give one")
+        self.object_scale, self.noobject_scale = object_scale, noobject_scale
+        self.class_scale, self.coord_scale = class_scale, coord_scale
+        self.rescore, self.bias_match, self.prior_images = rescore, bias_match, prior_images
+        self.tree = None if tree is None else WordTree(tree)
+        self.class_map = None if class_map is None else [int(node) for node in class_map]
+        self.tree_threshold, self.num_classes = tree_threshold, num_classes
+        self._check_classes(nodes)
+
+    def _check_classes(self, nodes: int) -> None:
+        if self.class_map is None:
+            if self.num_classes != nodes:
+                raise ValueError(
+                    f"num_classes={self.num_classes}: the tree has {nodes} nodes; give as many, or a class_map"
+                )
+            return
+        if len(self.class_map) != self.num_classes or not all(0 <= node < nodes for node in self.class_map):
+            raise ValueError(
+                f"class_map: {len(self.class_map)} nodes for num_classes={self.num_classes}; give one of 0 to "
+                f"{nodes - 1} for each class"
+            )
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.seen = self.add_weight(
+            shape=(), initializer="zeros", dtype="float32", trainable=False, autocast=False, aggregation="mean",
+            name="seen",
+        )  # fmt: skip
+
+    def call(self, features, training=None):
+        outputs = super().call(features, training)
+        if training:
+            self.seen.assign_add(ops.cast(ops.shape(features[0])[0], "float32"))
+        return outputs
+
+    def loss(self, targets, outputs):
+        rows, grid = self._rows(outputs)
+        boxes, labels = sound_boxes(targets["boxes"]), self._nodes(targets["labels"])
+        match = (
+            grid.match(boxes, labels) if self.bias_match else grid.match_by_prediction(boxes, labels, rows)
+        )
+        if "weights" in targets:
+            match = match.weighted(targets["weights"])
+        predicted = ops.stop_gradient(decode_boxes(rows, grid.places))
+        found, count = take_rows(rows, match.index), ops.cast(ops.shape(rows)[0], "float32")
+        box = ops.sum(self._box_loss(match, found, grid) * match.weight) + self._prior(rows, match)
+        classes = ops.sum(self._class_loss(match, found) * match.weight)
+        objectness = self._squares(rows[..., 4], match, predicted, pairwise_iou(predicted, boxes))
+        return {
+            "box": box / count,
+            "objectness": objectness / count,
+            "class": self.class_scale * classes / count,
+        }
+
+    def _nodes(self, labels):
+        """Classes (B, M) as nodes of the tree."""
+        if self.class_map is None:
+            return labels
+        nodes = ops.take(ops.convert_to_tensor(self.class_map, "int32"), ops.maximum(labels, 0), axis=0)
+        return ops.where(labels >= 0, nodes, -1)
+
+    def _box_loss(self, objects, raw, grid):
+        """Half the squares of each object's box, small ones up to twice: (B, Q)."""
+        (width, height), places = grid.image_size, objects.places
+        low, high = objects.boxes[..., :2], objects.boxes[..., 2:]
+        size = ops.maximum(high - low, 1e-3)
+        offset = ((low + high) / 2 - places.origin) / places.reach
+        scale = self.coord_scale * (2.0 - size[..., 0] * size[..., 1] / (width * height))
+        return scale * _half_squares(raw, offset, ops.log(size / places.anchor))
+
+    def _prior(self, rows, match):
+        """What draws boxes without an object to their cell's middle and their anchor, in the first images."""
+        free = (1.0 - match.taken) * ops.cast(self.seen < self.prior_images, "float32")
+        return _PRIOR_WEIGHT * ops.sum(_half_squares(rows, 0.5, 0.0) * free)
+
+    def _squares(self, logits, match, predicted, overlaps):
+        """Half the squares of the objectness of all predictions, weighted and summed."""
+        taken = match.taken
+        true = taken * iou(predicted, take_rows(match.boxes, match.owner)) if self.rescore else taken
+        background = ops.cast(ops.max(overlaps, axis=-1) <= self.ignore_threshold, "float32")
+        weight = taken * self.object_scale + (1.0 - taken) * background * self.noobject_scale
+        if match.importance is not None:
+            weight = weight * match.importance
+        return 0.5 * ops.sum(weight * (true - ops.sigmoid(logits)) ** 2)
+
+    def _class_loss(self, objects, raw):
+        """The class term of each object: (B, Q)."""
+        true, logits = ops.one_hot(objects.labels, self.fields - 5), raw[..., 5:]
+        if self.tree is not None:
+            return -ops.sum(true * self.tree.log_probabilities(logits), axis=-1)
+        if self.class_activation == "softmax":
+            return -ops.sum(true * ops.log_softmax(logits), axis=-1)
+        return 0.5 * ops.sum((true - ops.sigmoid(logits)) ** 2, axis=-1)
+
+    def decode(self, outputs):
+        """Detections: `boxes` (B, M, 4) xyxy pixels, `scores` (B, M), `labels` (B, M), -1 where there is none."""
+        if self.tree is None:
+            return super().decode(outputs)
+        rows, grid = self._rows(outputs)
+        scores, chosen = stable_top_k(ops.sigmoid(rows[..., 4]), min(self.candidates, rows.shape[1]))
+        rows = take_rows(rows, chosen)
+        boxes = decode_boxes(rows, grid.places.take(chosen))
+        likely = ops.exp(self.tree.log_probabilities(rows[..., 5:]))
+        if self.class_map is not None:
+            nodes = ops.take(likely, ops.convert_to_tensor(self.class_map, "int32"), axis=-1)
+            return self.suppress(boxes, ops.expand_dims(scores, -1) * nodes)
+        flat = ops.reshape(likely, (-1, self.fields - 5))
+        labels = ops.reshape(self.tree.choose(flat, self.tree_threshold), (-1, scores.shape[1]))
+        return self.suppress(boxes, scores, labels)
+
+
+def _half_squares(raw, offset, size):
+    """Half the squared distances of logistic x, y and raw w, h from what they are to be: (..., >= 4) -> (...)."""
+    center = ops.sum((offset - ops.sigmoid(raw[..., :2])) ** 2, axis=-1)
+    return 0.5 * (center + ops.sum((size - raw[..., 2:4]) ** 2, axis=-1))
