@@ -40,21 +40,21 @@ class Resize:
         return self.interpolation == "aligned"
 
 
-# By name: the zoo's own; the same with the colours that other families have beside it; YOLOX's, DETR's and R-CNN's
-# corner; plain stretching, and PP-YOLOE's; Darknet's two, of which `letter_box=1` is the second.
+# By name: the zoo's own; plain stretching; Darknet's two, of which `letter_box=1` is the second; the zoo's with the
+# colours that other families have beside it; YOLOX's, DETR's and R-CNN's corner; PP-YOLOE's stretching.
 RESIZES = {
     "letterbox": Resize(),
+    "stretch": Resize(keeps_aspect=False),
+    "darknet": Resize(keeps_aspect=False, interpolation="aligned"),
+    "darknet-letterbox": Resize(
+        rounding="down", interpolation="aligned", fill=(128, 128, 128), back="fraction"
+    ),
     "letterbox-black": Resize(fill=(0, 0, 0)),
     "letterbox-mean": Resize(fill=_MEAN),
     "corner": Resize(rounding="down", interpolation="linear", place="corner", back="ratio"),
     "corner-black": Resize(rounding="down", interpolation="linear", fill=(0, 0, 0), place="corner"),
     "corner-mean": Resize(rounding="down", interpolation="linear", fill=_MEAN, place="corner"),
-    "stretch": Resize(keeps_aspect=False),
     "stretch-cubic": Resize(keeps_aspect=False, interpolation="cubic"),
-    "darknet": Resize(keeps_aspect=False, interpolation="aligned"),
-    "darknet-letterbox": Resize(
-        rounding="down", interpolation="aligned", fill=(128, 128, 128), back="fraction"
-    ),
 }
 
 

@@ -147,7 +147,7 @@ def test_stretched_boxes_return(resize):
 
 @pytest.mark.parametrize("call", [fit, lambda image, size, resize: fit_placement((8, 8), size, resize)])
 def test_an_unknown_way_is_told(call):
-    with pytest.raises(ValueError, match="resize='crop' is unknown; use letterbox, letterbox-black"):
+    with pytest.raises(ValueError, match="resize='crop' is unknown; use letterbox, stretch, darknet"):
         call(np.zeros((8, 8, 3), np.uint8), (8, 8), "crop")
 
 
