@@ -54,7 +54,7 @@ class BoxList(Dataset):
         forms = {part: dialect(file) or _form_by_suffix(file) for part, file in lists.items()}
         rows = {part: read_rows(file, forms[part]) for part, file in lists.items()}
         for part, file in lists.items():
-            _refuse_fractions(file, rows[part])
+            _refuse_strange(file, rows[part])
         classes = _class_names(lists.values(), rows.values(), set(forms.values()))
         super().__init__(root, split, classes, masks=masks)
         self.format = next(iter(forms.values()))
@@ -139,8 +139,11 @@ def _form_by_suffix(file: Path) -> str:
     return "csv" if file.suffix.lower() == ".csv" else "keras-yolo3"
 
 
-def _refuse_fractions(file: Path, rows: list[Row]) -> None:
-    """Raises where all corners are fractions of their image: pixels of so small boxes are nobody's."""
+def _refuse_strange(file: Path, rows: list[Row]) -> None:
+    """Raises where no line is sound, and where all corners are fractions: boxes of so few pixels are nobody's."""
+    if rows and all(row.complaint is not None for row in rows):
+        fault = Fault(file, rows[0].line, "malformed", rows[0].complaint)
+        raise FaultError(fault, "no line of this file is one of a list of boxes")
     boxed = [row for row in rows if row.box is not None]
     corners = [corner for row in boxed for corner in row.box]
     if corners and all(0 <= corner <= 1 for corner in corners) and any(0 < corner < 1 for corner in corners):

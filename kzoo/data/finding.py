@@ -13,19 +13,24 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 _DECODED = (
-    ".avif", ".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
-    ".ras", ".sr", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".hdr", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pam", ".pbm", ".pgm",
+    ".pic", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".ras", ".sr", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 # OpenCV's wheels do not read these; they are found all the same, so that they are told of and not passed over.
 _TOLD_OF = (".heic", ".heif", ".jxl")
 IMAGE_SUFFIXES = frozenset((*_DECODED, *_TOLD_OF))
+_OF_SYSTEMS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 _DEEPEST = 32  # folders of a written path that are looked for
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a name begins with a dot."""
-    return path.name.startswith(".")
+    """Whether a name begins with a dot, or is that of a folder where systems put what they make of images."""
+    return _is_hidden_name(path.name)
+
+
+def _is_hidden_name(name: str) -> bool:
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 def is_image(path: Path) -> bool:
@@ -71,7 +76,7 @@ def _listing(folder: Path, suffixes: Collection[str] | None) -> tuple[list[Path]
         return files, folders
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if _is_hidden_name(entry.name):
                 continue
             if entry.is_dir():
                 folders.append(folder / entry.name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from kzoo.data.dataset import is_usual_split, order_splits
 from kzoo.data.fault import Fault
-from kzoo.data.finding import IMAGE_SUFFIXES, existing_path, files_in, is_name, split_path
+from kzoo.data.finding import IMAGE_SUFFIXES, existing_path, files_in, is_image, is_name, split_path
 from kzoo.data.text import read_json, read_lines, shorten
+
+_DOTTED = re.compile(r"(^|[/\\])\.(?!\.?([/\\]|$))")  # some name in a path begins with a dot
 
 
 def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> dict[Path, str]:
@@ -34,11 +37,11 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
             continue
         there = existing_path(written, bases, [Path()])
         path = there or bases[0] / written
-        if not is_name(path):
+        if there is None and not is_name(path):
             notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is too long for a path"))
-        elif there is not None and there.is_dir():
+        elif not is_image(path) and path.is_dir():
             notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is a folder, not an image"))
-        elif _is_hidden(path, bases):
+        elif _DOTTED.search(written) and _is_hidden(path, bases):
             hidden.append(number)
         elif path in found:
             again.append(number)

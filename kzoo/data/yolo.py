@@ -22,12 +22,12 @@ from kzoo.data.descriptions import (
     read_description,
 )
 from kzoo.data.fault import FaultError
-from kzoo.data.finding import IMAGE_SUFFIXES, files_in, folders_in, is_there, walk_files
+from kzoo.data.finding import IMAGE_SUFFIXES, files_in, folders_in, images_in, is_there, walk_files
 from kzoo.data.image import image_size
 from kzoo.data.name_lists import sound_names
 from kzoo.data.text import read_json, shorten
 from kzoo.data.yolo_labels import find_label, label_candidates, parse, refuse_keypoints, to_pixels
-from kzoo.data.yolo_layouts import NAME_FILES, is_yolo_layout, read_layout
+from kzoo.data.yolo_layouts import NAME_FILES, has_labels, is_yolo_layout, parts_of, read_layout
 
 FLAGS = "flags.json"
 _LABEL_FILES_SEEN = 100  # how many are looked at, of all, for key points that nothing tells of
@@ -113,7 +113,7 @@ class YOLO(Dataset):
             shapes = [to_pixels(values, width, height, self._keypoints) for _, _, values in lines]
             boxes = np.array([box for box, _ in shapes], np.float64).astype(np.float32)
         polygons = [polygon for _, polygon in shapes]
-        flags = self._flags.get(_relative(label, self._base), {})
+        flags = self._flags.get(_relative(label, self._base), {}) if self._flags else {}
         numbers = [number for number, _, _ in lines]
         record = Record(
             path,
@@ -145,7 +145,7 @@ class YOLO(Dataset):
         """What belongs to no image: label files without one, and what is passed over."""
         faults = [*self._notes, *self._stray_labels()]
         for folder in self._folders:
-            faults += _unread_files(folder)
+            faults += [*_unread_files(folder), *_unread_labels(folder)]
         if self._keypoints is not None:
             message = f"kpt_shape {list(self._keypoints)}: the boxes are taken, the key points are left aside"
             faults.append(Fault(self._description, None, "key-points", message, "warning"))
@@ -198,13 +198,29 @@ def _other_letter_case(labels: Path) -> list[Fault]:
 
 def _unread_files(folder: Path) -> list[Fault]:
     """How many files in a folder of images, and below it, no reader takes for images."""
-    left = Counter(path.suffix.lower() for path in walk_files(folder))
+    left = Counter(path.suffix.lower() or "none" for path in walk_files(folder))
     left = {suffix: count for suffix, count in left.items() if suffix not in IMAGE_SUFFIXES | _NO_IMAGES}
     if not left:
         return []
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(left.items())[:10])
     message = f"{sum(left.values())} files are passed over, for they are no images by their suffix: {kinds}"
     return [Fault(folder, None, "unread-files", message, "warning")]
+
+
+def _unread_labels(folder: Path) -> list[Fault]:
+    """How many label files lie where no folder of images answers to theirs."""
+    labels = label_candidates(folder / "image.png")[0].parent
+    if labels == folder:
+        return []
+    places = {path.parent.relative_to(folder) for path in images_in(folder)}
+    left = [path for path in walk_files(labels, {".txt"}) if path.parent.relative_to(labels) not in places]
+    left = [path for path in left if path.name.lower() not in NAME_FILES]
+    if not left or not places:
+        return []
+    message = (
+        f"{len(left)} label files are passed over, for there are no images in {folder} for their folders"
+    )
+    return [Fault(left[0], None, "unread-labels", f"{message}; this is the first", "warning")]
 
 
 def describe(path: Path) -> Description:
@@ -221,6 +237,8 @@ def describe(path: Path) -> Description:
         description = read_description(files[0])
     else:
         raise ValueError(f"{path}: {len(files) or 'no'} data.yaml or .data files; give the file itself")
+    if not description.parts and has_labels(description.base):
+        description = dataclasses.replace(description, parts=parts_of(description.base))
     if not description.parts:
         raise ValueError(f"{description.file}: names no images; add a line 'train:' with a folder or a list")
     names = sound_names(description.names, f"{description.names_file}: names")

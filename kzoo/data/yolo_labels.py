@@ -14,10 +14,11 @@ import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.finding import is_there
-from kzoo.data.text import read_text, shorten, to_number
+from kzoo.data.text import read_text, shorten
 
 _IMAGE_FOLDERS = frozenset({"images", "jpegimages"})
 _LONGEST_POSE = 4 + 3 * 133  # numbers of a whole body's key points
+_TRIANGLES = 20  # outlines of three points that are taken for none
 _SLACK = 1.1  # how far key points may lie beyond their box, as a share of it
 
 
@@ -27,7 +28,7 @@ def label_candidates(image: Path) -> list[Path]:
     folders = list(beside.parts[:-1])
     for position in reversed(range(len(folders))):
         if folders[position].lower() in _IMAGE_FOLDERS:
-            names = ["labels", "Labels"] if folders[position].istitle() else ["labels"]
+            names = ("labels", "Labels") if folders[position].istitle() else ("labels",)
             before, after = folders[:position], folders[position + 1 :]
             return [*(Path(*before, name, *after, beside.name) for name in names), beside]
     return [beside]
@@ -65,7 +66,7 @@ def parse(
         words = line.split()
         if not words:
             continue
-        numbers = _numbers(words)
+        numbers = None if "_" in line else _numbers(words)  # Python's own numbers may have underscores
         complaint = _complaint(numbers, keypoints)
         if complaint is not None:
             problems.append(Fault(path, number, "malformed", f"{shorten(line)!r} {complaint}"))
@@ -75,8 +76,10 @@ def parse(
 
 
 def _numbers(words: list[str]) -> list[float] | None:
-    numbers = [to_number(word) for word in words]
-    return None if None in numbers else numbers
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
 
 
 def _complaint(numbers: list[float] | None, keypoints: tuple[int, int] | None) -> str | None:
@@ -133,11 +136,13 @@ def refuse_keypoints(labels: Iterable[Path]) -> None:
         if _has_visibilities(values):
             raise _unsaid(path, number, (len(values) - 4) // 3, 3)
     lengths = {len(values) for _, _, values in lines}
-    if len(lengths) != 1 or not 8 <= max(lengths) <= _LONGEST_POSE:
+    if len(lengths) != 1 or max(lengths) > _LONGEST_POSE:
         return
     inside = sum(_within_box(values[:4], values[4:].reshape(-1, 2)) for _, _, values in lines)
     crossing = sum(_crosses_itself(values.reshape(-1, 2)) for _, _, values in lines)
-    if inside >= 0.9 * len(lines) and crossing >= 0.2 * len(lines):
+    # Three points cannot cross; but who draws triangles alone, and each with its third point in such a box?
+    triangles = lengths == {6} and inside == len(lines) >= _TRIANGLES
+    if triangles or (inside >= 0.9 * len(lines) and crossing >= 0.2 * len(lines)):
         path, number, values = lines[0]
         raise _unsaid(path, number, (len(values) - 4) // 2, 2)
 

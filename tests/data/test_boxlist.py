@@ -181,6 +181,7 @@ def test_faults_of_lines(root, line, words):
     [
         ("filename,class,xmin,ymin,width,height\na.png,cup,1,2,3,4\n", ":1: a header without xmax, ymax"),
         ("a.png,.1,.2,.3,.4,cup\n", ":1: all corners lie within 0..1"),
+        ("kettle,0\ncup,1\n", ":1: 2 fields, but there are 6"),
         ('a.png,1,2,3,4,"cup\n', ": no CSV: unexpected end of data"),
         ("a.png,1,2,3,4,caf\xe9\n".encode("latin-1"), ":1: byte 0xe9 is no UTF-8"),
         ('"' + "x" * 200_000 + '"', ": no CSV: field larger than field limit"),

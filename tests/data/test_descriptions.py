@@ -209,13 +209,28 @@ def test_a_dataset_below_a_hidden_folder_is_read(tmp_path):
 
 def test_every_suffix_that_is_decoded_and_what_is_passed_over(tmp_path):
     root = dataset(tmp_path)
-    for name in ("b.GIF", "c.avif", "d.jp2", "e.psd", "f.psd", "g.dng", "notes.md"):
+    for name in ("b.GIF", "c.avif", "d.jp2", "e.psd", "f.psd", "g.dng", "LICENSE", "notes.md"):
         put(root / "images" / name, PNG)
     data = YOLO(root)
     assert [path.name for path in data.paths] == ["a.png", "b.GIF", "c.avif", "d.jp2"]
     (fault,) = data.problems()
     assert (fault.kind, fault.severity, fault.file) == ("unread-files", "warning", root / "images")
-    assert "3 files" in fault.message and ".dng 1, .psd 2" in fault.message
+    assert "4 files" in fault.message and ".dng 1, .psd 2, none 1" in fault.message
+
+
+def test_label_files_of_folders_without_images_are_counted(tmp_path):
+    root = dataset(tmp_path)
+    for name in ("old/b.txt", "old/c.txt", "old/classes.txt"):
+        put(root / "labels" / name, BOX)
+    (fault,) = YOLO(root).problems()
+    assert (fault.kind, fault.severity, fault.file) == ("unread-labels", "warning", root / "labels/old/b.txt")
+    assert fault.message.startswith("2 label files are passed over")
+
+
+def test_a_description_of_names_alone_leaves_the_parts_to_the_layout(tmp_path):
+    root = dataset(tmp_path, "names: [kettle]\n", images="images/train")
+    put(root / "images/val/b.png", PNG)
+    assert kzoo.data.splits(root) == ["train", "val"] and boxes(root) == [("a.png", [[20, 10, 60, 40]])]
 
 
 def test_images_in_a_list_that_are_missing_are_named_with_its_line(tmp_path):

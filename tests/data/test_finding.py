@@ -2,9 +2,20 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from kzoo.data.finding import existing_path, files_in, folders_in, images_in, split_path, walk_files
+from kzoo.data.finding import (
+    IMAGE_SUFFIXES,
+    existing_path,
+    files_in,
+    folders_in,
+    images_in,
+    split_path,
+    walk_files,
+)
+from kzoo.data.image import read_image
 
 
 @pytest.fixture
@@ -17,6 +28,8 @@ def tree(tmp_path):
         ".hidden/d.jpg",
         "below/e.png",
         "below/.ipynb_checkpoints/e.png",
+        "__MACOSX/a.jpg",
+        "below/@eaDir/e.png",
     ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +54,20 @@ def test_links_to_folders_are_followed_and_circles_are_not(tree, tmp_path_factor
     (tree / "linked").symlink_to(disk)
     (tree / "below" / "round").symlink_to(tree)
     assert _names(images_in(tree), tree) == ["a.jpg", "b.GIF", "below/e.png", "linked/f.jpg"]
+
+
+def test_the_suffixes_that_the_decoder_reads(tmp_path):
+    """Each is one that OpenCV writes, and reads again."""
+    image = np.full((8, 8, 3), 90, np.uint8)
+    for suffix in sorted(IMAGE_SUFFIXES):
+        try:
+            encoded, content = cv2.imencode(suffix, image)
+        except cv2.error:
+            continue
+        if encoded:
+            (tmp_path / f"a{suffix}").write_bytes(content.tobytes())
+            assert read_image(tmp_path / f"a{suffix}").shape == (8, 8, 3), suffix
+    assert len(images_in(tmp_path)) >= 12
 
 
 def test_a_link_that_leads_nowhere_is_listed(tree):

@@ -65,6 +65,14 @@ def test_skeletons_at_random_are_noticed(tmp_path):
         YOLO(dataset(tmp_path, lines))
 
 
+def test_single_key_points_are_noticed_where_there_are_many(tmp_path):
+    lines = [f"0 .{x} .5 .2 .2 .{x} .5\n0 .4 .{x} .3 .2 .41 .{x}\n" for x in range(30, 60)]
+    with pytest.raises(ValueError, match=r"kpt_shape: \[1, 2\]"):
+        YOLO(dataset(tmp_path / "many", lines))
+    triangles = ["0 .5 .4 .4 .6 .6 .6\n"] * 3
+    assert YOLO(dataset(tmp_path / "few", triangles)).record(0).polygons is not None
+
+
 def test_outlines_are_not_taken_for_key_points(tmp_path):
     """Rectangles turned by any angle, small ones near the middle, and outlines of many points."""
     rng = np.random.default_rng(0)
