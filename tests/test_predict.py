@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import signal
 import zipfile
 from pathlib import Path
 
@@ -441,3 +443,29 @@ def test_a_model_that_is_not_kzoo_s(tmp_path):
     plain.save(tmp_path / "plain.keras")
     with pytest.raises(ValueError, match="not a model of kzoo"):
         load(tmp_path / "plain.keras")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_a_video_that_the_disk_has_no_room_for_is_no_success(tmp_path, capfd, share):
+    rng, path = np.random.default_rng(0), tmp_path / "a.mp4"
+
+    def write():
+        with writing_video(path, 25) as writer:
+            for _ in range(30):
+                writer.write(rng.integers(0, 256, (120, 160, 3), np.uint8))
+
+    write()
+    size = path.stat().st_size
+    path.unlink()
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * size), limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"a.mp4: the video could not be written whole, \d+ of 30 frames"
+        ) as caught:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+    assert "Failed to write" not in capfd.readouterr().err

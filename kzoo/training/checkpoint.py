@@ -124,10 +124,15 @@ def _restore_seeds(path: Path, model: ZooModel) -> None:
         if _SEEDS not in archive.namelist():  # an earlier version wrote it
             return
     kept, seeds = _member(path, _SEEDS), _seeds(model)
-    if not isinstance(kept, list) or np.shape(kept) != np.shape([np.zeros(seed.shape) for seed in seeds]):
+    if not isinstance(kept, list) or len(kept) != len(seeds) or not all(map(_is_seed, kept)):
         raise _unusable(path, f"{_SEEDS} in it is damaged")
     for seed, value in zip(seeds, kept, strict=True):
         seed.assign(np.asarray(value, seed.dtype))
+
+
+def _is_seed(value) -> bool:
+    """Whether it is two numbers of 32 bits."""
+    return isinstance(value, list) and len(value) == 2 and all(_is_count(v) and v < 2**32 for v in value)
 
 
 def save_model(path: Path, model: ZooModel) -> None:

@@ -1,5 +1,8 @@
 """What `export` refuses, where it puts things, and what it leaves alone."""
 
+import resource
+import signal
+
 import numpy as np
 import pytest
 from random_models import SIZE
@@ -142,3 +145,29 @@ def test_a_missing_extra_is_named(hidden, form, extra, detector, exported, tmp_p
     monkeypatch.setitem(__import__("sys").modules, hidden, None)
     with pytest.raises(ImportError, match=rf"pip install 'kzoo\[{extra}\]'"):
         open_export(path) if path else kzoo.export(detector, tmp_path / "m.onnx")
+
+
+@pytest.fixture
+def small_disk():
+    """No file can grow beyond 20 kB, by the system's own refusal."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "model.tflite", pytest.param("model.onnx", marks=pytest.mark.slow)]
+)
+def test_a_full_disk_is_told_in_a_line_that_names_the_target(small_detector, tmp_path, small_disk, name):
+    with pytest.raises(OSError, match=rf"^\S+/{name}: cannot be written \(.*make room") as caught:
+        kzoo.export(small_detector, tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_folder_for_temporary_files_is_none_of_tflites_business(small_detector, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert kzoo.export(small_detector, tmp_path / "a.tflite").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tflite"]

@@ -4,12 +4,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from tiny_detector import flat, tiny_detector
+from tiny_detector import SIDE, flat, tiny_detector
 
 import kzoo
 from kzoo.model import backbone_layers
 from kzoo.training.assembly import compile_model
-from kzoo.training.checkpoint import load_checkpoint, read_state, save_checkpoint, save_model
+from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint, save_model
 from kzoo.training.config import TrainConfig
 
 
@@ -78,3 +78,74 @@ def test_other_files_are_refused(detector, tmp_path):
     for name in ("text.keras", "other.keras"):
         with pytest.raises(ValueError, match=f"{name}: not a checkpoint"):
             read_state(tmp_path / name)
+
+
+def test_chance_of_layers_goes_on_where_it_was(tmp_path):
+    model = compile_model(tiny_detector(dropping=True), TrainConfig(), steps_per_epoch=5)
+    images = np.full((1, SIDE, SIDE, 3), 99, np.uint8)
+    model(images, training=True)
+    save_checkpoint(tmp_path / "last.keras", model, {})
+    again, _ = load_checkpoint(tmp_path / "last.keras")
+    for name, value in model(images, training=True).items():
+        np.testing.assert_array_equal(value, again(images, training=True)[name])
+    assert np.any(model(images, training=True)[name] != value)  # it does draw
+
+
+def rewritten(path, target, name, content):
+    """The archive with other bytes in a member, or without it."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.namelist():
+            if member != name:
+                new.writestr(member, old.read(member))
+            elif content is not None:
+                new.writestr(member, content)
+    return target
+
+
+def test_damaged_checkpoints_are_told_in_a_line(tmp_path):
+    model = moved(compile_model(tiny_detector(dropping=True), TrainConfig(), steps_per_epoch=5))
+    path, target = tmp_path / "whole.keras", tmp_path / "last.keras"
+    save_checkpoint(path, model, {"epoch": 1})
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("model.weights.h5").header_offset + 5000
+    damaged = [
+        lambda: target.write_bytes(whole[: len(whole) // 2]),
+        lambda: target.write_bytes(b""),
+        lambda: target.write_bytes(
+            whole[:start] + bytes(b ^ 255 for b in whole[start : start + 9]) + whole[start + 9 :]
+        ),
+        lambda: rewritten(path, target, "training.json", None),
+        lambda: rewritten(path, target, "training.json", b"{"),
+        lambda: rewritten(path, target, "training.json", b"\xff\xfe"),
+        lambda: rewritten(path, target, "training.json", b"[1]"),
+        lambda: rewritten(path, target, "seeds.json", b"[[1]]"),
+        lambda: rewritten(path, target, "seeds.json", b'[["a", "b"], [1, 2]]'),
+        lambda: rewritten(path, target, "config.json", b"{}"),
+        lambda: rewritten(path, target, "model.weights.h5", None),
+    ]
+    for damage in damaged:
+        damage()
+        with pytest.raises(ValueError, match=r"^\S+last.keras: ") as caught:
+            load_checkpoint(target)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"epoch": "2"}, "epoch"),
+        ({"epoch": 3}, "rows"),
+        ({"rows": None}, "rows"),
+        ({"rows": [{"epoch": 1}, {"epoch": 2, "loss": "low"}]}, "rows"),
+        ({"rows": [{"epoch": 1}, {"loss": 1.0}]}, "rows"),
+        ({"best": None}, "best"),
+        ({"best_epoch": 7}, "best_epoch"),
+        ({"stopped": "no"}, "stopped"),
+    ],
+)
+def test_a_state_that_cannot_be_resumed_is_told_with_its_field(tmp_path, change, field):
+    state = {"epoch": 2, "best_epoch": 1, "best": 0.5, "stopped": False, "rows": [{"epoch": 1}, {"epoch": 2}]}
+    assert check_state(tmp_path, state) == state
+    with pytest.raises(ValueError, match=rf"\({field} in training.json is damaged\); train anew"):
+        check_state(tmp_path, {**state, **change})
