@@ -12,7 +12,7 @@ from kzoo.training.config import TrainConfig
 from kzoo.training.optimizers import follow_options, make_optimizer
 from kzoo.training.schedules import BurnIn, DarknetSchedule, make_schedule
 
-STEPS = 12
+STEPS = 20
 
 
 def stepped(optimizer, count: int = 1):
