@@ -7,8 +7,11 @@ from pathlib import Path
 
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault
+from kzoo.data.finding import walk_files
 from kzoo.data.inspection import GROUND
 from kzoo.data.report import Report, plural
+
+_REMEDY = "label some, or take another part or folder"
 
 
 def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
@@ -51,7 +54,7 @@ def _nothing(dataset: Dataset, report: Report) -> str | None:
             return None
         if kinds["image-without-label"] == report.images:
             return _no_objects(dataset, report, kinds)
-        return f"nothing but {ground} in {_all(report.masks, 'mask')}"
+        return f"nothing but {ground} in {_all(report.masks, 'mask')}; {_REMEDY}"
     outlined = not report.masks and not report.errors
     return _no_objects(dataset, report, kinds) if outlined and not report.boxes else None
 
@@ -72,7 +75,8 @@ def _no_objects(dataset: Dataset, report: Report, kinds: Counter) -> str:
     told = ", ".join(f"{count} {what}" for count, what in reasons if count)
     if empty == report.images:
         told = "all label files are empty"
-    return f"no object of a known class on {images}" + (f" ({told})" if told else "")
+    reason = f" ({told})" if told else ""
+    return f"no object of a known class on {images}{reason}; {_REMEDY}"
 
 
 def _all(count: int, noun: str) -> str:
@@ -80,13 +84,19 @@ def _all(count: int, noun: str) -> str:
 
 
 def _where_looked(dataset: Dataset) -> str:
-    """The places of the first image's label file, and a folder that is called as theirs but for the letters' case."""
+    """The places of the first image's label file, and what is there that may be meant for it."""
     places = dataset.label_places(0)
     if not places:
         return ""
     looked = f": that of {dataset.record(0).path} should be {' or '.join(map(str, places))}"
     near = next(filter(None, map(_other_case, places)), None)
-    return f"{looked}; there is {near[0]}: rename it to {near[1]!r}" if near else looked
+    if near is not None:
+        return f"{looked}; there is {near[0]}: rename it to {near[1]!r}"
+    root = dataset.root if dataset.root.is_dir() else dataset.root.parent
+    elsewhere = next((path for path in walk_files(root) if path.name == places[0].name), None)
+    if elsewhere is not None:
+        return f"{looked}; there is {elsewhere}: put images in a folder 'images' and labels in 'labels' beside it"
+    return looked
 
 
 def _other_case(path: Path) -> tuple[Path, str] | None:

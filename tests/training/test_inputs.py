@@ -155,7 +155,7 @@ def test_what_cannot_be_looked_through_is_said(caplog):
     assert "Plain: cannot be looked through for faults" in caplog.text
 
 
-@pytest.mark.parametrize("state", ["none", "empty", "unknown", "cased"])
+@pytest.mark.parametrize("state", ["none", "empty", "unknown", "cased", "elsewhere"])
 @pytest.mark.parametrize("skip", [False, True])
 def test_a_dataset_without_an_object_is_refused(tmp_path, state, skip):
     root = yolo(tmp_path, ["train"], labels="" if state == "empty" else "0 .5 .5 .4 .4\n")
@@ -163,6 +163,9 @@ def test_a_dataset_without_an_object_is_refused(tmp_path, state, skip):
         (root / "labels" / "train" / "train.txt").unlink()
     if state == "cased":
         (root / "labels").rename(root / "Labels")
+    if state == "elsewhere":
+        (root / "images").rename(root / "photos")
+        (root / "data.yaml").write_text("names: [cat]\ntrain: photos/train\n")
     if state == "unknown":
         (root / "labels" / "train" / "train.txt").write_text("7 .5 .5 .4 .4\n")
     with pytest.raises(ValueError) as caught:
@@ -172,6 +175,7 @@ def test_a_dataset_without_an_object_is_refused(tmp_path, state, skip):
         "empty": "label file",
         "unknown": "unknown class",
         "cased": "rename it",
+        "elsewhere": "labels/train/train.txt: put images in a folder 'images'",
     }
     assert words[state] in str(caught.value), caught.value
     assert any(fault.kind == "no-objects" for fault in kzoo.data.check.check(root).errors)
