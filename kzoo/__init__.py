@@ -4,6 +4,10 @@ Names are imported when they are first used, so `import kzoo` loads neither Kera
 """
 
 import importlib
+import pkgutil
+
+from kzoo.lazy import submodules
+from kzoo.registration import register
 
 __version__ = "0.1.0"
 
@@ -19,7 +23,8 @@ _EXPORTS = {
     "train": "kzoo.training",
     "with_nms": "kzoo.detect",
 }
-_MODULES = ("augment", "darknet", "data", "losses", "metrics", "ops")
+_MODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
+_submodule = submodules(__name__, __path__)
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 
@@ -28,10 +33,11 @@ def __getattr__(name: str):
         value = getattr(importlib.import_module(_EXPORTS[name]), name)
         globals()[name] = value
         return value
-    if name in _MODULES:
-        return importlib.import_module(f"kzoo.{name}")
-    raise AttributeError(f"module 'kzoo' has no attribute {name!r}")
+    return _submodule(name)
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_EXPORTS, *_MODULES])
+
+
+register()

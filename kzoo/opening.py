@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,16 +106,7 @@ def _load_keras(path: Path, compile: bool):
     import keras
 
     from kzoo.model import ZooModel
-    from kzoo.registry import entry, list_models
 
-    # Keras reads classes by name, and knows those of imported modules alone.
-    modules = {entry(name).target.split(":")[0] for name in list_models()} | {
-        "kzoo.heads.gaussian",
-        "kzoo.heads.region",
-        "kzoo.layers.darknet",
-    }
-    for module in modules | ({"kzoo.training.rates"} if compile else set()):
-        importlib.import_module(module)
     try:
         model = keras.saving.load_model(path, compile=compile)
     except Exception as error:

@@ -1,0 +1,101 @@
+"""kzoo's classes made known to Keras by name, so that `keras.models.load_model` finds them, without importing either."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from types import ModuleType
+
+_PACKAGE = "kzoo"
+# What is decorated with `register_keras_serializable`, by module.
+CLASSES = {
+    "kzoo.heads.anchor": ("AnchorHead",),
+    "kzoo.heads.classify": ("ClassifyHead",),
+    "kzoo.heads.features": ("FeatureHead",),
+    "kzoo.heads.grid": ("GridHead",),
+    "kzoo.heads.pixel": ("PixelHead",),
+    "kzoo.heads.yolo": ("YoloHead",),
+    "kzoo.layers.aspp": ("SpreadLike",),
+    "kzoo.layers.attention": ("SpatialAttention",),
+    "kzoo.layers.bilinear": ("BilinearKernel",),
+    "kzoo.layers.context": ("IdentityKernel",),
+    "kzoo.layers.darknet": (
+        "ChannelGroup", "Convolution", "First", "LocallyConnected", "Pool", "Reorg", "Shortcut",
+        "hard_mish", "loggy", "ramp", "rounded_selu", "tanh_gelu",
+    ),
+    "kzoo.layers.fpn": ("CropLike",),
+    "kzoo.layers.l2norm": ("L2Normalization",),
+    "kzoo.layers.normalization": ("CrossMiniBatchNormalization",),
+    "kzoo.layers.padding": ("MirrorPadding2D",),
+    "kzoo.layers.regularization": ("DropBlock",),
+    "kzoo.layers.resizing": ("Enlarge",),
+    "kzoo.layers.unet": ("Grey",),
+    "kzoo.model": ("ZooModel",),
+    "kzoo.training.rates": ("AdamW", "SGD"),
+    "kzoo.training.schedules": ("BurnIn", "DarknetSchedule"),
+}  # fmt: skip
+
+
+def register() -> None:
+    """Puts a stand-in for each class where Keras looks names up: now, or as soon as Keras is imported.
+
+    Importing kzoo imports no Keras, and Keras imports nobody else's classes to read a file. A stand-in imports the
+    class when a file asks for it, which then takes its place.
+    """
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "saving"):
+        _register(sys.modules["keras"])
+    elif not any(isinstance(finder, _OnImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnImport())
+
+
+def _register(keras: ModuleType) -> None:
+    known = keras.saving.get_custom_objects()
+    for module, names in CLASSES.items():
+        for name in names:
+            if f"{_PACKAGE}>{name}" not in known:
+                stand_in = _function if name[0].islower() else _class
+                keras.saving.register_keras_serializable(_PACKAGE, name)(stand_in(module, name))
+
+
+def _class(module: str, name: str) -> type:
+    """A stand-in for a class: all that Keras asks of it is `from_config`."""
+
+    def from_config(_, config):
+        return getattr(importlib.import_module(module), name).from_config(config)
+
+    def get_config(self):
+        raise NotImplementedError(f"{name} stands in for {module}.{name}, and has no objects")
+
+    methods = {"from_config": classmethod(from_config), "get_config": get_config}
+    return type(name, (), {**methods, "__module__": module})
+
+
+def _function(module: str, name: str):
+    """A stand-in for a function."""
+
+    def function(*arguments, **options):
+        return getattr(importlib.import_module(module), name)(*arguments, **options)
+
+    function.__name__ = name
+    return function
+
+
+class _OnImport(importlib.abc.MetaPathFinder):
+    """Leaves the import of Keras to whoever does it, and registers when that is done."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "keras":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module):
+                run(module)
+                _register(module)
+
+            spec.loader.exec_module = exec_module
+        return spec
