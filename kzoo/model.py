@@ -10,7 +10,9 @@ from keras import layers, ops
 
 from kzoo.augment.letterbox import check_resize
 from kzoo.heads import Head
-from kzoo.streams import as_stream
+from kzoo.policy import check_settings, dtype_policy
+from kzoo.streams import Look, as_stream, is_dataset
+from kzoo.targets import check_keys
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -43,6 +45,7 @@ class ZooModel(keras.Model):
         origin: dict | None = None,
         **kwargs,
     ):
+        check_settings()
         super().__init__(**kwargs)
         self.network, self.head = network, head
         self.image_size = tuple(int(v) for v in image_size)
@@ -93,26 +96,149 @@ class ZooModel(keras.Model):
     def call(self, images, training=None):
         return self.head(self.features(images, training), training=training)
 
-    def fit(self, x=None, *arguments, **options):
-        """As Keras has it; Grain's datasets, such as `kzoo.data.batches`, go to TensorFlow by `as_stream`.
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        auto_scale_loss=True,
+    ):
+        """As Keras has it, but for the loss, which is the head's own, and metrics of raw outputs, which mean nothing.
 
         Raises:
-            ValueError: a callback would set the learning rate, which is a schedule that cannot be set.
+            ValueError: a loss, its weights or metrics are given.
         """
-        _check_rate(self.optimizer, options.get("callbacks", arguments[4] if len(arguments) > 4 else None))
-        stream = as_stream(x)
-        if stream is not x:
-            options.setdefault("shuffle", False)  # Keras warns of what it would not do
-        if "validation_data" in options:
-            options["validation_data"] = as_stream(options["validation_data"])
-        return super().fit(stream, *arguments, **options)
+        for name, value, remedy in (
+            (
+                "loss",
+                loss,
+                "the loss is the head's own, chosen as the model is built, such as box_loss='giou'",
+            ),
+            ("loss_weights", loss_weights, "they are arguments of the head, such as box_weight=2"),
+            (
+                "metrics",
+                metrics,
+                "the field's own are kzoo.training.Evaluation(dataset) among fit's callbacks",
+            ),
+            (
+                "weighted_metrics",
+                weighted_metrics,
+                "kzoo.training.Evaluation(dataset) measures, without weights",
+            ),
+        ):
+            if value is not None:
+                raise ValueError(f"compile: {name}={value!r} is not taken: {remedy}; leave it out")
+        super().compile(
+            optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
 
-    def evaluate(self, x=None, *arguments, **options):
+    def compile_from_config(self, config):
+        """As Keras's, which leaves out models whose `compile` is not its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=None,
+        class_weight=None,
+        sample_weight=None,
+        **options,
+    ):
+        """As Keras has it. Images, targets and weights are looked at first: of datasets those that pass.
+
+        A weight of an image multiplies its share of the loss; what sums are divided by (objects, pixels, images)
+        stays as without weights: weights of 1 change nothing, an image of weight 0 trains nothing, and 10 for all
+        gives ten times the loss.
+
+        Args:
+            x: images (B, H, W, 3) RGB in 0..255, or a dataset of (images, targets) or (images, targets, weights):
+                `tf.data`, Grain, such as `kzoo.data.batches`, a generator, a `PyDataset`.
+            y: targets of the images, as the head takes them.
+            shuffle: as in Keras, where it is for arrays alone: None shuffles those.
+            class_weight: not taken.
+            sample_weight: (B,) a weight for each image.
+            **options: and all others as in Keras.
+
+        Raises:
+            ValueError: images or targets cannot be meant so; `class_weight` is given; or a callback would set the
+                learning rate, which is a schedule that cannot be set.
+        """
+        _check_rate(self.optimizer, callbacks)
+        look = self._look(class_weight)
+        shuffle = not is_dataset(x) if shuffle is None else shuffle  # Keras warns of what it would not do
+        x = _looked_at(look, x, y, sample_weight)
+        if validation_data is not None:
+            if is_dataset(validation_data):
+                validation_data = as_stream(validation_data, look)
+            else:
+                look(*keras.utils.unpack_x_y_sample_weight(validation_data))
+        with look.unwrapped():
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                sample_weight=sample_weight,
+                **options,
+            )
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **options):
         """As Keras has it: the means of the losses; see `fit`. `kzoo.evaluate` has the figures of the field."""
-        return super().evaluate(as_stream(x), *arguments, **options)
+        look = self._look()
+        if not options.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked
+            x = _looked_at(look, x, y, sample_weight)
+        with look.unwrapped():
+            return super().evaluate(x, y, batch_size, verbose, sample_weight, **options)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """As Keras has it; see `fit`."""
+        self._look(class_weight)(x, y, sample_weight)
+        return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """As Keras has it; see `fit`."""
+        self._look()(x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def _look(self, class_weight=None) -> Look:
+        if class_weight is not None:
+            raise ValueError(
+                "class_weight is not taken, for images have objects of several classes; give sample_weight, one an "
+                "image, or a segmenter's head class_weights"
+            )
+        return Look(self.task, self.head.num_classes)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = self.head.loss(y, y_pred)
+        check_settings()
+        check_keys(self.task, y)
+        if sample_weight is None:
+            losses = self.head.loss(y, y_pred)
+        else:
+            # Of arrays Keras hands on one for each target, all the same.
+            weight = ops.cast(keras.tree.flatten(sample_weight)[0], "float32")
+            losses = self.head.loss(y, y_pred, ops.reshape(weight, (-1,)))
         count = ops.shape(keras.tree.flatten(y)[0])[0]
         for name, value in losses.items():
             self.loss_means[name].update_state(value, sample_weight=count)
@@ -131,6 +257,7 @@ class ZooModel(keras.Model):
         if "_get_decoders" not in self.__dict__:
             made = {}
             self.__dict__["_get_decoders"] = lambda: made
+        check_settings()
         decoders = self.__dict__["_get_decoders"]()
         if sides not in decoders:
             decoders[sides] = DecodedModel(self)
@@ -150,11 +277,18 @@ class ZooModel(keras.Model):
             For a detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) best first, and `labels`
             (B, M), -1 where there is no detection; for a segmenter `mask` (B, H, W) and `probabilities`
             (B, H, W, classes); for a classifier `scores` (B, classes) and `label` (B,).
+
+        Raises:
+            ValueError: these are no images in 0..255.
         """
-        return self.decoder(_sides(x)).predict(x, batch_size, verbose, steps, callbacks)
+        look = Look(self.task, self.head.num_classes, targets=False)
+        x = _looked_at(look, x)
+        with look.unwrapped():
+            return self.decoder(_sides(x)).predict(x, batch_size, verbose, steps, callbacks)
 
     def predict_on_batch(self, x) -> dict:
         """Decoded results for one batch of images, as NumPy arrays; `predict` without its bookkeeping."""
+        Look(self.task, self.head.num_classes, targets=False)(x)
         return self.decoder(_sides(x)).predict_on_batch(x)
 
     def detect(self, source, **arguments):
@@ -172,7 +306,7 @@ class ZooModel(keras.Model):
     def remade(self, network: keras.Model, head: Head) -> ZooModel:
         """A model of another network and head, and the same in all else."""
         rest = (self.image_size, self.names, self.resize, self.origin)
-        return ZooModel(network, head, *rest, name=self.name)
+        return ZooModel(network, head, *rest, name=self.name, dtype=head.dtype_policy)
 
     def get_config(self):
         return {
@@ -188,17 +322,22 @@ class ZooModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        outside = keras.config.dtype_policy()
+        check_settings()
         # A functional model does not keep its own policy; it takes the one that is set.
-        keras.config.set_dtype_policy(keras.saving.deserialize_keras_object(config["dtype"]))
-        try:
+        with dtype_policy(config["dtype"]):
             parts = {
                 key: keras.saving.deserialize_keras_object(config[key], custom_objects)
                 for key in ("network", "head")
             }
             return cls(**{**config, **parts, "dtype": None})
-        finally:
-            keras.config.set_dtype_policy(outside)
+
+
+def _looked_at(look: Look, x, y=None, sample_weight=None):
+    """What Keras is to take for `x`: a stream for a dataset, and arrays as they are."""
+    if is_dataset(x):
+        return as_stream(x, look)
+    look(x, y, sample_weight)
+    return x
 
 
 def _check_rate(optimizer, callbacks) -> None:
@@ -221,7 +360,7 @@ class DecodedModel(keras.Model):
     """Images in, decoded results out. It shares the weights of the model it reads for."""
 
     def __init__(self, model: ZooModel):
-        super().__init__(name=f"{model.name}_decoded")
+        super().__init__(name=f"{model.name}_decoded", dtype=model.dtype_policy)
         self.model = model
         self.built = True
 
@@ -238,6 +377,7 @@ def images_input(sides: Sequence[int | None] = (None, None)):
     Returns:
         A keras.Input of (B, H, W, 3) in 0..255, and its normalised tensor.
     """
+    check_settings()
     inputs = keras.Input((*sides, 3), name="images")
     # In float32 whatever the policy: 255 grey levels do not survive half precision's rounding unharmed.
     return inputs, layers.Rescaling(1 / 255, dtype="float32", name="normalize")(inputs)
@@ -255,8 +395,10 @@ def check_arguments(
         multiple: what the sides have to be multiples of.
 
     Raises:
-        ValueError: the sides are not, or there are not as many names as classes.
+        ValueError: the sides are not, or there are not as many names as classes; or Keras is set otherwise than it
+            has to be.
     """
+    check_settings()
     height, width = image_size
     if min(height, width) < multiple or height % multiple or width % multiple:
         raise ValueError(f"image_size={tuple(image_size)}: height and width must be multiples of {multiple}")

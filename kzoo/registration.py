@@ -1,4 +1,4 @@
-"""kzoo's classes made known to Keras by name, so that `keras.models.load_model` finds them, without importing either."""
+"""kzoo's classes made known to Keras by name, so that `keras.models.load_model` finds them, without importing Keras."""
 
 from __future__ import annotations
 

@@ -1,42 +1,211 @@
-"""Grain's datasets as TensorFlow's `fit` takes them."""
+"""Datasets as `fit`, `evaluate` and `predict` take them, looked at on their way."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
+import types
+from collections.abc import Iterator
 
 import keras
+import numpy as np
+
+from kzoo.images import check_images
+from kzoo.targets import KEYS, check_keys, check_sample_weight, check_targets
 
 
-def as_stream(data):
-    """On TensorFlow a `tf.data.Dataset` that tunes nothing, of a Grain dataset; anything else as it is.
+class Look:
+    """Refuses batches that cannot be meant so, and keeps why: out of a pipeline errors come wrapped in pages.
 
-    Keras makes a `tf.data.Dataset` of a Grain dataset, too, but one that tunes itself. When such a one is closed,
-    after each validation and at the end of the training, TensorFlow 2.21 often waits for the tuner's next turn, and
-    turns are twice as far apart each time: epochs of 11 seconds took up to 21. There is nothing to tune, for Grain
-    reads ahead by itself. Nor does Keras ask `kzoo.data.batches` for their length; a stream tells it.
+    Args:
+        task: of the model's head.
+        num_classes: likewise.
+        targets: whether there have to be some, as in training.
+
+    Attributes:
+        error: what was refused first.
+    """
+
+    def __init__(self, task: str, num_classes: int, targets: bool = True):
+        self.task, self.num_classes, self.targets = task, num_classes, targets
+        self.error: ValueError | None = None
+
+    def __call__(self, images, targets=None, weight=None, shape=None) -> None:
+        """Looks at arrays, or tensors with values; at nothing of those without.
+
+        Args:
+            images: (B, H, W, 3), or None where they are not looked at.
+            targets: by name.
+            weight: of each image.
+            shape: of the images, where they are not given.
+        """
+        try:
+            images = None if images is None else as_array(images)
+            if images is not None:
+                check_images(images)
+                shape = images.shape
+            if not self.targets or shape is None or self.task not in KEYS:
+                return
+            check_keys(self.task, targets)
+            arrays = {name: as_array(values) for name, values in dict(targets).items()}
+            if all(values is not None for values in arrays.values()):
+                check_targets(self.task, arrays, self.num_classes, shape)
+            weight = None if weight is None else as_array(weight)
+            if weight is not None:
+                check_sample_weight(weight, shape[0])
+        except ValueError as error:
+            self.error = self.error or error
+            raise
+
+    def batch(self, batch, first: bool = True) -> None:
+        """Looks at what a dataset yields: images, or (images, targets), or (images, targets, weights).
+
+        Args:
+            batch: of arrays or tensors.
+            first: whether its images are looked at, too, which takes longer.
+        """
+        images, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        self(images if first else None, targets, weight, np.shape(images))
+
+    @contextlib.contextmanager
+    def unwrapped(self) -> Iterator[None]:
+        """In the block what was refused is raised in the place of what a pipeline wraps it in."""
+        try:
+            yield
+        except Exception as error:
+            if self.error is not None and self.error is not error:
+                raise self.error from None
+            raise
+
+
+def as_array(values) -> np.ndarray | None:
+    """Values as NumPy has them; None where there are none yet, as of symbolic tensors."""
+    if isinstance(values, keras.KerasTensor) or not keras.ops.is_tensor(values):
+        return None if isinstance(values, keras.KerasTensor) else np.asarray(values)
+    try:
+        return keras.ops.convert_to_numpy(values)
+    except (NotImplementedError, TypeError, AttributeError, RuntimeError):
+        return None
+    except Exception as error:
+        if "Tracer" in type(error).__name__:  # of JAX, which has no public name for it
+            return None
+        raise
+
+
+def is_dataset(data) -> bool:
+    """Whether it yields batches, rather than being the images themselves."""
+    if isinstance(data, (np.ndarray, list, tuple, dict)) or keras.ops.is_tensor(data):
+        return False
+    return data is not None and not isinstance(data, keras.KerasTensor) and not hasattr(data, "__array__")
+
+
+def as_stream(data, look: Look | None = None):
+    """A dataset as Keras is to take it: the same batches, looked at on their way.
+
+    Of a `tf.data.Dataset` and of generators the targets of every batch are looked at, and the images of each epoch's
+    first; of others the first batch alone.
+
+    On TensorFlow Grain's datasets become a `tf.data.Dataset` that tunes nothing. Keras makes one, too, but one that
+    tunes itself. When such a one is closed, after each validation and at the end of the training, TensorFlow 2.21
+    often waits for the tuner's next turn, and turns are twice as far apart each time: epochs of 11 seconds took up to
+    21. There is nothing to tune, for Grain reads ahead by itself. Nor does Keras ask `kzoo.data.batches` for their
+    length; a stream tells it.
 
     Args:
         data: what `fit` or `evaluate` is given.
+        look: what looks at it: see `Look`.
     """
-    grain = sys.modules.get("grain")
-    if keras.backend.backend() != "tensorflow" or grain is None or not isinstance(data, grain.IterDataset):
+    look = look or Look("", 0, targets=False)
+    tensorflow, grain, torch = (sys.modules.get(name) for name in ("tensorflow", "grain", "torch"))
+    if grain is not None and isinstance(data, grain.IterDataset):
+        return _from_grain(data, look)
+    if tensorflow is not None and isinstance(data, tensorflow.data.Dataset):
+        return _watched(data, look)
+    if isinstance(data, types.GeneratorType):
+        return _looked_through(data, look)
+    if isinstance(data, keras.utils.PyDataset):
+        look.batch(data[0])
+    elif torch is not None and hasattr(torch, "utils") and isinstance(data, torch.utils.data.DataLoader):
+        look.batch(next(iter(data)))
+    return data
+
+
+def _looked_through(batches, look):
+    for number, batch in enumerate(batches):
+        look.batch(batch, first=number == 0)
+        yield batch
+
+
+def _watched(dataset, look):
+    """A `tf.data.Dataset` that looks at its own batches; of what is no plain tensor, at the names alone."""
+    import tensorflow as tf
+
+    spec = dataset.element_spec
+    images, targets, weight = keras.utils.unpack_x_y_sample_weight(spec)
+    if look.targets:
+        check_keys(look.task, targets)
+    ragged = [name for name, each in _named(targets) if isinstance(each, tf.RaggedTensorSpec)]
+    if look.targets and ragged:
+        raise ValueError(
+            f"targets: {ragged[0]!r} is ragged; give one shape: .to_tensor(), labels of -1 where there are fewer"
+        )
+    if not isinstance(images, tf.TensorSpec) or not all(
+        isinstance(each, tf.TensorSpec) for each in tf.nest.flatten(spec)
+    ):
+        return dataset
+    names = [name for name, _ in _named(targets)]
+
+    def later(shape, *arrays, images=None):
+        values = dict(zip(names, arrays, strict=False)) if names else None
+        look(images, values, arrays[len(names)] if weight is not None else None, tuple(shape))
+        return np.True_
+
+    def first(shape, images, *arrays):
+        return later(shape, *arrays, images=images)
+
+    def attach(number, batch):
+        images, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        others = [value for _, value in _named(targets)] + ([] if weight is None else [weight])
+        shape = tf.shape(images)
+        seen = tf.cond(
+            number == 0,
+            lambda: tf.numpy_function(first, [shape, images, *others], tf.bool),
+            lambda: tf.numpy_function(later, [shape, *others], tf.bool) if others else True,
+        )
+        with tf.control_dependencies([seen]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return dataset.enumerate().map(attach)
+
+
+def _named(targets) -> list[tuple]:
+    """Names and values of targets that are a mapping; nothing of others."""
+    return list(targets.items()) if hasattr(targets, "items") else []
+
+
+def _from_grain(data, look):
+    from kzoo.data.passes import Batches
+
+    ours = isinstance(data, Batches)
+    epoch = data.epoch if ours else None
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    seen = list(itertools.islice(data, 2 if on_tensorflow else 1))
+    if ours:
+        data.epoch = epoch  # this look, were it at a whole epoch, has trained nothing
+    if seen:
+        look.batch(seen[0])
+    if not seen or not on_tensorflow:
         return data
     import tensorflow as tf
 
-    from kzoo.data.passes import Batches
-
-    epoch = data.epoch if isinstance(data, Batches) else None
-    seen = list(itertools.islice(data, 2))
-    if not seen:
-        return data
     stream = tf.data.Dataset.from_generator(
-        lambda: data, output_signature=keras.tree.map_structure(_signature, seen[0], seen[-1])
+        # Batches of `kzoo.data` were checked where they were made.
+        (lambda: data) if ours else (lambda: _looked_through(data, look)),
+        output_signature=keras.tree.map_structure(_signature, seen[0], seen[-1]),
     )
-    if isinstance(data, Batches):
-        data.epoch = epoch  # this look, were it at a whole epoch, has trained nothing
-        if not data.repeat:
-            stream = stream.apply(tf.data.experimental.assert_cardinality(len(data)))
+    if ours and not data.repeat:
+        stream = stream.apply(tf.data.experimental.assert_cardinality(len(data)))
     options = tf.data.Options()
     options.autotune.enabled = False
     return stream.with_options(options)

@@ -13,7 +13,8 @@ PACKAGE = Path(kzoo.__file__).parent
 
 # Each room and the floor it is on; a module imports from its own floor or below.
 FLOORS = {
-    "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "lazy": 0, "registration": 0, "draw": 0, "contours": 0, "ops": 0,
+    "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "registration": 0, "lazy": 0, "policy": 0,
+    "images": 0, "targets": 0, "draw": 0, "contours": 0, "ops": 0,
     "data": 1, "augment": 1, "losses": 1, "layers": 1,
     "backbones": 2, "heads": 2, "sources": 2, "tiles": 2, "streams": 2,
     "model": 3, "detect": 3, "segment": 3,
@@ -29,6 +30,8 @@ NUMPY_ONLY = (
     "draw",
     "contours",
     "registry",
+    "images",
+    "targets",
     "data",
     "augment",
     "metrics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kzoo.layers.folding import folded_network
 from kzoo.model import ZooModel
+from kzoo.policy import check_settings, dtype_policy
 
 
 def inference_model(model: ZooModel) -> ZooModel:
@@ -12,8 +13,10 @@ def inference_model(model: ZooModel) -> ZooModel:
     Args:
         model: stays as it is.
     """
-    config = model.head.get_config()
-    head = type(model.head).from_config({**config, "dtype": "float32"})
-    copy = model.remade(folded_network(model.network, float32=True), head)
+    check_settings()
+    # Parts of parts, too, whatever policy is set now.
+    with dtype_policy("float32"):
+        head = type(model.head).from_config({**model.head.get_config(), "dtype": "float32"})
+        copy = model.remade(folded_network(model.network, float32=True), head)
     head.set_weights(model.head.get_weights())
     return copy

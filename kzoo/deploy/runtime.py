@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.deploy.metadata import FILE_NAME, Metadata
+from kzoo.images import check_images
 from kzoo.quiet import native_output_hidden
 
 
@@ -41,7 +42,11 @@ class Exported:
         return f"<{self.name} at {height}x{width} from {self.path}, by {self.runtime}>"
 
     def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Results for (B, H, W, 3) RGB images in 0..255 of the export's size; any B, whatever the file's own."""
+        """Results for (B, H, W, 3) RGB images in 0..255 of the export's size; any B, whatever the file's own.
+
+        Raises:
+            ValueError: these are no such images; floats are taken, if they are in 0..255, and rounded.
+        """
         images = self._checked(images)
         if not self.batch_size or len(images) == self.batch_size:
             return self.run(images=images)
@@ -61,7 +66,8 @@ class Exported:
             x: images, or batches: arrays, or tuples whose first element is one.
             batch_size: images a step.
         """
-        if isinstance(x, np.ndarray):
+        if hasattr(x, "__array__"):
+            x = np.asarray(x)
             x = [x[start : start + batch_size] for start in range(0, len(x), batch_size)] or [x]
         parts = [self.predict_on_batch(batch[0] if isinstance(batch, tuple) else batch) for batch in x]
         return _joined(parts)
@@ -86,6 +92,7 @@ class Exported:
                 f"{self.path}: takes images of shape (B, {', '.join(map(str, expected))}), "
                 f"not {images.shape}; resize them, or use detect"
             )
+        check_images(images, f"{self.path}: images")
         if images.dtype != np.uint8:
             images = np.clip(np.rint(images), 0, 255).astype(np.uint8)
         return images

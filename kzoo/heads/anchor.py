@@ -22,6 +22,7 @@ from kzoo.ops.anchors import lay_anchors
 from kzoo.ops.assign import RESCUES, assign_anchors, sound_boxes
 from kzoo.ops.box_coder import decode_deltas, encode_deltas
 from kzoo.ops.gather import stable_top_k, take_rows
+from kzoo.ops.weighting import image_weighted
 
 CLASS_LOSSES = ("focal", "hard_negative")
 DELTA_LOSSES = ("l1", "smooth_l1")
@@ -229,7 +230,7 @@ class AnchorHead(DetectionHead):
         thresholds = (self.positive_threshold, self.negative_threshold)
         return boxes, labels, assign_anchors(anchors, boxes, labels, *thresholds, self.rescue)
 
-    def loss(self, targets, outputs):
+    def loss(self, targets, outputs, sample_weight=None):
         logits, deltas = self.rows(outputs)
         anchors = self.boxes_of_anchors(self.sizes(outputs))
         boxes, labels, found = self.assign(targets, anchors)
@@ -241,6 +242,7 @@ class AnchorHead(DetectionHead):
             "class": self.class_weight * self._class_loss(logits, owned, found, weight),
             "box": self.box_weight * self._box_loss(deltas, take_rows(boxes, found.owner), anchors) * weight,
         }
+        terms = {name: image_weighted(term, sample_weight) for name, term in terms.items()}
         count = ops.sum(weight, axis=-1)
         if self.normalize_by == "batch":
             return {name: ops.sum(term) / ops.maximum(ops.sum(count), 1.0) for name, term in terms.items()}

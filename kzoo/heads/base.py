@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import keras
 
+from kzoo.policy import dtype_policy
+
 
 class Head(keras.layers.Layer):
     """Everything that makes a family itself: what raw outputs mean, how they are trained, how they are read.
@@ -20,6 +22,12 @@ class Head(keras.layers.Layer):
 
     task: str = ""
     loss_names: tuple[str, ...] = ()
+
+    @classmethod
+    def from_config(cls, config):
+        """Its layers are made with it, hence under its own policy and not the global one."""
+        with dtype_policy(config.get("dtype", keras.config.dtype_policy())):
+            return super().from_config(config)
 
     def call(self, features, training=None) -> dict:
         """Raw outputs from the network's list of feature maps. Never sees ground truth."""
@@ -42,8 +50,16 @@ class Head(keras.layers.Layer):
         layers = [layer for layer in self._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
         return list(zip(layers, shapes, strict=False))
 
-    def loss(self, targets: dict, outputs: dict) -> dict:
-        """Assignment and loss: one scalar a name, already weighted, to be summed."""
+    def loss(self, targets: dict, outputs: dict, sample_weight=None) -> dict:
+        """Assignment and loss: one scalar a name, already weighted, to be summed.
+
+        Args:
+            targets: the truth of each image.
+            outputs: raw.
+            sample_weight: (B,) a factor of what each image adds to the sums; the numbers that the sums are divided by
+                are the same as without. So 1 for all changes nothing, 10 for all is ten times the loss, and an image
+                of 0 trains nothing.
+        """
         raise NotImplementedError
 
     def decode(self, outputs: dict) -> dict:

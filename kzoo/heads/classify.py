@@ -12,6 +12,7 @@ from kzoo.heads.base import Head, check_choice
 from kzoo.heads.word_tree import WordTree
 from kzoo.losses.focal import sigmoid_cross_entropy, smooth_labels
 from kzoo.ops.gather import stable_top_k
+from kzoo.ops.weighting import image_weighted
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -79,16 +80,17 @@ class ClassifyHead(Head):
             logits = ops.reshape(logits, (ops.shape(logits)[0], self.num_classes))
         return {"logits": ops.cast(logits, "float32") / self.temperature}
 
-    def loss(self, targets, outputs):
+    def loss(self, targets, outputs, sample_weight=None):
         logits, label = outputs["logits"], targets["label"]
         true = ops.cast(label, "float32") if len(label.shape) == 2 else ops.one_hot(label, self.num_classes)
         if self.tree is not None:
-            return {"class": -ops.mean(ops.sum(true * self.tree.log_probabilities(logits), axis=-1))}
+            each = -ops.sum(true * self.tree.log_probabilities(logits), axis=-1)
+            return {"class": ops.mean(image_weighted(each, sample_weight))}
         if self.activation == "sigmoid":
             each = sigmoid_cross_entropy(smooth_labels(true, self.label_smoothing), logits)
-            return {"class": ops.mean(ops.sum(each, axis=-1))}
+            return {"class": ops.mean(image_weighted(ops.sum(each, axis=-1), sample_weight))}
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
-        return {"class": loss(true, logits)}
+        return {"class": loss(true, logits, sample_weight)}
 
     def decode(self, outputs):
         if self.tree is not None:

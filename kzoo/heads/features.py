@@ -28,7 +28,7 @@ class FeatureHead(Head):
     def call(self, features, training=None):
         return {"features": ops.cast(features[-1], "float32")}
 
-    def loss(self, targets, outputs):
+    def loss(self, targets, outputs, sample_weight=None):
         raise ValueError(f"{self.name}: feature maps alone cannot be trained; add a head to the network")
 
     def decode(self, outputs):

@@ -14,6 +14,7 @@ from kzoo.losses.focal import softmax_focal_loss
 from kzoo.ops.assign import last_owner, sound_boxes
 from kzoo.ops.boxes import iou
 from kzoo.ops.gather import take_rows
+from kzoo.ops.weighting import image_weighted
 
 
 @dataclass
@@ -147,7 +148,7 @@ class GridHead(DetectionHead):
             code=take_rows(ops.concatenate(code, axis=-1), owner),
         )
 
-    def loss(self, targets, outputs):
+    def loss(self, targets, outputs, sample_weight=None):
         classes, confidence, raw = self._parts(outputs)
         truth = self._truth(targets)
         responsible, overlap = self._responsible(truth, raw)
@@ -156,11 +157,12 @@ class GridHead(DetectionHead):
         weight = weight * (1.0 - ops.expand_dims(truth.ignored, -1))
         box = ops.sum((raw - ops.expand_dims(truth.code, 2)) ** 2, axis=-1) * responsible
         count = ops.cast(ops.shape(raw)[0], "float32")
-        return {
-            "box": self.coord_scale * 0.5 * ops.sum(box) / count,
-            "objectness": 0.5 * ops.sum(weight * (reached - confidence) ** 2) / count,
-            "class": self.class_scale * ops.sum(self._class_loss(truth, classes) * truth.taken) / count,
+        terms = {
+            "box": self.coord_scale * 0.5 * box,
+            "objectness": 0.5 * weight * (reached - confidence) ** 2,
+            "class": self.class_scale * self._class_loss(truth, classes) * truth.taken,
         }
+        return {name: ops.sum(image_weighted(term, sample_weight)) / count for name, term in terms.items()}
 
     def _class_loss(self, truth: Truth, classes):
         """The class term of each cell: (B, S*S)."""

@@ -98,11 +98,11 @@ class PixelHead(Head):
             outputs["auxiliary"] = resize_bilinear(other, ops.shape(outputs["logits"])[1:3])
         return outputs
 
-    def loss(self, targets, outputs):
+    def loss(self, targets, outputs, sample_weight=None):
         mask, weights = ops.cast(targets["mask"], "int32"), targets.get("weights")
-        losses = self.pixel_loss(mask, outputs["logits"], weights)
+        losses = self.pixel_loss(mask, outputs["logits"], weights, sample_weight)
         if self.auxiliary:
-            second = self.pixel_loss(mask, outputs["auxiliary"], weights)
+            second = self.pixel_loss(mask, outputs["auxiliary"], weights, sample_weight)
             losses["auxiliary"] = self.auxiliary * sum(second.values())
         return losses
 

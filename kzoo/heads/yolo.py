@@ -18,6 +18,7 @@ from kzoo.losses.iou import BOX_LOSSES
 from kzoo.ops.assign import sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
+from kzoo.ops.weighting import image_weighted
 
 # A detector starts out finding nothing in 99 cells of 100 (RetinaNet, section 4.1).
 OBJECTNESS_PRIOR = 0.01
@@ -192,7 +193,7 @@ class YoloHead(DetectionHead):
         """x, y, w, h, objectness and classes as an anchor's numbers, (..., fields)."""
         return rows
 
-    def loss(self, targets, outputs):
+    def loss(self, targets, outputs, sample_weight=None):
         rows, grid = self._rows(outputs)
         boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
         match = grid.match(boxes, labels, self.iou_threshold)
@@ -205,9 +206,13 @@ class YoloHead(DetectionHead):
         if self.truth_threshold < 1:
             near = self._near(overlaps, boxes, labels, match, grid)
             found.append((near, rows))
-        objectness = self._objectness_loss(rows[..., 4], grid, match, near, predicted, overlaps)
-        box = sum(ops.sum(self._box_loss(objects, raw, grid) * objects.weight) for objects, raw in found)
-        classes = sum(ops.sum(self._class_loss(objects, raw) * objects.weight) for objects, raw in found)
+        objectness = self._objectness_loss(
+            rows[..., 4], grid, match, near, predicted, overlaps, sample_weight
+        )
+        factors = [image_weighted(objects.weight, sample_weight) for objects, _ in found]
+        pairs = list(zip(found, factors, strict=True))
+        box = sum(ops.sum(self._box_loss(objects, raw, grid) * factor) for (objects, raw), factor in pairs)
+        classes = sum(ops.sum(self._class_loss(objects, raw) * factor) for (objects, raw), factor in pairs)
         if self.normalize_by == "images":
             count = ops.cast(ops.shape(rows)[0], "float32")
         else:
@@ -252,7 +257,7 @@ class YoloHead(DetectionHead):
             return softmax_focal_loss(true, logits, self.focal_gamma, self.focal_alpha)
         return ops.sum(self._cross_entropy(smooth_labels(true, self.label_smoothing), logits), axis=-1)
 
-    def _objectness_loss(self, logits, grid, match, near, predicted, overlaps):
+    def _objectness_loss(self, logits, grid, match, near, predicted, overlaps, sample_weight):
         """Objectness over all predictions but the ignored ones, weighted and summed."""
         background = ops.cast(ops.max(overlaps, axis=-1) <= self.ignore_threshold, "float32")
         true = match.taken if near is None else match.taken + near.weight
@@ -264,6 +269,7 @@ class YoloHead(DetectionHead):
         loss = self._cross_entropy(smooth_labels(true, self.objectness_smoothing), logits) * weight
         if match.importance is not None:
             loss = loss * match.importance
+        loss = image_weighted(loss, sample_weight)
         if len(set(self.objectness_weight)) == 1:
             return self.objectness_weight[0] * ops.sum(loss)
         weights = zip(self.objectness_weight, grid.by_level(loss), strict=True)

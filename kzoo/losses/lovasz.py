@@ -6,9 +6,10 @@ from keras import ops
 
 from kzoo.losses.overlap import check_choices
 from kzoo.losses.pixel import counted_pixels, one_hot
+from kzoo.ops.weighting import image_weighted
 
 
-def lovasz(labels, logits, *, reduction: str = "batch", classes: str = "present"):
+def lovasz(labels, logits, *, reduction: str = "batch", classes: str = "present", image_weights=None):
     """Lovász-softmax, and with one channel Lovász-hinge.
 
     Args:
@@ -17,6 +18,7 @@ def lovasz(labels, logits, *, reduction: str = "batch", classes: str = "present"
         reduction: "batch": the pixels of a batch are one set; "image": each image's are, and the mean is over all.
         classes: "present" leaves out classes that a set's labels have not; "all" keeps them. The hinge's only
             class is always kept.
+        image_weights: (B,) factors of what the pixels of an image add to the loss; their order is as without.
 
     Returns:
         A scalar, in 0..1 for the softmax; 0 where all pixels are ignored. For predictions that are sure and hard
@@ -36,8 +38,9 @@ def lovasz(labels, logits, *, reduction: str = "batch", classes: str = "present"
     signs = 2.0 * true - 1.0
     errors = ops.relu(1.0 - logits * signs) if binary else ops.abs(true - ops.softmax(logits))
     counted = counted + ops.zeros_like(true)
+    costs = _sets(image_weighted(errors, image_weights), reduction)
     errors, true, counted = (_sets(each, reduction) for each in (errors, true, counted))
-    loss = _extension(errors, true, counted)
+    loss = _extension(errors, true, counted, costs)
     evidence = true if classes == "present" and not binary else counted
     kept = ops.cast(ops.max(evidence, axis=-1) > 0, "float32")
     return ops.sum(loss * kept) / ops.maximum(ops.sum(kept), 1.0)
@@ -52,13 +55,13 @@ def _sets(values, reduction: str):
     return ops.transpose(ops.reshape(values, (-1, pixels, channels)), (0, 2, 1))
 
 
-def _extension(errors, true, counted):
-    """The Lovász extension of the Jaccard loss at the errors: (..., N) each -> (...)."""
+def _extension(errors, true, counted, costs):
+    """The Lovász extension of the Jaccard loss at the errors, whose costs are these: (..., N) each -> (...)."""
     # Ignored pixels stand behind all others, where they change no others' slope.
     order = ops.argsort(ops.stop_gradient(-(errors + 1.0) * counted), axis=-1)
-    errors = ops.take_along_axis(errors * counted, order, axis=-1)
+    costs = ops.take_along_axis(costs * counted, order, axis=-1)
     true = ops.take_along_axis(true, order, axis=-1)
-    return ops.sum(errors * ops.stop_gradient(_slopes(true)), axis=-1)
+    return ops.sum(costs * ops.stop_gradient(_slopes(true)), axis=-1)
 
 
 def _slopes(true):

@@ -31,6 +31,8 @@ PIXEL_LOSSES: dict[str, tuple[Callable, dict[str, Any]]] = {
 _BOTH = {"class_weights": "class_weights", "label_smoothing": "label_smoothing"}
 COMMON = {"ce": _BOTH, "border": _BOTH, "focal": {"class_weights": "alpha"}}
 
+_GIVEN = ("weights", "image_weights")  # with the targets
+
 
 @dataclass(frozen=True)
 class _Term:
@@ -76,26 +78,25 @@ class PixelLoss:
             fault = f"{twice[0]!r} is there twice" if twice else "is empty"
             raise ValueError(f"loss {spec!r}: {fault}; name each loss once, as in 'ce+dice'")
 
-    def __call__(self, labels, logits, weights=None) -> dict:
+    def __call__(self, labels, logits, weights=None, image_weights=None) -> dict:
         """Each loss by its name, times its factor.
 
         Args:
             labels: (B, H, W) integers; 255 is ignored.
             logits: (B, H, W, C); C = 1 is a sigmoid, C > 1 a softmax.
             weights: (B, H, W) map of pixel weights, which "border" needs and no other loss looks at.
+            image_weights: (B,) how much each image counts; the same for all is a factor of every loss.
 
         Raises:
             ValueError: "border" has no weights, or an option does not fit the classes.
         """
-        return {
-            term.name: term.factor
-            * (
-                term.function(labels, logits, weights=weights)
-                if term.name == "border"
-                else term.function(labels, logits)
+        found = {}
+        for term in self._terms:
+            maps = {"weights": weights} if term.name == "border" else {}
+            found[term.name] = term.factor * term.function(
+                labels, logits, image_weights=image_weights, **maps
             )
-            for term in self._terms
-        }
+        return found
 
 
 def _entries(spec):
@@ -120,8 +121,8 @@ def _term(name: str, options: dict[str, Any], common: dict[str, Any]) -> _Term:
         raise ValueError(f"unknown loss {name!r}; {_hint(name, list(PIXEL_LOSSES))}")
     function, fixed = PIXEL_LOSSES[name]
     parameters = inspect.signature(function).parameters.values()
-    # The map of weights comes with the targets.
-    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.name != "weights"]
+    # Weights come with the targets.
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.name not in _GIVEN]
     factor = _factor(name, options.pop("weight", 1.0))
     for option in options:
         if option not in known:

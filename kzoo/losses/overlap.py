@@ -9,6 +9,7 @@ from __future__ import annotations
 from keras import ops
 
 from kzoo.losses.pixel import class_logits, counted_pixels, one_hot
+from kzoo.ops.weighting import image_weighted
 
 EPSILON = 1e-7
 REDUCTIONS = ("batch", "image")
@@ -36,6 +37,7 @@ def dice(
     reduction: str = "batch",
     background: bool = True,
     classes: str = "present",
+    image_weights=None,
 ):
     """1 - Dice, the mean over classes.
 
@@ -61,25 +63,25 @@ def dice(
 
     Source: Milletari et al. 2016, arXiv:1606.04797, section 3 (`squared`).
     """
-    true, probability, kept = _regions(labels, logits, reduction, background, classes)
-    axes = region_axes(reduction)
-    overlap = ops.sum(true * probability, axis=axes, keepdims=True)
-    volume = ops.square(probability) if squared else probability
-    total = ops.sum(true + volume, axis=axes, keepdims=True)
-    return _mean(1.0 - (2.0 * overlap + smooth) / (total + smooth + EPSILON), kept)
+    true, probability, kept = _regions(labels, logits, reduction, background, classes, image_weights)
+    summed = _Sums(reduction, image_weights)
+    overlap = summed(true * probability)
+    total = summed(true + (ops.square(probability) if squared else probability))
+    return summed.mean(1.0 - (2.0 * overlap + smooth) / (total + smooth + EPSILON), kept)
 
 
-def dice_generalized(labels, logits, *, reduction: str = "batch"):
+def dice_generalized(labels, logits, *, reduction: str = "batch", image_weights=None):
     """1 - generalised Dice: classes are summed with weights of 1 / volume^2, so that small ones count as much.
 
     Args:
         labels: (B, H, W) integers; 255 is ignored. 0 and 1 where there is one channel.
         logits: (B, H, W, C); C = 1 is a sigmoid, which counts as two classes, C > 1 a softmax.
         reduction: as of `dice`.
+        image_weights: likewise.
 
     Returns:
-        A scalar in 0..1; 0 where all pixels are ignored. A class that is absent from a region's labels has no
-        volume and so no weight: it is left out.
+        A scalar, in 0..1 without weights; 0 where all pixels are ignored. A class that is absent from a region's labels
+        has no volume and so no weight: it is left out.
 
     Raises:
         ValueError: `reduction` is not one of those.
@@ -87,15 +89,15 @@ def dice_generalized(labels, logits, *, reduction: str = "batch"):
     Source: Sudre et al. 2017, arXiv:1707.03237, section 2.1.
     """
     logits = class_logits(logits)
-    true, probability, present = _regions(labels, logits, reduction, True, "present")
-    axes = region_axes(reduction)
-    volume = ops.sum(true, axis=axes, keepdims=True)
+    true, probability, present = _regions(labels, logits, reduction, True, "present", image_weights)
+    summed = _Sums(reduction, image_weights)
+    volume = summed(true)
     weight = present / ops.square(ops.maximum(volume, 1.0))
     # Only their proportion counts; large ones stay above epsilon.
     weight = weight / ops.maximum(ops.max(weight, axis=-1, keepdims=True), 1e-30)
-    overlap = ops.sum(weight * ops.sum(true * probability, axis=axes, keepdims=True), axis=-1)
-    total = ops.sum(weight * (volume + ops.sum(probability, axis=axes, keepdims=True)), axis=-1)
-    return _mean(1.0 - 2.0 * overlap / (total + EPSILON), ops.max(present, axis=-1))
+    overlap = ops.sum(weight * summed(true * probability), axis=-1)
+    total = ops.sum(weight * (volume + summed(probability)), axis=-1)
+    return summed.mean(1.0 - 2.0 * overlap / (total + EPSILON), ops.max(present, axis=-1))
 
 
 def tversky(
@@ -109,6 +111,7 @@ def tversky(
     reduction: str = "batch",
     background: bool = True,
     classes: str = "present",
+    image_weights=None,
 ):
     """(1 - Tversky index)^gamma, the mean over classes.
 
@@ -124,9 +127,10 @@ def tversky(
         reduction: as of `dice`.
         background: likewise.
         classes: likewise.
+        image_weights: likewise.
 
     Returns:
-        A scalar in 0..1; 0 where all pixels are ignored.
+        A scalar, in 0..1 without weights; 0 where all pixels are ignored.
 
     Raises:
         ValueError: `reduction` or `classes` is not one of those.
@@ -134,16 +138,15 @@ def tversky(
     Source: Salehi et al. 2017, arXiv:1706.05721, equation 4; Abraham & Khan 2019, arXiv:1810.07842, equation 4
     (`gamma`).
     """
-    true, probability, kept = _regions(labels, logits, reduction, background, classes)
-    axes = region_axes(reduction)
-    overlap = ops.sum(true * probability, axis=axes, keepdims=True)
-    missed = ops.sum(true, axis=axes, keepdims=True) - overlap
-    wrong = ops.sum(probability, axis=axes, keepdims=True) - overlap
+    true, probability, kept = _regions(labels, logits, reduction, background, classes, image_weights)
+    summed = _Sums(reduction, image_weights)
+    overlap = summed(true * probability)
+    missed, wrong = summed(true) - overlap, summed(probability) - overlap
     loss = 1.0 - (overlap + smooth) / (overlap + alpha * missed + beta * wrong + smooth + EPSILON)
     if gamma != 1.0:
         # The slope of a power below 1 has no end at 0.
         loss = ops.maximum(loss, EPSILON) ** gamma
-    return _mean(loss, kept)
+    return summed.mean(loss, kept)
 
 
 def jaccard(
@@ -154,6 +157,7 @@ def jaccard(
     reduction: str = "batch",
     background: bool = True,
     classes: str = "present",
+    image_weights=None,
 ):
     """1 - Jaccard index (IoU) of probabilities, the mean over classes; arguments as of `dice`.
 
@@ -168,10 +172,11 @@ def jaccard(
         reduction=reduction,
         background=background,
         classes=classes,
+        image_weights=image_weights,
     )
 
 
-def _regions(labels, logits, reduction: str, background: bool, classes: str):
+def _regions(labels, logits, reduction: str, background: bool, classes: str, image_weights=None):
     """One-hot labels and probabilities (B, H, W, C), zero where ignored, and which regions count (G, 1, 1, C)."""
     check_choices(reduction, classes)
     binary = logits.shape[-1] == 1
@@ -182,10 +187,30 @@ def _regions(labels, logits, reduction: str, background: bool, classes: str):
     if binary or not background:
         true, probability = true[..., 1:], probability[..., 1:]
     evidence = true if classes == "present" and not binary else counted + ops.zeros_like(true)
+    if reduction == "batch":
+        evidence = image_weighted(evidence, image_weights)
     kept = ops.cast(ops.max(evidence, axis=region_axes(reduction), keepdims=True) > 0, "float32")
     return true, probability, kept
 
 
-def _mean(loss, kept):
-    """The mean of the losses of the regions that count; 0 where none does."""
-    return ops.sum(loss * kept) / ops.maximum(ops.sum(kept), 1.0)
+class _Sums:
+    """Sums over regions, and means of regions' losses, in which images have weights, or, where None, have not."""
+
+    def __init__(self, reduction: str, image_weights):
+        self.axes, self.of_batch, self.weights = region_axes(reduction), reduction == "batch", image_weights
+        if image_weights is not None:
+            self.weights = ops.cast(image_weights, "float32")
+            self.average = ops.mean(self.weights)
+
+    def __call__(self, values):
+        """(B, H, W, C) -> (G, 1, 1, C)."""
+        if self.weights is not None and self.of_batch:
+            # Their mean is 1, so that equal weights change no sum.
+            values = image_weighted(values, self.weights / ops.maximum(self.average, EPSILON))
+        return ops.sum(values, axis=self.axes, keepdims=True)
+
+    def mean(self, loss, kept):
+        """The mean of the losses of the regions that count; 0 where none does."""
+        if self.weights is not None:
+            loss = loss * self.average if self.of_batch else image_weighted(loss, self.weights)
+        return ops.sum(loss * kept) / ops.maximum(ops.sum(kept), 1.0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from keras import ops
 
 from kzoo.losses.focal import softmax_focal_loss
+from kzoo.ops.weighting import image_weighted
 from kzoo.structures import IGNORED
 
 
@@ -40,6 +41,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     hardest: float = 1.0,
     weights=None,
+    image_weights=None,
 ):
     """Cross-entropy, the mean over the pixels that are not ignored.
 
@@ -52,6 +54,7 @@ def cross_entropy(
         hardest: share of the counted pixels, those of the largest loss, that the mean is taken of (online hard
             example mining); 1 for all.
         weights: (B, H, W) factors of the pixels' losses, which do not enter the divisor; None for 1.
+        image_weights: (B,) factors of all pixels' losses of an image, likewise.
 
     Returns:
         A scalar; 0 where all pixels are ignored.
@@ -73,6 +76,7 @@ def cross_entropy(
         loss = (1.0 - label_smoothing) * loss + label_smoothing * even
     if weights is not None:
         loss = loss * ops.cast(weights, "float32")
+    loss = image_weighted(loss, image_weights)
     if hardest != 1.0:
         kept = _hardest(loss, counted, hardest)
         loss, share = loss * kept, share * kept
@@ -86,6 +90,7 @@ def border(
     class_weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     weights=None,
+    image_weights=None,
 ):
     """Cross-entropy times a map of weights that is large between neighbouring objects, as of U-Net.
 
@@ -95,6 +100,7 @@ def border(
         class_weights: as of `cross_entropy`.
         label_smoothing: likewise.
         weights: (B, H, W) the map.
+        image_weights: as of `cross_entropy`.
 
     Returns:
         A scalar: the paper's sum divided by the number of counted pixels.
@@ -110,11 +116,23 @@ def border(
             "augment with border weights, or take 'ce'"
         )
     return cross_entropy(
-        labels, logits, class_weights=class_weights, label_smoothing=label_smoothing, weights=weights
+        labels,
+        logits,
+        class_weights=class_weights,
+        label_smoothing=label_smoothing,
+        weights=weights,
+        image_weights=image_weights,
     )
 
 
-def focal(labels, logits, *, alpha: float | Sequence[float] | None = None, gamma: float = 2.0):
+def focal(
+    labels,
+    logits,
+    *,
+    alpha: float | Sequence[float] | None = None,
+    gamma: float = 2.0,
+    image_weights=None,
+):
     """Focal loss, the mean over the pixels that are not ignored.
 
     Args:
@@ -123,6 +141,7 @@ def focal(labels, logits, *, alpha: float | Sequence[float] | None = None, gamma
         alpha: one weight a class, background first also where C = 1; or a number: where C = 1 the foreground's
             (the background has 1 - alpha), else the weight of the whole, as in Keras; None for no weights.
         gamma: focusing; 0 leaves plain cross-entropy.
+        image_weights: as of `cross_entropy`.
 
     Returns:
         A scalar; 0 where all pixels are ignored.
@@ -138,7 +157,7 @@ def focal(labels, logits, *, alpha: float | Sequence[float] | None = None, gamma
     classes = logits.shape[-1]
     true = one_hot(labels, classes)
     weighted = true if alpha is None else true * _class_weights(alpha, classes)
-    loss = softmax_focal_loss(weighted, logits, gamma)
+    loss = image_weighted(softmax_focal_loss(weighted, logits, gamma), image_weights)
     return _ratio(ops.sum(loss), ops.sum(counted_pixels(labels, classes)))
 
 

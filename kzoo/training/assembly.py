@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from kzoo.data.anchors import input_shapes, kmeans_anchors, shape_iou
 from kzoo.model import ZooModel, backbone_layers
+from kzoo.policy import dtype_policy
 from kzoo.registry import build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
@@ -34,7 +32,7 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
     anchors = _anchors(name, dataset, config, size)
     if anchors is not None:
         arguments["anchors"] = anchors
-    with _policy(config):
+    with dtype_policy(devices.resolve_precision(config.precision)):
         try:
             model = build(name, **arguments, **config.model_arguments())
         except TypeError as error:
@@ -55,22 +53,11 @@ def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     given.pop("weights", None)
     if given:
         raise ValueError(f"{', '.join(given)}: for a model by name only; {path} says it itself")
-    with _policy(config):
+    with dtype_policy(devices.resolve_precision(config.precision)):
         model = darknet.load(path, config.weights, list(dataset.classes), config.stop_at)
     if config.image_size is not None:
         model.image_size = tuple(config.image_size)
     return model
-
-
-@contextlib.contextmanager
-def _policy(config: TrainConfig) -> Iterator[None]:
-    """For the time of the block layers are made in the precision of the options."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(devices.resolve_precision(config.precision))
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
