@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from kzoo.augment.letterbox import check_resize
@@ -183,12 +184,12 @@ class ZooModel(keras.Model):
         _check_rate(self.optimizer, callbacks)
         look = self._look(class_weight)
         shuffle = not is_dataset(x) if shuffle is None else shuffle  # Keras warns of what it would not do
-        x = _looked_at(look, x, y, sample_weight)
+        x, y, sample_weight = _looked_at(look, x, y, sample_weight)
         if validation_data is not None:
             if is_dataset(validation_data):
                 validation_data = as_stream(validation_data, look)
             else:
-                look(*keras.utils.unpack_x_y_sample_weight(validation_data))
+                validation_data = _looked_at(look, *keras.utils.unpack_x_y_sample_weight(validation_data))
         with look.unwrapped():
             return super().fit(
                 x,
@@ -208,18 +209,18 @@ class ZooModel(keras.Model):
         """As Keras has it: the means of the losses; see `fit`. `kzoo.evaluate` has the figures of the field."""
         look = self._look()
         if not options.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked
-            x = _looked_at(look, x, y, sample_weight)
+            x, y, sample_weight = _looked_at(look, x, y, sample_weight)
         with look.unwrapped():
             return super().evaluate(x, y, batch_size, verbose, sample_weight, **options)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """As Keras has it; see `fit`."""
-        self._look(class_weight)(x, y, sample_weight)
+        x, y, sample_weight = _looked_at(self._look(class_weight), x, y, sample_weight)
         return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """As Keras has it; see `fit`."""
-        self._look()(x, y, sample_weight)
+        x, y, sample_weight = _looked_at(self._look(), x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def _look(self, class_weight=None) -> Look:
@@ -282,13 +283,13 @@ class ZooModel(keras.Model):
             ValueError: these are no images in 0..255.
         """
         look = Look(self.task, self.head.num_classes, targets=False)
-        x = _looked_at(look, x)
+        x, *_ = _looked_at(look, x)
         with look.unwrapped():
             return self.decoder(_sides(x)).predict(x, batch_size, verbose, steps, callbacks)
 
     def predict_on_batch(self, x) -> dict:
         """Decoded results for one batch of images, as NumPy arrays; `predict` without its bookkeeping."""
-        Look(self.task, self.head.num_classes, targets=False)(x)
+        x, *_ = _looked_at(Look(self.task, self.head.num_classes, targets=False), x)
         return self.decoder(_sides(x)).predict_on_batch(x)
 
     def detect(self, source, **arguments):
@@ -332,12 +333,18 @@ class ZooModel(keras.Model):
             return cls(**{**config, **parts, "dtype": None})
 
 
-def _looked_at(look: Look, x, y=None, sample_weight=None):
-    """What Keras is to take for `x`: a stream for a dataset, and arrays as they are."""
+def _looked_at(look: Look, x, y=None, sample_weight=None) -> tuple:
+    """What Keras is to take for them: a stream for a dataset, arrays for lists, which it would take apart."""
     if is_dataset(x):
-        return as_stream(x, look)
+        return as_stream(x, look), y, sample_weight
     look(x, y, sample_weight)
-    return x
+    if isinstance(y, Mapping):
+        y = {name: _array(values) for name, values in y.items()}
+    return _array(x), y, _array(sample_weight)
+
+
+def _array(values):
+    return np.asarray(values) if isinstance(values, (list, tuple)) else values
 
 
 def _check_rate(optimizer, callbacks) -> None:
