@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
+
+# What the model that is being built was asked for with, in the place of defaults: what a file of weights says gives way
+# to it, or contradicts it.
+given_arguments: ContextVar[Mapping[str, Any] | None] = ContextVar("given_arguments", default=None)
 
 
 @dataclass(frozen=True)
@@ -148,14 +155,26 @@ def build(name: str, /, **arguments):
         name: one of `kzoo.list_models()`.
         **arguments: the architecture function's own, such as `num_classes`, `image_size` (height, width),
             `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of
-            published ones, such as "coco") and `backbone_weights`.
+            published ones, such as "coco") and `backbone_weights`. A `.keras` file is a model's settings, too: classes,
+            names, input size, anchors, normalisation and the head's options are its own where they are not given. Of
+            other classes than the file's the rows of the last layers start anew, but for those of the same name.
 
     Returns:
         A `kzoo.ZooModel`, untrained where no weights are given.
+
+    Raises:
+        ValueError: an argument is wrong, or contradicts what the weights were trained with, such as `anchors`.
 
     Example:
         >>> model = kzoo.build("yolov3-tiny", num_classes=3)
     """
     found = entry(name)
     module, function = found.target.split(":")
-    return getattr(importlib.import_module(module), function)(**arguments)
+    filled = arguments
+    if str(arguments.get("weights") or "").endswith(".keras"):
+        filled = importlib.import_module("kzoo.weights.saved").completed(arguments)
+    token = given_arguments.set(arguments)
+    try:
+        return getattr(importlib.import_module(module), function)(**filled)
+    finally:
+        given_arguments.reset(token)

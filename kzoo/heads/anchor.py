@@ -77,6 +77,7 @@ class AnchorHead(DetectionHead):
     """
 
     loss_names = ("class", "box")
+    meaning = ("anchors", "strides", "offset", "fit_strides", "coder_weights", "class_loss")
 
     def __init__(
         self,
@@ -166,6 +167,11 @@ class AnchorHead(DetectionHead):
                 layer.build(shape)
                 shape = layer.compute_output_shape(shape)
         self.built = True
+
+    def class_outputs(self):
+        before = self.fields - self.num_classes
+        last = self.class_layers[-1:] if self.shared else self.class_layers
+        return [(layer, len(level), before) for layer, level in zip(last, self.anchors, strict=False)]
 
     def call(self, features, training=None):
         return self.finish(self.hidden(features))

@@ -18,10 +18,12 @@ class Head(keras.layers.Layer):
     Attributes:
         task: "detect", "segment", "instance" or "classify".
         loss_names: the keys of what `loss` returns.
+        meaning: arguments that say what raw outputs mean: weights mean something else under others.
     """
 
     task: str = ""
     loss_names: tuple[str, ...] = ()
+    meaning: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config):
@@ -49,6 +51,15 @@ class Head(keras.layers.Layer):
         """
         layers = [layer for layer in self._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
         return list(zip(layers, shapes, strict=False))
+
+    def class_outputs(self) -> list[tuple[keras.layers.Layer, int, int]]:
+        """What counts the classes along its last axis; nothing where the network itself does.
+
+        Returns:
+            Layers, each with how many groups of numbers it gives, one an anchor, and how many of each group stand before
+            those of the classes.
+        """
+        return []
 
     def loss(self, targets: dict, outputs: dict, sample_weight=None) -> dict:
         """Assignment and loss: one scalar a name, already weighted, to be summed.

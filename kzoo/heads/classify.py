@@ -37,6 +37,7 @@ class ClassifyHead(Head):
 
     task = "classify"
     loss_names = ("class",)
+    meaning = ("project", "temperature")
 
     def __init__(
         self,
@@ -71,6 +72,9 @@ class ClassifyHead(Head):
                 f"{tuple(shape[1:])}; give as many classes, or project=True"
             )
         self.built = True
+
+    def class_outputs(self):
+        return [(self.classifier, 1, 0)] if self.project else []
 
     def call(self, features, training=None):
         logits = features[-1]

@@ -64,6 +64,7 @@ class GridHead(DetectionHead):
     """
 
     loss_names = ("box", "objectness", "class")
+    meaning = ("side", "boxes_per_cell", "image_size", "sqrt", "softmax")
 
     def __init__(
         self,

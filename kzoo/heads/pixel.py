@@ -39,6 +39,7 @@ class PixelHead(Head):
     """
 
     task = "segment"
+    meaning = ("strides", "project", "binary")
 
     def __init__(
         self,
@@ -89,6 +90,10 @@ class PixelHead(Head):
         if self.auxiliary:
             self.auxiliary_classifier.build(input_shape[1])
         self.built = True
+
+    def class_outputs(self):
+        layers = (self.classifier, self.auxiliary_classifier)
+        return [(layer, 1, 0) for layer in layers if layer is not None and not self.binary]
 
     def call(self, features, training=None):
         logits = self.classifier(features[0]) if self.project else features[0]

@@ -73,6 +73,7 @@ class YoloHead(DetectionHead):
     """
 
     loss_names = ("box", "objectness", "class")
+    meaning = ("anchors", "strides", "scale_xy", "size_transform", "class_activation", "project")
     box_fields = 5  # Numbers of an anchor before its classes; the last of them is the objectness.
 
     def __init__(
@@ -159,6 +160,10 @@ class YoloHead(DetectionHead):
         bias = [0.0] * self.fields
         bias[self.box_fields - 1] = -math.log((1 - OBJECTNESS_PRIOR) / OBJECTNESS_PRIOR)
         return bias
+
+    def class_outputs(self):
+        convs = zip(self.convs, self.anchors, strict=False)  # of heads that do not project there are none
+        return [(conv, len(anchors), self.box_fields) for conv, anchors in convs]
 
     def call(self, features, training=None):
         if self.project:

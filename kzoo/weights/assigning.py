@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from kzoo.model import ZooModel, backbone_layers
 
+log = logging.getLogger("kzoo")
 _SHOWN = 10
 # VGG16's hidden layers, which SSD has as dilated convolutions of fewer channels.
 _CLASSIFIER = ("backbone_fc6", "backbone_fc7")
@@ -56,6 +58,7 @@ class Assignment:
         missing: names of what the model has and the file has not.
         extra: names of what the file has and the model has not.
         misshapen: names and shapes of what does not fit.
+        fresh: of layers that count the model's classes: names of what is of other classes.
     """
 
     file: Path
@@ -64,6 +67,7 @@ class Assignment:
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     misshapen: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
 
     def put(self, variable: keras.Variable, array: np.ndarray, name: str) -> None:
         """Notes that a variable takes an array.
@@ -75,10 +79,16 @@ class Assignment:
         """
         if array.shape == tuple(variable.shape):
             self.values.append((variable, array))
+        elif array.shape[:-1] == tuple(variable.shape)[:-1] and self._counts_classes(variable):
+            self.fresh.append(name)
         else:
             self.misshapen.append(
                 f"{name} {array.shape} for {tuple(variable.shape)} (in Keras's order of axes)"
             )
+
+    def _counts_classes(self, variable: keras.Variable) -> bool:
+        layers = [layer for layer, *_ in self.model.head.class_outputs()]
+        return any(variable is each for layer in layers for each in layer.weights)
 
     def finish(self) -> ZooModel:
         """The model with the file's weights.
@@ -99,6 +109,12 @@ class Assignment:
             raise ValueError(
                 f"{self.file}: does not fit {self.model.name}: {'; '.join(faults)}; "
                 "build it with the architecture, classes, width and depth of the file"
+            )
+        if self.fresh:
+            log.warning(
+                "%s: is of other classes: %s start anew; all else is the file's",
+                self.file,
+                _listed(self.fresh),
             )
         for variable, array in self.values:
             variable.assign(np.asarray(array, np.float32))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import zipfile
+import logging
+import math
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +15,7 @@ from kzoo.darknet.importing import blocks, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.files import refuse_address
 from kzoo.model import ZooModel, backbone_layers
+from kzoo.registry import given_arguments
 from kzoo.weights.applications import (
     IMAGENET,
     fetch_imagenet,
@@ -19,9 +23,12 @@ from kzoo.weights.applications import (
     is_applications,
     read_applications,
 )
+from kzoo.weights.classes import for_classes, matching, take_head, tell
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon
+from kzoo.weights.saved import open_saved, take_saved
 from kzoo.weights.torch import SUFFIXES, read_torch
 
+log = logging.getLogger("kzoo")
 _KERAS = (".keras", ".h5")
 _FIRST_FILTERS = 64  # of VGG and the residual networks at width 1
 _FORMATS = "a .keras, .weights.h5, .safetensors, .pth or Darknet's .weights file"
@@ -50,17 +57,81 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return read_torch(model, path, epsilon=published_epsilon(path))
     if is_applications(path):
         return read_applications(model, path)
-    if path.suffix not in _KERAS:
-        return read_weights(model, path)
+    if path.suffix == ".keras":
+        return take_saved(model, path, given_arguments.get())
+    if path.suffix == ".h5":
+        return _load_h5(model, path)
+    return _load_darknet(model, path)
+
+
+def _load_h5(model: ZooModel, path: Path) -> ZooModel:
+    """Numbers without settings; of other classes all but the layers that count them."""
+    network = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
+    head = [layer for layer in model.head._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
+    counting = [layer for layer, *_ in model.head.class_outputs()]
+    before = {id(layer): layer.get_weights()[0] for layer in (*network, *head)}
     try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        try:
+            model.load_weights(path)
+        except ValueError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it lists objects; what is new is said below
+                model.load_weights(path, skip_mismatch=True)
+            fresh = [
+                layer for layer in (*network, *head) if (layer.get_weights()[0] == before[id(layer)]).all()
+            ]
+            if not fresh or any(layer not in counting for layer in fresh):
+                raise
+            log.warning(
+                "%s: is of other classes: %s start anew; all else is the file's",
+                path,
+                ", ".join(f"head/{layer.name}" for layer in fresh),
+            )
+    except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"{path}: does not hold weights of {model.name} with {model.head.num_classes} classes; "
             f"build it with the classes, width and depth it was trained with ({reason})"
         ) from error
+    if hasattr(model.head, "anchors"):
+        log.warning(
+            "%s: holds numbers alone, neither anchors nor names nor thresholds: those of %s are taken to be its; give "
+            "the .keras file where it was trained with others",
+            path,
+            model.name,
+        )
     return model
+
+
+def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> ZooModel:
+    """A file of Darknet's; of other classes all but the rows that are theirs.
+
+    Args:
+        model: takes the weights.
+        path: the file.
+        names: of its classes, where they are known.
+    """
+    held = (path.stat().st_size - len(Header.read(path).content)) // 4
+    classes = _classes_of(model, held)
+    match = matching(names, model.names, (classes, model.head.num_classes))
+    if match == list(range(classes)):
+        return read_weights(model, path)
+    other = type(model.head).from_config({**model.head.get_config(), **for_classes(model.head, classes)})
+    twin = read_weights(model.remade(model.network, other), path)
+    take_head(model.head, other, match)
+    tell(path, model.head, match, model.names, names)
+    model.origin = {**(model.origin or {}), **(twin.origin or {})}
+    return model
+
+
+def _classes_of(model: ZooModel, floats: int) -> int:
+    """How many classes a file of so many numbers is of; the model's own where it is of another network."""
+    own = model.head.num_classes
+    each = sum(
+        groups * (math.prod(layer.kernel.shape[:-1]) + 1) for layer, groups, _ in model.head.class_outputs()
+    )
+    more, rest = divmod(floats - blocks(model)[0].floats, each) if each else (0, 0)
+    return own + more if not rest and own + more > 0 else own
 
 
 def _load_published(model: ZooModel, name: str) -> ZooModel:
@@ -68,30 +139,31 @@ def _load_published(model: ZooModel, name: str) -> ZooModel:
     if Path(row.file).suffix in SUFFIXES:
         return _load_torch(model, name, row)
     size = len(Header().content) + 4 * blocks(model)[0].floats
-    if row.size not in (None, size):
+    names = row.classes or []
+    other = names and row.size and _classes_of(model, (row.size - len(Header().content)) // 4) == len(names)
+    if row.size not in (None, size) and not other:
         raise ValueError(
             f"weights={name!r}: a file of {row.size:,} bytes was published for {model.name}, this model asks for "
-            f"{size:,}; leave num_classes, width and depth as they are, or use backbone_weights"
+            f"{size:,}; leave width and depth as they are, or use backbone_weights"
         )
-    read_weights(model, fetch(row))
-    model.names = model.names or row.classes or []
+    _load_darknet(model, fetch(row), names)
+    if model.head.num_classes == len(names):
+        model.names = model.names or names
     return model
 
 
 def _load_torch(model: ZooModel, name: str, row: Published) -> ZooModel:
     """A published state dict, refused before it is fetched where that is of no use."""
     names, first = row.names_of(model.head.num_classes), _first_convolution(model)
-    if names is None or first.kernel.shape[-1] != _FIRST_FILTERS:
+    if first.kernel.shape[-1] != _FIRST_FILTERS:
         raise ValueError(
-            f"weights={name!r}: were published for {model.name} of {len(row.classes)} classes"
-            f"{' or of 80' if row.ids else ''} and width 1, this one has {model.head.num_classes} and "
-            f"{first.kernel.shape[-1]} of {_FIRST_FILTERS} first channels; leave num_classes and width as they are, "
-            "or use backbone_weights"
+            f"weights={name!r}: were published for {model.name} of width 1, this one has {first.kernel.shape[-1]} of "
+            f"{_FIRST_FILTERS} first channels; leave width as it is, or use backbone_weights"
         )
     if importlib.util.find_spec("torch") is None:
         raise ValueError(f"weights={name!r}: reading {row.file} takes torch; install it")
     read_torch(model, fetch(row), epsilon=row.epsilon)
-    model.names = model.names or names
+    model.names = model.names or names or []
     return model
 
 
@@ -127,7 +199,7 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return read_applications(model, path, backbone=True)
     if path.suffix not in _KERAS:
         return _darknet_backbone(model, path)
-    source = {layer.name: layer for layer in _saved_network(path).layers}
+    source = {layer.name: layer for layer in open_saved(path).network.layers}
     for layer in backbone_layers(model):
         if not layer.weights:
             continue
@@ -140,17 +212,6 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
             )
         layer.set_weights(given)
     return model
-
-
-def _saved_network(path: Path) -> keras.Model:
-    """The network of a `.keras` file."""
-    try:
-        return keras.saving.load_model(path, compile=False).network
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{path}: holds no model of kzoo whose backbone could be taken ({reason}); give a .keras file"
-        ) from error
 
 
 def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:

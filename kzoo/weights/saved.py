@@ -1,0 +1,215 @@
+"""Models from `.keras` files: what has no shape, such as anchors and thresholds, is part of the weights."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+
+from kzoo.heads import Head
+from kzoo.model import ZooModel
+from kzoo.weights.assigning import Assignment
+from kzoo.weights.classes import for_classes, matching, take_head, tell
+
+# Of `kzoo.build`: what is no setting of the network.
+_OTHERS = {"num_classes", "names", "image_size", "width", "depth", "weights", "backbone_weights", "name"}
+# Of a head that is made for one size: what follows from it.
+_OF_SIZE = ("anchors", "strides", "image_size", "multiple")
+# Of layers: what is of no effect on what they compute, or of training alone.
+_TRAINING = ("momentum", "rate", "seed", "trainable", "dtype", "synchronized", "noise_shape")
+_ENDINGS = ("_initializer", "_regularizer", "_constraint")
+
+
+def completed(arguments: Mapping) -> dict:
+    """Arguments of `kzoo.build` with what a `.keras` file says in the place of defaults: classes, names, input size.
+
+    Args:
+        arguments: those that are given, `weights` among them.
+    """
+    config = _config(Path(arguments["weights"]))
+    if config is None:
+        return dict(arguments)
+    filled = dict(arguments)
+    names, classes = config.get("names") or None, config["head"]["config"]["num_classes"]
+    if filled.get("names"):
+        filled.setdefault("num_classes", len(filled["names"]))
+    filled.setdefault("num_classes", classes)
+    if filled["num_classes"] == classes and not filled.get("names"):
+        filled["names"] = names
+    filled.setdefault("image_size", tuple(config["image_size"]))
+    return filled
+
+
+def _config(path: Path) -> dict | None:
+    """What a file says of its model; None of a file that is none, for those to refuse who load it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            config = json.loads(file.read("config.json"))["config"]
+        return config if "num_classes" in config["head"]["config"] and config["image_size"] else None
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+
+
+def take_saved(model: ZooModel, path: Path, given: Mapping | None) -> ZooModel:
+    """A model with the weights of a file, and with its settings.
+
+    Args:
+        model: as it was built; of the same architecture, width and depth.
+        path: a `.keras` file.
+        given: the arguments that it was asked for with, where they are known: they hold in the place of the file's,
+            or are refused where the weights would mean something else.
+
+    Raises:
+        ValueError: the file holds no such model, or arguments contradict it.
+    """
+    source = open_saved(path)
+    _check_kind(model, source, path)
+    given = dict(given or {})
+    if not model.names and model.head.num_classes == source.head.num_classes:
+        model.names = list(source.names)
+    head = _head(model, source, given, path)
+    network = _network(model, source, given, path)
+    fresh = ZooModel(
+        network, head, model.image_size, model.names, source.resize, source.origin,
+        name=model.name, dtype=model.dtype_policy,
+    )  # fmt: skip
+    assignment = Assignment(path, fresh)
+    theirs = {layer.name: layer for layer in source.network.layers if layer.weights}
+    for layer in network.layers:
+        if layer.weights and layer.name not in theirs:
+            assignment.missing.append(layer.name)
+        elif layer.weights:
+            for variable, value in zip(layer.weights, theirs.pop(layer.name).get_weights(), strict=False):
+                assignment.put(variable, value, f"{layer.name}/{variable.name}")
+    assignment.extra += list(theirs)
+    assignment.finish()
+    match = matching(source.names, model.names, (source.head.num_classes, head.num_classes))
+    try:
+        take_head(head, source.head, match)
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from error
+    if match != list(range(source.head.num_classes)):
+        tell(path, head, match, fresh.names, source.names)
+    return fresh
+
+
+def open_saved(path: Path) -> ZooModel:
+    """The model of a `.keras` file.
+
+    Raises:
+        ValueError: it is damaged, or none of kzoo's.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Broken files fail in every way there is: zip, JSON, HDF5, types, shapes.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"{path}: Keras cannot read this model; was it written whole? ({reason})") from error
+    if not isinstance(model, ZooModel):
+        raise ValueError(
+            f"{path}: a {type(model).__name__} of Keras, not a model of kzoo; give a .keras file of one"
+        )
+    return model
+
+
+def _check_kind(model: ZooModel, source: ZooModel, path: Path) -> None:
+    if type(model.head) is not type(source.head):
+        raise ValueError(
+            f"{path}: holds a {source.name} with a {type(source.head).__name__}, not a {model.name} with a "
+            f"{type(model.head).__name__}; use backbone_weights, or the architecture of the file"
+        )
+
+
+def _head(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> Head:
+    """A head with the file's settings, but for those that were given."""
+    ours, theirs = model.head.get_config(), source.head.get_config()
+    kept = {"name", "dtype", "trainable", "num_classes", *given}
+    if ours.get("image_size") and _plain(ours["image_size"]) != _plain(theirs["image_size"]):
+        kept |= {*_OF_SIZE}
+    elif _same_count(ours, theirs):
+        refuse_contradictions(source.head, {name: ours[name] for name in given if name in ours}, path)
+    taken = {name: value for name, value in theirs.items() if name in ours and name not in kept}
+    changed = for_classes(source.head, model.head.num_classes)
+    if "class_weights" in changed and "class_weights" not in given:
+        taken["class_weights"] = None
+    head = type(model.head).from_config({**ours, **taken})
+    try:
+        head.build([feature.shape for feature in model.network.outputs])
+    except ValueError as error:
+        raise ValueError(f"{path}: does not fit {model.name}: {error}") from error
+    return head
+
+
+def _same_count(ours: dict, theirs: dict) -> bool:
+    return len(ours.get("strides", ())) == len(theirs.get("strides", ()))
+
+
+def refuse_contradictions(head: Head, given: Mapping, path: Path) -> None:
+    """Refuses settings under which the weights of a head would mean something else.
+
+    Args:
+        head: as it was trained.
+        given: settings by name.
+        path: of its file.
+
+    Raises:
+        ValueError: one is another.
+    """
+    config = head.get_config()
+    for name in head.meaning:
+        if name in given and name in config and _plain(given[name]) != _plain(config[name]):
+            raise ValueError(
+                f"{path}: was trained with {name}={_plain(config[name])}, and means nothing with "
+                f"{name}={_plain(given[name])}; leave {name} out"
+            )
+
+
+def _network(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> keras.Model:
+    """The network as built, or, where layers of the file are set otherwise, one of the file's layers."""
+    ours = {layer.name: layer for layer in model.network.layers}
+    theirs = {layer.name: layer for layer in source.network.layers}
+    if ours.keys() != theirs.keys():
+        return model.network  # which will be refused by the names of its weights
+    differing = {name: keys for name, layer in theirs.items() if (keys := _differing(ours[name], layer))}
+    if not differing:
+        return model.network
+    asked = [name for name in given if name not in _OTHERS and name not in model.head.get_config()]
+    if asked:
+        layer, keys = next(iter(differing.items()))
+        raise ValueError(
+            f"{path}: layer {layer} was trained with {keys[0]}={theirs[layer].get_config()[keys[0]]}, not "
+            f"{ours[layer].get_config().get(keys[0])}; leave out what asks for it, of {', '.join(asked)}"
+        )
+
+    def clone(layer):
+        mine = ours[layer.name]
+        kept = {"dtype": mine.get_config()["dtype"], "trainable": mine.trainable}
+        return type(layer).from_config({**layer.get_config(), **kept})
+
+    return keras.models.clone_model(source.network, clone_function=clone)
+
+
+def _differing(ours: keras.layers.Layer, theirs: keras.layers.Layer) -> list[str]:
+    """What two layers of one name compute by otherwise, but for what has the shape of weights."""
+    if isinstance(ours, keras.layers.InputLayer):
+        return []
+    mine, config = ours.get_config(), theirs.get_config()
+    shapes = ("filters", "units")
+    return [
+        key
+        for key, value in config.items()
+        if key not in (*_TRAINING, *shapes)
+        and not key.endswith(_ENDINGS)
+        and _plain(mine.get(key)) != _plain(value)
+    ]
+
+
+def _plain(value):
+    """Plain data to compare: lists for tuples, floats rounded as files have them."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return round(value, 9) if isinstance(value, float) else value
