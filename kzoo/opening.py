@@ -76,7 +76,9 @@ def _renamed(model, names, path: Path):
 def _open(path: Path, compile: bool):
     found = _in_folder(path) if path.is_dir() else path
     if found.suffix == ".keras":
-        return _load_keras(found, compile)
+        from kzoo.weights.saved import open_saved
+
+        return open_saved(found, compile)
     if found.is_dir() or found.suffix in (".tflite", ".onnx"):
         from kzoo.deploy import open_export
 
@@ -100,21 +102,3 @@ def _in_folder(folder: Path) -> Path:
     raise ValueError(
         f"{folder}: neither best.keras nor last.keras nor saved_model.pb in this folder; {_FORMS}"
     )
-
-
-def _load_keras(path: Path, compile: bool):
-    import keras
-
-    from kzoo.model import ZooModel
-
-    try:
-        model = keras.saving.load_model(path, compile=compile)
-    except Exception as error:
-        # Broken files fail in every way there is: zip, JSON, HDF5, types, shapes.
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ValueError(f"{path}: Keras cannot read this model; was it written whole? ({reason})") from error
-    if not isinstance(model, ZooModel):
-        raise ValueError(
-            f"{path}: a {type(model).__name__} of Keras, not a model of kzoo; load it with Keras"
-        )
-    return model

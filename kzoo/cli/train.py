@@ -113,21 +113,12 @@ def train(
     given["head"] = dict(_setting(text) for text in given.get("head", ()))
     from kzoo.training import train as fit
 
-    fit(_model(model), data, val, **given)
+    fit(model, data, val, **given)
 
 
 def _was_written(context: typer.Context, name: str) -> bool:
     """Whether an option stood on the command line."""
     return context.get_parameter_source(name).name == "COMMANDLINE"
-
-
-def _model(name: str):
-    """A name, or the path of a .cfg, as it is; a `.keras` file as the model in it."""
-    if not name.endswith(".keras"):
-        return name
-    from kzoo.opening import load
-
-    return load(name)
 
 
 _own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.name != "options"]

@@ -31,6 +31,12 @@ class Head(keras.layers.Layer):
         with dtype_policy(config.get("dtype", keras.config.dtype_policy())):
             return super().from_config(config)
 
+    def altered(self, **options) -> Head:
+        """A head of the same arguments but for these, and without weights."""
+        arguments = {**self.get_config(), "dtype": self.dtype_policy.name, **options}
+        with dtype_policy(arguments["dtype"]):
+            return type(self)(**arguments)
+
     def call(self, features, training=None) -> dict:
         """Raw outputs from the network's list of feature maps. Never sees ground truth."""
         raise NotImplementedError
@@ -56,8 +62,8 @@ class Head(keras.layers.Layer):
         """What counts the classes along its last axis; nothing where the network itself does.
 
         Returns:
-            Layers, each with how many groups of numbers it gives, one an anchor, and how many of each group stand before
-            those of the classes.
+            Layers, each with how many groups of numbers it gives, one an anchor, and how many numbers of a group stand
+            before those of the classes.
         """
         return []
 

@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.anchors import input_shapes, kmeans_anchors, shape_iou
+from kzoo.heads.levels import anchors_by_level
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.policy import dtype_policy
 from kzoo.registry import build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
 from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
+from kzoo.weights.classes import with_classes
+from kzoo.weights.saved import open_saved, recast, with_options
 
 log = logging.getLogger("kzoo")
+_WRONG_ANCHORS = "anchors={!r}: give auto, default, or widths and heights"
 UNMATCHED = 0.5  # share of the boxes that is worth a warning
 
 
@@ -27,8 +31,10 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
     Raises:
         ValueError: an argument is wrong; TypeError's "unexpected keyword" becomes one too.
     """
+    arguments = {"num_classes": len(dataset.classes), "names": dataset.classes}
     size = tuple(config.image_size or entry(name).image_size)
-    arguments = {"num_classes": len(dataset.classes), "names": dataset.classes, "image_size": size}
+    if config.image_size or not is_saved(config.weights):  # which says itself what it is for
+        arguments["image_size"] = size
     anchors = _anchors(name, dataset, config, size)
     if anchors is not None:
         arguments["anchors"] = anchors
@@ -37,7 +43,7 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
             model = build(name, **arguments, **config.model_arguments())
         except TypeError as error:
             raise ValueError(f"{name}: {error}; see `kzoo info {name}` and the head's arguments") from error
-    _warn_of_anchors(model, dataset, size)
+    _warn_of_anchors(model, dataset, model.image_size)
     return model
 
 
@@ -60,16 +66,23 @@ def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     return model
 
 
+def _pairs(anchors) -> list[list[float]]:
+    return np.asarray(anchors, float).reshape(-1, 2).tolist()
+
+
 def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
     """Shapes to pass on, or None for the model's own."""
     if not isinstance(config.anchors, str):
-        return np.asarray(config.anchors, float).reshape(-1, 2).tolist()
+        return _pairs(config.anchors)
     if config.anchors not in ("auto", "default"):
-        raise ValueError(f"anchors={config.anchors!r}: give auto, default, or widths and heights")
+        raise ValueError(_WRONG_ANCHORS.format(config.anchors))
     module, function = entry(name).target.split(":")
     own = inspect.signature(getattr(importlib.import_module(module), function)).parameters.get("anchors")
     # A model without a list of its own makes anchors by a rule, in many scales, which fit any boxes.
     if config.anchors == "default" or own is None or own.default is None or not hasattr(dataset, "record"):
+        return None
+    if config.weights is not None:
+        log.warning("anchors: those that %s was trained with, not the dataset's own", config.weights)
         return None
     try:
         shapes, _ = kmeans_anchors(dataset, len(own.default), size, config.seed)
@@ -97,7 +110,7 @@ def _warn_of_anchors(model: ZooModel, dataset, size: tuple[int, int]) -> None:
 
 
 def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
-    """A model that is there already, if it fits the dataset and the options.
+    """A model that is there already, if it fits dataset and options. Classes in another order follow their names.
 
     Raises:
         ValueError: it has other classes or another precision, or options are given that only a new model takes.
@@ -105,7 +118,8 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
     if model.head.num_classes != len(dataset.classes):
         raise ValueError(
             f"{model.name} has {model.head.num_classes} classes, the dataset has {len(dataset.classes)}; "
-            f"build it with num_classes={len(dataset.classes)}"
+            f"build it with num_classes={len(dataset.classes)}, or give the path of its .keras file, of which all but "
+            "the rows of other classes is taken"
         )
     given = {**config.model_arguments(), **({} if isinstance(config.anchors, str) else {"anchors": 0})}
     if given:
@@ -115,9 +129,41 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
         raise ValueError(
             f"precision={config.precision!r}: the model was built in {policy}; build it in the other"
         )
-    model.names = list(dataset.classes)
+    other = with_classes(model, dataset.classes, model.name)
+    if other is not model:
+        model.head.set_weights(other.head.get_weights())
+        model.names = other.names
     if config.image_size is not None:
         model.image_size = tuple(config.image_size)
+    return model
+
+
+def is_saved(model) -> bool:
+    """Whether this is the path of a `.keras` file."""
+    return isinstance(model, (str, Path)) and Path(model).suffix == ".keras"
+
+
+def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
+    """The model of a `.keras` file for a dataset's classes: as `build_model` with the file as `weights`.
+
+    Raises:
+        ValueError: an option is given that only a new model takes, or that contradicts the weights.
+    """
+    options = config.model_arguments()
+    for name in ("width", "depth", "weights", "backbone_weights"):
+        if name in options:
+            raise ValueError(f"{name}={options[name]!r}: for a model by name only; {path} is built already")
+    model = open_saved(path)
+    if not isinstance(config.anchors, str):
+        levels = len(getattr(model.head, "strides", (1,)))
+        options["anchors"] = anchors_by_level(_pairs(config.anchors), levels)
+    elif config.anchors not in ("auto", "default"):
+        raise ValueError(_WRONG_ANCHORS.format(config.anchors))
+    model = with_options(recast(model, devices.resolve_precision(config.precision)), options, path)
+    model = with_classes(model, dataset.classes, path)
+    if config.image_size is not None:
+        model.image_size = model.check_size(config.image_size)
+    _warn_of_anchors(model, dataset, model.image_size)
     return model
 
 

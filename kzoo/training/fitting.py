@@ -18,7 +18,14 @@ from kzoo.registry import entry
 from kzoo.training import callbacks as hooks
 from kzoo.training import devices
 from kzoo.training.adversarial import Adversary
-from kzoo.training.assembly import adopt_model, build_cfg, build_model, compile_model
+from kzoo.training.assembly import (
+    adopt_model,
+    build_cfg,
+    build_model,
+    build_saved,
+    compile_model,
+    is_saved,
+)
 from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
@@ -29,6 +36,7 @@ from kzoo.training.resuming import changed, go_on, laid_out, nothing_to_do, with
 from kzoo.training.run import SOURCES, RunFolder
 from kzoo.training.signals import Stopped, stopped_by_signals
 from kzoo.training.tasks import picture_batch, picture_predictions, task_of
+from kzoo.weights.saved import task_of as task_of_saved
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,10 @@ def train(
     """Trains a detector or a segmenter and keeps all that comes of it in a run folder.
 
     Args:
-        model: a registered name; the path of a Darknet `.cfg`, which is trained as it says, unless options say
-            otherwise; or a model, which is compiled anew and ends up with the weights of the best epoch.
+        model: a registered name; the path of a `.keras` file, whose settings and weights are taken, all but the rows
+            of classes that the dataset has and it has not; the path of a Darknet `.cfg`, which is trained as it says,
+            unless options say otherwise; or a model, which is compiled anew and ends up with the weights of the best
+            epoch.
         data: a dataset, or the path of one, whose parts "train" and "val" are taken, or those that `split` and
             `val_split` name.
         val: a dataset to validate on, or the path of one. Its classes may be some of those trained on.
@@ -78,13 +88,15 @@ def train(
         >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
         >>> kzoo.train("unet", "data/cells", epochs=50, width=0.25, loss="ce+dice").metrics.mean_iou
     """
-    named = isinstance(model, (str, Path))
+    named, saved = isinstance(model, (str, Path)), is_saved(model)
     says = CfgTraining.read(model, options) if is_cfg(model) else None
     if says:
         options = says.options
-    elif named:
+    elif named and not saved:
         entry(model)  # a wrong name is told before the data are read
-    config = TrainConfig.of(options if named else {"learning_rate": FINE_TUNING_RATE, **options})
+    config = TrainConfig.of(
+        options if named and not saved else {"learning_rate": FINE_TUNING_RATE, **options}
+    )
     if config.stop_at is not None and not says:
         raise ValueError(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
@@ -96,8 +108,7 @@ def train(
             print(*says.lines(config), sep="\n")
     keras.utils.set_random_seed(config.seed)
     with devices.strategy(config.batch_size) if named else devices.strategy_of(model):
-        build = build_cfg if says else build_model if named else adopt_model
-        built = build(model, parts[0], config)
+        built = _builder(model, says)(model, parts[0], config)
         batches = training_batches(parts[0], config, built.image_size, resize=built.resize)
         compile_model(built, config, len(batches))
     task = task_of(built)
@@ -105,7 +116,7 @@ def train(
         folder = RunFolder.create(config.runs or f"runs/{built.task}", config.name)
     else:
         folder = RunFolder(config.run)
-    sources = (str(model) if says else built.name, _source(data), _source(val))
+    sources = (str(model) if says or saved else built.name, _source(data), _source(val))
     with _guarded(folder):
         if config.run is not None:
             RunFolder.at(config.run, config.exist_ok)
@@ -264,10 +275,21 @@ def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbos
     return TrainResult(folder.path, model, state["best_epoch"], metrics, state["rows"])
 
 
+def _builder(model, says):
+    """What makes the model that is trained of what was given."""
+    if says:
+        return build_cfg
+    if is_saved(model):
+        return build_saved
+    return build_model if isinstance(model, (str, Path)) else adopt_model
+
+
 def _task_name(model, says) -> str:
     """The task of what is going to be trained, before it is built."""
     if says:
         return "detect"
+    if is_saved(model):
+        return task_of_saved(Path(model))
     return entry(model).task if isinstance(model, (str, Path)) else model.task
 
 

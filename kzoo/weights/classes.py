@@ -91,7 +91,7 @@ def with_classes(model: ZooModel, names: Sequence[str], path: str | Path) -> Zoo
     if match == list(range(counts[0])):
         model.names = names
         return model
-    head = type(model.head).from_config({**model.head.get_config(), **for_classes(model.head, counts[1])})
+    head = model.head.altered(**for_classes(model.head, counts[1]))
     other = model.remade(model.network, head)
     try:
         take_head(head, model.head, match)

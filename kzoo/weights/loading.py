@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kzoo.darknet.importing import blocks, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
@@ -66,26 +67,15 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
 
 def _load_h5(model: ZooModel, path: Path) -> ZooModel:
     """Numbers without settings; of other classes all but the layers that count them."""
-    network = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
-    head = [layer for layer in model.head._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
-    counting = [layer for layer, *_ in model.head.class_outputs()]
-    before = {id(layer): layer.get_weights()[0] for layer in (*network, *head)}
     try:
         try:
             model.load_weights(path)
         except ValueError:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it lists objects; what is new is said below
-                model.load_weights(path, skip_mismatch=True)
-            fresh = [
-                layer for layer in (*network, *head) if (layer.get_weights()[0] == before[id(layer)]).all()
-            ]
-            if not fresh or any(layer not in counting for layer in fresh):
+            fresh = _load_what_fits(model, path)
+            if not fresh:
                 raise
             log.warning(
-                "%s: is of other classes: %s start anew; all else is the file's",
-                path,
-                ", ".join(f"head/{layer.name}" for layer in fresh),
+                "%s: is of other classes: %s start anew; all else is the file's", path, ", ".join(fresh)
             )
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -103,6 +93,29 @@ def _load_h5(model: ZooModel, path: Path) -> ZooModel:
     return model
 
 
+def _load_what_fits(model: ZooModel, path: Path) -> list[str]:
+    """Names of the layers that count the classes and that a file has otherwise; none where others do not fit, too."""
+    layers = [*model.network.layers, *model.head._flatten_layers(include_self=False)]
+    kernels = [
+        (layer, layer.kernel, keras.ops.convert_to_numpy(layer.kernel))
+        for layer in layers
+        if hasattr(layer, "kernel")
+    ]
+    for _, kernel, value in kernels:
+        kernel.assign(np.full_like(value, np.nan))  # to tell those that are left
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it lists objects; who asks says what is new
+        model.load_weights(path, skip_mismatch=True)
+    counting = [layer for layer, *_ in model.head.class_outputs()]
+    fresh = []
+    for layer, kernel, value in kernels:
+        if np.isnan(keras.ops.convert_to_numpy(kernel)).all():
+            kernel.assign(value)
+            fresh.append(layer)
+    fits = all(layer in counting for layer in fresh)
+    return [f"head/{layer.name}" for layer in fresh] if fits else []
+
+
 def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> ZooModel:
     """A file of Darknet's; of other classes all but the rows that are theirs.
 
@@ -116,7 +129,7 @@ def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> Zoo
     match = matching(names, model.names, (classes, model.head.num_classes))
     if match == list(range(classes)):
         return read_weights(model, path)
-    other = type(model.head).from_config({**model.head.get_config(), **for_classes(model.head, classes)})
+    other = model.head.altered(**for_classes(model.head, classes))
     twin = read_weights(model.remade(model.network, other), path)
     take_head(model.head, other, match)
     tell(path, model.head, match, model.names, names)

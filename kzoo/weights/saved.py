@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import keras
 
+from kzoo import heads
 from kzoo.heads import Head
 from kzoo.model import ZooModel
+from kzoo.policy import dtype_policy
 from kzoo.weights.assigning import Assignment
 from kzoo.weights.classes import for_classes, matching, take_head, tell
 
@@ -96,20 +98,34 @@ def take_saved(model: ZooModel, path: Path, given: Mapping | None) -> ZooModel:
     return fresh
 
 
-def open_saved(path: Path) -> ZooModel:
+def task_of(path: Path) -> str:
+    """The task of a saved model, from what its file says; an error as of `open_saved` where it says nothing."""
+    config = _config(path)
+    head = getattr(heads, config["head"]["class_name"], None) if config else None
+    return open_saved(path).task if head is None else head.task
+
+
+def open_saved(path: str | Path, compile: bool = False) -> ZooModel:
     """The model of a `.keras` file.
 
+    Args:
+        path: of the file.
+        compile: whether its optimizer and that one's state are restored too.
+
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: it is damaged, or none of kzoo's.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such model; give a .keras file")
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=compile)
     except Exception as error:  # Broken files fail in every way there is: zip, JSON, HDF5, types, shapes.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"{path}: Keras cannot read this model; was it written whole? ({reason})") from error
     if not isinstance(model, ZooModel):
         raise ValueError(
-            f"{path}: a {type(model).__name__} of Keras, not a model of kzoo; give a .keras file of one"
+            f"{path}: a {type(model).__name__} of Keras, not a model of kzoo; load it with Keras"
         )
     return model
 
@@ -125,16 +141,14 @@ def _check_kind(model: ZooModel, source: ZooModel, path: Path) -> None:
 def _head(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> Head:
     """A head with the file's settings, but for those that were given."""
     ours, theirs = model.head.get_config(), source.head.get_config()
-    kept = {"name", "dtype", "trainable", "num_classes", *given}
-    if ours.get("image_size") and _plain(ours["image_size"]) != _plain(theirs["image_size"]):
+    kept = {"name", *given}
+    if ours.get("image_size") and _plain(ours["image_size"]) != _plain(theirs.get("image_size")):
         kept |= {*_OF_SIZE}
-    elif _same_count(ours, theirs):
-        refuse_contradictions(source.head, {name: ours[name] for name in given if name in ours}, path)
-    taken = {name: value for name, value in theirs.items() if name in ours and name not in kept}
-    changed = for_classes(source.head, model.head.num_classes)
-    if "class_weights" in changed and "class_weights" not in given:
-        taken["class_weights"] = None
-    head = type(model.head).from_config({**ours, **taken})
+    else:
+        refuse_contradictions(source.head, model.head, given, path)
+    count = model.head.num_classes
+    changed = {**for_classes(source.head, count), **{name: ours[name] for name in kept if name in ours}}
+    head = source.head.altered(**{**changed, "num_classes": count, "dtype": model.head.dtype_policy.name})
     try:
         head.build([feature.shape for feature in model.network.outputs])
     except ValueError as error:
@@ -142,27 +156,23 @@ def _head(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> Head
     return head
 
 
-def _same_count(ours: dict, theirs: dict) -> bool:
-    return len(ours.get("strides", ())) == len(theirs.get("strides", ()))
-
-
-def refuse_contradictions(head: Head, given: Mapping, path: Path) -> None:
+def refuse_contradictions(theirs: Head, ours: Head, given: Iterable[str], path: str | Path) -> None:
     """Refuses settings under which the weights of a head would mean something else.
 
     Args:
-        head: as it was trained.
-        given: settings by name.
-        path: of its file.
+        theirs: the head as it was trained.
+        ours: as it was asked for.
+        given: names of what was asked for.
+        path: of the file.
 
     Raises:
         ValueError: one is another.
     """
-    config = head.get_config()
-    for name in head.meaning:
-        if name in given and name in config and _plain(given[name]) != _plain(config[name]):
+    for name in set(theirs.meaning) & set(given):
+        trained, asked = (_plain(getattr(head, name)) for head in (theirs, ours))
+        if trained != asked:
             raise ValueError(
-                f"{path}: was trained with {name}={_plain(config[name])}, and means nothing with "
-                f"{name}={_plain(given[name])}; leave {name} out"
+                f"{path}: was trained with {name}={trained}, and means nothing with {name}={asked}; leave {name} out"
             )
 
 
@@ -175,7 +185,7 @@ def _network(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> k
     differing = {name: keys for name, layer in theirs.items() if (keys := _differing(ours[name], layer))}
     if not differing:
         return model.network
-    asked = [name for name in given if name not in _OTHERS and name not in model.head.get_config()]
+    asked = [name for name in given if name not in _OTHERS and not hasattr(model.head, name)]
     if asked:
         layer, keys = next(iter(differing.items()))
         raise ValueError(
@@ -189,6 +199,51 @@ def _network(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> k
         return type(layer).from_config({**layer.get_config(), **kept})
 
     return keras.models.clone_model(source.network, clone_function=clone)
+
+
+def recast(model: ZooModel, policy: str) -> ZooModel:
+    """A copy of a model under another policy, with its weights; the normalisation of images stays in float32.
+
+    Args:
+        model: stays as it is; itself where that is its policy.
+        policy: such as "mixed_bfloat16".
+    """
+    if model.dtype_policy.name == policy:
+        return model
+
+    def clone(layer):
+        kept = "float32" if isinstance(layer, keras.layers.Rescaling) else policy
+        return type(layer).from_config({**layer.get_config(), "dtype": kept})
+
+    with dtype_policy(policy):
+        network = keras.models.clone_model(model.network, clone_function=clone)
+        head = model.head.altered(dtype=policy)
+        copy = model.remade(network, head)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def with_options(model: ZooModel, options: Mapping, path: str | Path) -> ZooModel:
+    """A model whose head has other options, such as another loss, and the same weights.
+
+    Args:
+        model: itself where there are none.
+        options: of its head, by name.
+        path: where it is from.
+
+    Raises:
+        ValueError: the head has no such option, or the weights would mean something else.
+    """
+    if not options:
+        return model
+    try:
+        head = model.head.altered(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; see the arguments of {type(model.head).__name__}") from error
+    refuse_contradictions(model.head, head, options, path)
+    other = model.remade(model.network, head)
+    head.set_weights(model.head.get_weights())
+    return other
 
 
 def _differing(ours: keras.layers.Layer, theirs: keras.layers.Layer) -> list[str]:
