@@ -83,6 +83,8 @@ def _load_h5(model: ZooModel, path: Path) -> ZooModel:
             f"{path}: does not hold weights of {model.name} with {model.head.num_classes} classes; "
             f"build it with the classes, width and depth it was trained with ({reason})"
         ) from error
+    if fresh:
+        log.warning("%s: is of other classes: %s start anew; all else is the file's", path, ", ".join(fresh))
     if hasattr(model.head, "anchors"):
         log.warning(
             "%s: holds numbers alone, neither anchors nor names nor thresholds: those of %s are taken to be its; give "
@@ -93,19 +95,32 @@ def _load_h5(model: ZooModel, path: Path) -> ZooModel:
     return model
 
 
+def _load_numbers(model: ZooModel, path: Path) -> list[str]:
+    """Names of the layers that stay as they were: of other classes those that count them.
+
+    Raises:
+        ValueError: others do not fit, too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras lists its objects; who asks says what is new
+        try:
+            model.load_weights(path)
+        except ValueError:
+            fresh = _load_what_fits(model, path)
+            if not fresh:
+                raise
+            return fresh
+    return []
+
+
 def _load_what_fits(model: ZooModel, path: Path) -> list[str]:
-    """Names of the layers that count the classes and that a file has otherwise; none where others do not fit, too."""
+    """As `_load_numbers`, of a file that does not fit as a whole; nothing where others do not fit, too."""
     layers = [*model.network.layers, *model.head._flatten_layers(include_self=False)]
-    kernels = [
-        (layer, layer.kernel, keras.ops.convert_to_numpy(layer.kernel))
-        for layer in layers
-        if hasattr(layer, "kernel")
-    ]
+    layers = [layer for layer in layers if hasattr(layer, "kernel")]
+    kernels = [(layer, layer.kernel, keras.ops.convert_to_numpy(layer.kernel)) for layer in layers]
     for _, kernel, value in kernels:
         kernel.assign(np.full_like(value, np.nan))  # to tell those that are left
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it lists objects; who asks says what is new
-        model.load_weights(path, skip_mismatch=True)
+    model.load_weights(path, skip_mismatch=True)
     counting = [layer for layer, *_ in model.head.class_outputs()]
     fresh = []
     for layer, kernel, value in kernels:
