@@ -170,6 +170,11 @@ def build(name: str, /, **arguments):
     """
     found = entry(name)
     module, function = found.target.split(":")
+    if arguments.get("weights") is not None and arguments.get("backbone_weights") is not None:
+        raise ValueError(
+            f"backbone_weights={str(arguments['backbone_weights'])!r}: weights={str(arguments['weights'])!r} has the "
+            "backbone, too; leave one of them out"
+        )
     filled = arguments
     if str(arguments.get("weights") or "").endswith(".keras"):
         filled = importlib.import_module("kzoo.weights.saved").completed(arguments)

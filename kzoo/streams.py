@@ -124,9 +124,13 @@ def as_stream(data, look: Look | None = None):
         return _watched(data, look)
     if isinstance(data, types.GeneratorType):
         return _looked_through(data, look)
-    if isinstance(data, keras.utils.PyDataset):
+    indexed = (keras.utils.PyDataset,) if grain is None else (keras.utils.PyDataset, grain.MapDataset)
+    loaders = () if grain is None else (grain.DataLoader,)
+    if torch is not None and hasattr(torch, "utils"):
+        loaders = (*loaders, torch.utils.data.DataLoader)
+    if isinstance(data, indexed):
         look.batch(data[0])
-    elif torch is not None and hasattr(torch, "utils") and isinstance(data, torch.utils.data.DataLoader):
+    elif isinstance(data, loaders):
         look.batch(next(iter(data)))
     return data
 

@@ -59,7 +59,8 @@ def losses(result):
 
 
 @pytest.mark.parametrize(
-    "given", [*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("arrays", "column")), "list", "stream"]
+    "given",
+    [*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("arrays", "column")), "list", "stream"],
 )
 def test_weights_of_images_have_kerass_meaning(given):
     def fit(weight):
@@ -87,7 +88,10 @@ def test_weights_of_images_have_kerass_meaning(given):
 
 
 def heads():
-    boxes = {"boxes": TARGETS["boxes"][:3] + np.array([[[0]], [[3]], [[7]]], np.float32), "labels": TARGETS["labels"][:3]}
+    boxes = {
+        "boxes": TARGETS["boxes"][:3] + np.array([[[0]], [[3]], [[7]]], np.float32),
+        "labels": TARGETS["labels"][:3],
+    }
     mask = {"mask": RNG.integers(0, 2, (3, 8, 8)).astype(np.int32)}
     anchors = [[[16, 16], [40, 40]]]
     for name, head, size, targets in (
@@ -259,9 +263,7 @@ def test_settings_of_keras_that_no_model_stands_are_refused(name, value, words, 
         getattr(keras.config, f"set_{name}")(before)
 
 
-@pytest.mark.parametrize(
-    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_a_policy_that_is_set_after_building_changes_nothing(policy):
     from kzoo.deploy.inference import inference_model
 

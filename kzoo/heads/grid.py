@@ -150,6 +150,10 @@ class GridHead(DetectionHead):
         )
 
     def loss(self, targets, outputs, sample_weight=None):
+        if "weights" in targets:
+            raise ValueError(
+                "targets: 'weights' of objects are not taken by YOLOv1's grid; leave them out, and mixup with them"
+            )
         classes, confidence, raw = self._parts(outputs)
         truth = self._truth(targets)
         responsible, overlap = self._responsible(truth, raw)

@@ -105,6 +105,11 @@ class PixelHead(Head):
 
     def loss(self, targets, outputs, sample_weight=None):
         mask, weights = ops.cast(targets["mask"], "int32"), targets.get("weights")
+        if weights is not None and "border" not in self.pixel_loss.names:
+            raise ValueError(
+                f"targets: 'weights' of pixels are for the loss 'border', not for {'+'.join(self.pixel_loss.names)}; "
+                "leave them out"
+            )
         losses = self.pixel_loss(mask, outputs["logits"], weights, sample_weight)
         if self.auxiliary:
             second = self.pixel_loss(mask, outputs["auxiliary"], weights, sample_weight)
