@@ -7,6 +7,8 @@ from keras import ops
 
 import kzoo
 from kzoo.heads import AnchorHead, ClassifyHead, GridHead, PixelHead, YoloHead
+from kzoo.heads.gaussian import GaussianYoloHead
+from kzoo.heads.region import RegionHead
 from kzoo.model import ZooModel, images_input
 from kzoo.policy import dtype_policy
 
@@ -104,6 +106,8 @@ def heads():
             "ce", "focal", "dice", "dice_squared", "dice_generalized", "jaccard", "tversky", "focal_tversky", "lovasz",
             {"dice": {"reduction": "image"}}, {"lovasz": {"reduction": "image"}}, {"ce": {"hardest": 0.5}},
         )),
+        ("gaussian", GaussianYoloHead(2, anchors, (32,)), 2, boxes),
+        ("region", RegionHead(2, anchors, (32,)), 2, boxes),
         ("grid", GridHead(2, 2, 2, (64, 64)), None, boxes),
     ):  # fmt: skip
         yield pytest.param(head, size, targets, id=str(name))

@@ -32,7 +32,7 @@ def test_the_table_has_every_registered_class():
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A model with an activation of our own in its network, and that network alone."""
-    from kzoo.layers.darknet import loggy
+    from kzoo.layers.activations import loggy
 
     keras.utils.set_random_seed(0)
     model = kzoo.build("yolov3-tiny", num_classes=2, image_size=(64, 64), width=0.125)

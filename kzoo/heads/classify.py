@@ -37,7 +37,7 @@ class ClassifyHead(Head):
 
     task = "classify"
     loss_names = ("class",)
-    meaning = ("project", "temperature")
+    meaning = ("project", "temperature", "activation")
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ClassifyHead(Head):
         self.built = True
 
     def class_outputs(self):
-        return [(self.classifier, 1, 0)] if self.project else []
+        return [(self.classifier, 1, 0)] if self.project and self.tree is None else []
 
     def call(self, features, training=None):
         logits = features[-1]

@@ -13,6 +13,7 @@ from kzoo.heads.yolo_boxes import decode_boxes
 from kzoo.ops.assign import sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
+from kzoo.ops.weighting import image_weighted
 
 PRIOR_IMAGES = 12_800
 _PRIOR_WEIGHT = 0.01
@@ -113,7 +114,11 @@ class RegionHead(YoloHead):
             self.seen.assign_add(ops.cast(ops.shape(features[0])[0], "float32"))
         return outputs
 
-    def loss(self, targets, outputs):
+    def class_outputs(self):
+        # Rows of a tree are its nodes', which have their places there.
+        return super().class_outputs() if self.tree is None else []
+
+    def loss(self, targets, outputs, sample_weight=None):
         rows, grid = self._rows(outputs)
         boxes, labels = sound_boxes(targets["boxes"]), self._nodes(targets["labels"])
         match = (
@@ -123,9 +128,12 @@ class RegionHead(YoloHead):
             match = match.weighted(targets["weights"])
         predicted = ops.stop_gradient(decode_boxes(rows, grid.places))
         found, count = take_rows(rows, match.index), ops.cast(ops.shape(rows)[0], "float32")
-        box = ops.sum(self._box_loss(match, found, grid) * match.weight) + self._prior(rows, match)
-        classes = ops.sum(self._class_loss(match, found) * match.weight)
-        objectness = self._squares(rows[..., 4], match, predicted, pairwise_iou(predicted, boxes))
+        factor = image_weighted(match.weight, sample_weight)
+        box = ops.sum(self._box_loss(match, found, grid) * factor)
+        box = box + ops.sum(image_weighted(self._prior(rows, match), sample_weight))
+        classes = ops.sum(self._class_loss(match, found) * factor)
+        squares = self._squares(rows[..., 4], match, predicted, pairwise_iou(predicted, boxes))
+        objectness = ops.sum(image_weighted(squares, sample_weight))
         return {
             "box": box / count,
             "objectness": objectness / count,
@@ -149,19 +157,19 @@ class RegionHead(YoloHead):
         return scale * _half_squares(raw, offset, ops.log(size / places.anchor))
 
     def _prior(self, rows, match):
-        """What draws boxes without an object to their cell's middle and their anchor, in the first images."""
+        """What draws boxes without an object to their cell's middle and their anchor, in the first images: (B, N)."""
         free = (1.0 - match.taken) * ops.cast(self.seen < self.prior_images, "float32")
-        return _PRIOR_WEIGHT * ops.sum(_half_squares(rows, 0.5, 0.0) * free)
+        return _PRIOR_WEIGHT * _half_squares(rows, 0.5, 0.0) * free
 
     def _squares(self, logits, match, predicted, overlaps):
-        """Half the squares of the objectness of all predictions, weighted and summed."""
+        """Half the squares of the objectness of each prediction, weighted: (B, N)."""
         taken = match.taken
         true = taken * iou(predicted, take_rows(match.boxes, match.owner)) if self.rescore else taken
         background = ops.cast(ops.max(overlaps, axis=-1) <= self.ignore_threshold, "float32")
         weight = taken * self.object_scale + (1.0 - taken) * background * self.noobject_scale
         if match.importance is not None:
             weight = weight * match.importance
-        return 0.5 * ops.sum(weight * (true - ops.sigmoid(logits)) ** 2)
+        return 0.5 * weight * (true - ops.sigmoid(logits)) ** 2
 
     def _class_loss(self, objects, raw):
         """The class term of each object: (B, Q)."""
