@@ -68,15 +68,7 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
 def _load_h5(model: ZooModel, path: Path) -> ZooModel:
     """Numbers without settings; of other classes all but the layers that count them."""
     try:
-        try:
-            model.load_weights(path)
-        except ValueError:
-            fresh = _load_what_fits(model, path)
-            if not fresh:
-                raise
-            log.warning(
-                "%s: is of other classes: %s start anew; all else is the file's", path, ", ".join(fresh)
-            )
+        fresh = _load_numbers(model, path)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(

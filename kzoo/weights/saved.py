@@ -11,6 +11,7 @@ import keras
 
 from kzoo import heads
 from kzoo.heads import Head
+from kzoo.layers.darknet import Luma
 from kzoo.model import ZooModel
 from kzoo.policy import dtype_policy
 from kzoo.weights.assigning import Assignment
@@ -212,7 +213,7 @@ def recast(model: ZooModel, policy: str) -> ZooModel:
         return model
 
     def clone(layer):
-        kept = "float32" if isinstance(layer, keras.layers.Rescaling) else policy
+        kept = "float32" if isinstance(layer, (keras.layers.Rescaling, Luma)) else policy
         return type(layer).from_config({**layer.get_config(), "dtype": kept})
 
     with dtype_policy(policy):

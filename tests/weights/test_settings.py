@@ -154,6 +154,10 @@ def test_numbers_alone_say_that_they_are(saved, tmp_path, caplog):
     model, _ = saved
     path = tmp_path / "best.weights.h5"
     model.save_weights(path)
+    same(
+        build(num_classes=3, anchors=ANCHORS, scale_xy=1.1, nms_threshold=0.6, nms_kind="diou", score_threshold=0.005,
+              weights=path), model,
+    )  # fmt: skip
     other = build(num_classes=2, image_size=(SIZE, SIZE), weights=path)
     assert "holds numbers alone, neither anchors nor names" in said(caplog)
     assert "head/stride16, head/stride32 start anew" in said(caplog)
