@@ -133,9 +133,9 @@ def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> Zoo
     """
     held = (path.stat().st_size - len(Header.read(path).content)) // 4
     classes = _classes_of(model, held)
-    match = matching(names, model.names, (classes, model.head.num_classes))
-    if match == list(range(classes)):
-        return read_weights(model, path)
+    match = matching(names, model.names, (classes or 0, model.head.num_classes))
+    if classes is None or match == list(range(classes)):
+        return read_weights(model, path)  # which says what else is wrong
     other = model.head.altered(**for_classes(model.head, classes))
     twin = read_weights(model.remade(model.network, other), path)
     take_head(model.head, other, match)
@@ -144,14 +144,16 @@ def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> Zoo
     return model
 
 
-def _classes_of(model: ZooModel, floats: int) -> int:
-    """How many classes a file of so many numbers is of; the model's own where it is of another network."""
+def _classes_of(model: ZooModel, floats: int) -> int | None:
+    """How many classes a file of so many numbers is of; None where it is of another network."""
     own = model.head.num_classes
     each = sum(
         groups * (math.prod(layer.kernel.shape[:-1]) + 1) for layer, groups, _ in model.head.class_outputs()
     )
-    more, rest = divmod(floats - blocks(model)[0].floats, each) if each else (0, 0)
-    return own + more if not rest and own + more > 0 else own
+    more = floats - blocks(model)[0].floats
+    if more == 0:
+        return own
+    return own + more // each if each and more % each == 0 and own + more // each > 0 else None
 
 
 def _load_published(model: ZooModel, name: str) -> ZooModel:

@@ -241,8 +241,23 @@ def test_another_number_of_classes_trains(name):
 
 
 @every_name_but_twins_are_slow
-def test_weights_of_other_classes_are_refused_in_one_line(name, tmp_path):
-    build(name, num_classes=5).save(tmp_path / "five.keras")
-    with pytest.raises(ValueError, match=r"five\.keras.*3 classes") as caught:
-        build(name, weights=tmp_path / "five.keras")
-    assert "\n" not in str(caught.value)
+def test_weights_bring_their_settings_and_of_other_classes_all_but_the_last_layers(name, tmp_path, caplog):
+    source, path = build(name, num_classes=5, names=[*"abcde"]), tmp_path / "five.keras"
+    source.save(path)
+    again = kzoo.build(name, width=0.25, depth=0.05, weights=path)
+    assert again.names == source.names and again.image_size == source.image_size
+    before, after = (m.predict_on_batch(images()) for m in (source, again))
+    for key in before:
+        np.testing.assert_array_equal(before[key], after[key])
+    model = build(name, weights=path, names=["x", "b", "y"])
+    for mine, theirs in zip(model.network.get_weights(), source.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    (said,) = [record.getMessage() for record in caplog.records if "start anew" in record.getMessage()]
+    assert "x, y; left out: a, c, d, e" in said and "\n" not in said
+    (layer, groups, before), *_ = model.head.class_outputs()
+    rows = [
+        m.head.class_outputs()[0][0].get_weights()[0].reshape(-1, groups, before + count)
+        for m, count in ((model, 3), (source, 5))
+    ]
+    kept = [*range(before), before + 1]
+    np.testing.assert_array_equal(rows[0][..., kept], rows[1][..., kept])

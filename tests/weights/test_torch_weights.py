@@ -171,10 +171,16 @@ def test_what_does_not_fit_is_named(tmp_path):
         "layer3.1.bn2.running_var",
         "conv1.weight",
         "has what the model has not: layer5.0.conv1.weight;",
-        "fc.weight (128, 5) for (128, 3)",
-        "fc.bias (5,) for (3,)",
     ):
         assert words in said, words
+
+
+def test_other_classes_keep_all_but_the_last_layer(tmp_path, caplog):
+    state = resnet18()
+    model = kzoo.build("resnet18", num_classes=3, weights=write(tmp_path, state), **SMALL)
+    assert "is of other classes: fc.weight, fc.bias start anew; all else is the file's" in caplog.text
+    kernel = model.network.get_layer("backbone_layer4_1_conv2").get_weights()[0]
+    np.testing.assert_array_equal(kernel, state["layer4.1.conv2.weight"].transpose(2, 3, 1, 0))
 
 
 def test_another_network_is_refused_and_the_model_stays(tmp_path):
