@@ -41,17 +41,9 @@ def take_head(target: Head, source: Head, match: Sequence[int | None]) -> None:
         source: of the same kind and settings, but for the classes.
         match: as `matching` gives it.
 
-    Raises:
-        ValueError: layers differ in more than their classes, or the classes are counted in the network.
     """
     layers = {layer.name: layer for layer in source._flatten_layers(include_self=False)}
     rows = {id(layer): (groups, before) for layer, groups, before in target.class_outputs()}
-    counts = (source.num_classes, target.num_classes)
-    if not rows and counts[0] != counts[1]:
-        raise ValueError(
-            f"has {counts[0]} classes, not {counts[1]}, and they are counted in the network itself, as a .cfg has it; "
-            "change classes and filters there, and take the layers before with stop_at"
-        )
     for layer in target._flatten_layers(include_self=False):
         if not layer.weights or layer.name not in layers:
             continue
@@ -61,6 +53,26 @@ def take_head(target: Head, source: Head, match: Sequence[int | None]) -> None:
             if id(layer) in rows:
                 value = _rows(keras.ops.convert_to_numpy(variable), value, groups, before, match)
             variable.assign(value)
+
+
+def check_places(head: Head, match: Sequence[int | None], old: Sequence[str], path: str | Path) -> None:
+    """Refuses classes in another order where it is the network that counts them, so that no rows can be moved.
+
+    Args:
+        head: of either number of classes.
+        match: as `matching` gives it.
+        old: the names that there were.
+        path: of the file.
+
+    Raises:
+        ValueError: some of the same names have other places.
+    """
+    moved = any(place is not None and place != number for number, place in enumerate(match))
+    if moved and not head.class_outputs():
+        raise ValueError(
+            f"{path}: its classes have their places in the network itself, which are those of {listed(old)}; give "
+            "names in that order"
+        )
 
 
 def _rows(new: np.ndarray, old: np.ndarray, groups: int, before: int, match: Sequence[int | None]):
@@ -91,12 +103,16 @@ def with_classes(model: ZooModel, names: Sequence[str], path: str | Path) -> Zoo
     if match == list(range(counts[0])):
         model.names = names
         return model
+    check_places(model.head, match, model.names, path)
+    if counts[0] != counts[1] and not model.head.class_outputs():
+        raise ValueError(
+            f"{path}: has {counts[0]} classes, not {counts[1]}, and they are counted in the network itself; build it "
+            "by name with this file as weights, or, of a .cfg, change classes and filters there and take the layers "
+            "before with stop_at"
+        )
     head = model.head.altered(**for_classes(model.head, counts[1]))
     other = model.remade(model.network, head)
-    try:
-        take_head(head, model.head, match)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    take_head(head, model.head, match)
     tell(path, head, match, names, model.names)
     other.names = names
     return other
@@ -111,12 +127,29 @@ def for_classes(head: Head, count: int) -> dict:
 
 
 def tell(
-    path: str | Path, head: Head, match: Sequence[int | None], new: Sequence[str], old: Sequence[str] = ()
+    path: str | Path,
+    head: Head,
+    match: Sequence[int | None],
+    new: Sequence[str],
+    old: Sequence[str] = (),
+    layers: Sequence[str] = (),
 ) -> None:
-    """Says in one line which classes are new, in which layers, and which of the file's are left out."""
+    """Says in one line which classes are new, in which layers, and which of the file's are left out.
+
+    Args:
+        path: of the file.
+        head: that has taken its weights.
+        match: as `matching` gives it.
+        new: names of the classes, or none.
+        old: those of the file, or none.
+        layers: of the network that start anew.
+    """
     fresh = [new[i] if new else str(i) for i, place in enumerate(match) if place is None]
     left = [name for i, name in enumerate(old) if i not in match]
-    layers = ", ".join(f"head/{layer.name}" for layer, *_ in head.class_outputs())
+    layers = ", ".join([*layers, *(f"head/{layer.name}" for layer, *_ in head.class_outputs())])
+    if not layers:
+        log.warning("%s: %s take the places of %s in the network", path, listed(fresh), listed(left))
+        return
     if not fresh and not left:
         log.warning("%s: the same classes in another order: their rows in %s follow the names", path, layers)
         return

@@ -24,7 +24,7 @@ from kzoo.weights.applications import (
     is_applications,
     read_applications,
 )
-from kzoo.weights.classes import for_classes, matching, take_head, tell
+from kzoo.weights.classes import check_places, for_classes, matching, take_head, tell
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon
 from kzoo.weights.saved import open_saved, take_saved
 from kzoo.weights.torch import SUFFIXES, read_torch
@@ -136,6 +136,7 @@ def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> Zoo
     match = matching(names, model.names, (classes or 0, model.head.num_classes))
     if classes is None or match == list(range(classes)):
         return read_weights(model, path)  # which says what else is wrong
+    check_places(model.head, match, names, path)
     other = model.head.altered(**for_classes(model.head, classes))
     twin = read_weights(model.remade(model.network, other), path)
     take_head(model.head, other, match)

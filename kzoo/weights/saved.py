@@ -15,7 +15,7 @@ from kzoo.layers.darknet import Luma
 from kzoo.model import ZooModel
 from kzoo.policy import dtype_policy
 from kzoo.weights.assigning import Assignment
-from kzoo.weights.classes import for_classes, matching, take_head, tell
+from kzoo.weights.classes import check_places, for_classes, matching, take_head, tell
 
 # Of `kzoo.build`: what is no setting of the network.
 _OTHERS = {"num_classes", "names", "image_size", "width", "depth", "weights", "backbone_weights", "name"}
@@ -79,24 +79,45 @@ def take_saved(model: ZooModel, path: Path, given: Mapping | None) -> ZooModel:
         network, head, model.image_size, model.names, source.resize, source.origin,
         name=model.name, dtype=model.dtype_policy,
     )  # fmt: skip
-    assignment = Assignment(path, fresh)
+    counts = (source.head.num_classes, head.num_classes)
+    match = matching(source.names, model.names, counts)
+    if counts[0] == counts[1]:
+        check_places(head, match, source.names, path)
+    counting = _take_network(fresh, source, counts, path)
+    take_head(head, source.head, match)
+    if match != list(range(counts[0])):
+        tell(path, head, match, fresh.names, source.names, counting)
+    return fresh
+
+
+def _take_network(model: ZooModel, source: ZooModel, counts: tuple[int, int], path: Path) -> list[str]:
+    """Gives a network the weights of another; names of the layers that count its classes, and so start anew."""
+    assignment, counting = Assignment(path, model), []
     theirs = {layer.name: layer for layer in source.network.layers if layer.weights}
-    for layer in network.layers:
+    for layer in model.network.layers:
         if layer.weights and layer.name not in theirs:
             assignment.missing.append(layer.name)
         elif layer.weights:
-            for variable, value in zip(layer.weights, theirs.pop(layer.name).get_weights(), strict=False):
+            values = theirs.pop(layer.name).get_weights()
+            if _by_classes([v.shape for v in values], [v.shape for v in layer.weights], counts):
+                counting.append(layer.name)
+                continue
+            for variable, value in zip(layer.weights, values, strict=False):
                 assignment.put(variable, value, f"{layer.name}/{variable.name}")
     assignment.extra += list(theirs)
     assignment.finish()
-    match = matching(source.names, model.names, (source.head.num_classes, head.num_classes))
-    try:
-        take_head(head, source.head, match)
-    except ValueError as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from error
-    if match != list(range(source.head.num_classes)):
-        tell(path, head, match, fresh.names, source.names)
-    return fresh
+    return counting
+
+
+def _by_classes(theirs: list, ours: list, counts: tuple[int, int]) -> bool:
+    """Whether shapes differ in nothing but sides that are so many times the number of classes."""
+    if [len(shape) for shape in theirs] != [len(shape) for shape in ours]:
+        return False
+    sides = [pair for one, other in zip(theirs, ours, strict=True) for pair in zip(one, other, strict=True)]
+    differing = [(old, new) for old, new in sides if old != new]
+    return bool(differing) and all(
+        old % counts[0] == 0 and new == old // counts[0] * counts[1] for old, new in differing
+    )
 
 
 def task_of(path: Path) -> str:

