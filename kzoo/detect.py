@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
 from kzoo.data.image import read_image
 from kzoo.files import refuse_address
+from kzoo.memory import check_batch
+from kzoo.options import Option, checked, refuse_idle
+from kzoo.options.commands import EVALUATE
 from kzoo.sources import chunks
 from kzoo.structures import Detections
 
+log = logging.getLogger("kzoo")
 DEFAULT_SCORE = 0.25
 
 
@@ -34,6 +39,7 @@ class Detector(Protocol):
         """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M)."""
 
 
+@checked(EVALUATE)
 def detect(
     detector: Detector,
     source: str | Path | np.ndarray | Sequence,
@@ -46,7 +52,7 @@ def detect(
     Args:
         detector: a model or an exported file.
         source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
-        score_threshold: what scores lower is left out.
+        score_threshold: what scores lower is left out, from 0 to 1.
         batch_size: images a step, where `source` is a list.
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the detector's own where None.
 
@@ -141,6 +147,45 @@ def resize_of(detector: Detector, resize: str | None = None) -> str:
         ValueError: there is no such way.
     """
     return check_resize(getattr(detector, "resize", "letterbox") if resize is None else resize)
+
+
+def batch_size_of(model, batch_size: int | None, default: int) -> int:
+    """Images that a model gets at once; that an export takes another number than was asked for is logged.
+
+    Args:
+        model: a model or an exported file.
+        batch_size: as it was asked for, or None.
+        default: of a model that takes any number.
+
+    Raises:
+        ValueError: there is no memory for so many.
+    """
+    own = getattr(model, "batch_size", None)
+    if own is not None and batch_size not in (None, own):
+        name = getattr(model, "path", type(model).__name__)
+        log.warning("%s: takes %d images at once, whatever batch_size says (%d)", name, own, batch_size)
+    size = own or batch_size or default
+    check_batch(size, model.image_size)
+    return size
+
+
+def refuse_idle_inference(model, table: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+    """Refuses options that have no effect with a model, or beside each other.
+
+    Args:
+        model: a model or an exported file.
+        table: of `kzoo.options.commands`.
+        given: options as they were asked for; None, False and nothing where they were not.
+
+    Raises:
+        ValueError: one has no effect.
+    """
+    # Whole images are what detectors take in any case.
+    asked = {name: None if value in ("resize", (), []) else value for name, value in given.items()}
+    settings = {**asked, "method": asked.get("method") or "resize"}
+    task = getattr(model, "task", "detect")
+    # Of other tasks it is said elsewhere that nothing is found at all.
+    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment") else None)
 
 
 def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:

@@ -13,8 +13,18 @@ from time import perf_counter
 import numpy as np
 
 from kzoo.data.image import check_bits, oddities, read_image
-from kzoo.detect import DEFAULT_SCORE, Detector, detect, resize_of, with_nms
+from kzoo.detect import (
+    DEFAULT_SCORE,
+    Detector,
+    batch_size_of,
+    detect,
+    refuse_idle_inference,
+    resize_of,
+    with_nms,
+)
 from kzoo.files import write_atomically
+from kzoo.options import checked
+from kzoo.options.commands import PREDICT
 from kzoo.progress import track
 from kzoo.results import Outcome, Results, Tally
 from kzoo.segment import Inference, Segmenter, segment_stream
@@ -22,18 +32,19 @@ from kzoo.sources import Video, chunks, expand, is_video, writing_video
 from kzoo.structures import Segmentation
 
 
+@checked(PREDICT)
 def predict(
     model: Detector | Segmenter,
     source,
     out: str | Path,
-    score_threshold: float = DEFAULT_SCORE,
-    batch_size: int = 1,
+    score_threshold: float | None = None,
+    batch_size: int | None = None,
     pictures: bool = True,
     json: bool = False,
     kinds: Collection[str] = (),
     say: Callable[[str], None] = print,
     resize: str | None = None,
-    method: str = "resize",
+    method: str | None = None,
     overlap: int | None = None,
     flips: Sequence[str] = (),
     nms: str | None = None,
@@ -45,8 +56,8 @@ def predict(
         model: what `kzoo.load` gives.
         source: an image, a folder, a glob, a video file, or a list of these.
         out: the folder for results.
-        score_threshold: of detectors: what scores lower is left out.
-        batch_size: images at once; an export of a fixed batch gets that many.
+        score_threshold: of detectors: what scores lower is left out, from 0 to 1; 0.25 where None.
+        batch_size: images at once; where None 1, or as many as an export takes.
         pictures: whether annotated pictures and videos are written.
         json: whether `predictions.json` is written.
         kinds: what else is written: "labels" of detectors, "masks" and "cutouts" of segmenters, see
@@ -68,10 +79,13 @@ def predict(
     check_bits(bits)
     paths, out = expand(source), Path(out)
     model = with_nms(model, nms)
-    size = getattr(model, "batch_size", None) or batch_size
+    size = batch_size_of(model, batch_size, 1)
+    options = {"score_threshold": score_threshold, "method": method, "overlap": overlap, "flips": flips}
+    refuse_idle_inference(model, PREDICT, {**options, "resize": resize})
+    score_threshold = DEFAULT_SCORE if score_threshold is None else score_threshold
     if getattr(model, "task", "detect") == "segment":
         _refuse_kinds(model, kinds, "labels")
-        inference = Inference(method, overlap, tuple(flips), resize, size)
+        inference = Inference(method or "resize", overlap, tuple(flips), resize, size)
         find = partial(_segment, model, inference, "cutouts" in kinds)
     else:
         _refuse_kinds(model, kinds, "masks", "cutouts")

@@ -153,7 +153,7 @@ def build(name: str, /, **arguments):
 
     Args:
         name: one of `kzoo.list_models()`.
-        **arguments: the architecture function's own, such as `num_classes`, `image_size` (height, width),
+        **arguments: the architecture function's own, such as `num_classes`, `image_size` (height and width, or one side),
             `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of
             published ones, such as "coco") and `backbone_weights`. A `.keras` file is a model's settings, too: classes,
             names, input size, anchors, normalisation and the head's options are its own where they are not given. Of
@@ -163,7 +163,8 @@ def build(name: str, /, **arguments):
         A `kzoo.ZooModel`, untrained where no weights are given.
 
     Raises:
-        ValueError: an argument is wrong, or contradicts what the weights were trained with, such as `anchors`.
+        ValueError: the name or an argument is unknown, and the message has the nearest; a value is out of range; an
+            argument has no effect, or contradicts what the weights were trained with, such as `anchors`.
 
     Example:
         >>> model = kzoo.build("yolov3-tiny", num_classes=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from kzoo.augment.letterbox import Placement, fit
 from kzoo.detect import read_source, resize_of, takes_fractions
+from kzoo.options import check_given, refuse_idle
+from kzoo.options.commands import INFERENCE
 from kzoo.sources import chunks
 from kzoo.structures import Segmentation
 from kzoo.tiles import Tiling
 
-METHODS = ("resize", "window")
 FLIPS = {"horizontal": 2, "vertical": 1}  # and the axis of (B, H, W, C)
 
 
@@ -54,7 +55,7 @@ class Inference:
         batch_size: images or tiles a step; an export of a fixed batch gets that many.
 
     Raises:
-        ValueError: an argument is unknown or out of range.
+        ValueError: an argument is unknown, out of range, or has no effect with the method.
     """
 
     method: str = "resize"
@@ -64,13 +65,10 @@ class Inference:
     batch_size: int = 4
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise ValueError(f"segment: unknown method {self.method!r}; give {' or '.join(METHODS)}")
-        unknown = [flip for flip in self.flips if flip not in FLIPS]
-        if isinstance(self.flips, str) or unknown:
-            raise ValueError(f"segment: flips={self.flips!r}; give a list out of {', '.join(FLIPS)}")
-        if self.overlap is not None and self.overlap < 0:
-            raise ValueError(f"segment: overlap={self.overlap}; give 0 or more pixels")
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name, value in check_given(given, INFERENCE).items():
+            object.__setattr__(self, name, value)
+        refuse_idle({"overlap": self.overlap, "resize": self.resize}, INFERENCE, given.get)
 
     def __call__(
         self, segmenter: Segmenter, images: Sequence[np.ndarray], probabilities: bool = False

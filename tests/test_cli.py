@@ -55,7 +55,6 @@ def test_info_counts_what_darknet_counts():
     "arguments, words",
     [
         (("info", "yolo3"), ("unknown model 'yolo3'", "yolov3")),
-        (("list", "--task", "juggle"), ("juggle", "detect")),
         (("predict", "nowhere.keras", "x.jpg"), ("x.jpg",)),
         (("evaluate", "nowhere.keras", "--data", "shapes:8:64"), ("nowhere.keras",)),
         (("data", "check", "nowhere"), ("nowhere",)),
@@ -69,6 +68,10 @@ def test_what_a_user_can_mend_is_one_line(tmp_path, arguments, words):
     assert all(word in said for word in words)
 
 
-@pytest.mark.parametrize("arguments", [("train",), ("nonsense",), ("info", "yolov3", "--no-such-option")])
-def test_wrong_usage_is_status_2(arguments):
-    refused(*arguments, status=2)
+@pytest.mark.parametrize(
+    "arguments",
+    [("train",), ("nonsense",), ("list", "--task", "juggle"), ("info", "yolov3", "--no-such-option")],
+)
+def test_wrong_usage_is_status_2_and_one_line(arguments):
+    said = refused(*arguments, status=2)
+    assert said.startswith("error: ") and said.count("\n") == 1

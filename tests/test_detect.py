@@ -62,7 +62,7 @@ def test_photographs_are_resized_as_the_detector_wants_them_or_as_asked():
         np.testing.assert_array_equal(detector.seen[0][0], fit(photograph, (64, 64), shown)[0])
         box = (25, 12.5, 75, 37.5) if shown == "letterbox" else (25, 18.75, 75, 31.25)
         np.testing.assert_allclose(found.boxes, [box], atol=1e-4)
-    with pytest.raises(ValueError, match="resize='crop' is unknown"):
+    with pytest.raises(ValueError, match="resize='crop': give letterbox"):
         detect(Fixed(), photograph, resize="crop")
 
 

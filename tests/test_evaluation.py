@@ -156,7 +156,7 @@ def test_images_are_resized_as_the_detector_wants_them_or_as_asked():
     assert own != stretched and len(data.reads) == 20, "what is kept for one is not shown to the other"
     assert evaluate(ColorDetector(), Rectangles(10), resize="stretch").to_dict() == stretched
     assert evaluate(ColorDetector(resize="darknet"), Rectangles(10), resize="letterbox").to_dict() == own
-    with pytest.raises(ValueError, match="resize='crop' is unknown; use letterbox, stretch, darknet"):
+    with pytest.raises(ValueError, match="resize='crop': give letterbox, stretch, darknet"):
         evaluate(ColorDetector(), Rectangles(1), resize="crop")
 
 
@@ -348,7 +348,7 @@ def run(monkeypatch):
     monkeypatch.setitem(
         sys.modules, "kzoo.opening", SimpleNamespace(load=lambda path, weights, names: ColorDetector())
     )
-    monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, split, task: data)
+    monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, *rest: data)
     app = typer.Typer()
     app.command()(command)
     return lambda *arguments: CliRunner().invoke(app, ["best.keras", "--data", "street", *arguments])

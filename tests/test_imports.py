@@ -15,6 +15,7 @@ PACKAGE = Path(kzoo.__file__).parent
 FLOORS = {
     "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "registration": 0, "lazy": 0, "policy": 0,
     "images": 0, "targets": 0, "draw": 0, "contours": 0, "ops": 0,
+    "options": 0, "memory": 0,
     "data": 1, "augment": 1, "losses": 1, "layers": 1,
     "backbones": 2, "heads": 2, "sources": 2, "tiles": 2, "streams": 2,
     "model": 3, "detect": 3, "segment": 3,
@@ -32,6 +33,8 @@ NUMPY_ONLY = (
     "registry",
     "images",
     "targets",
+    "options",
+    "memory",
     "data",
     "augment",
     "metrics",

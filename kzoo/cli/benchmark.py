@@ -7,27 +7,21 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Names, Weights
+from kzoo.cli.options import Names, Weights, argument, given, parameter
+from kzoo.options.commands import BENCHMARK
 
 
 def benchmark(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A registered name, a .keras file, a run folder, a Darknet .cfg, or an export as it is.",
+    model: argument(
+        BENCHMARK["model"].but(
+            help="A registered name, a .keras file, a run folder, a Darknet .cfg, or an export as it is."
         ),
-    ],
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the input in pixels; the model's own where left out.")
-    ] = None,
-    forms: Annotated[
-        str, typer.Option(help="Of keras, saved_model, tflite, tflite-float16, tflite-int8, onnx.")
-    ] = "keras,saved_model,tflite,tflite-int8,onnx",
-    runs: Annotated[int, typer.Option(min=1, help="Of every form, taken in turn.")] = 20,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Cores each form may use; all where left out.")
-    ] = None,
+        metavar="MODEL",
+    ),
+    image_size: parameter(BENCHMARK["image_size"]) = None,
+    forms: parameter(BENCHMARK["forms"]) = None,
+    runs: parameter(BENCHMARK["runs"]) = 20,
+    threads: parameter(BENCHMARK["threads"]) = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     weights: Weights = None,
     names: Names = None,
@@ -39,7 +33,8 @@ def benchmark(
 
     console = Console(stderr=True)
     with console.status("loading") as status:
-        found = run(_load(model, image_size, weights, names), forms.split(","), runs, threads, status.update)
+        opened = _load(model, image_size, weights, names)
+        found = run(opened, runs=runs, say=status.update, **given(forms=forms, threads=threads))
     report = found.to_dict()
     if json:
         import json as json_module
@@ -49,18 +44,20 @@ def benchmark(
         _print(report)
 
 
-def _load(model: str, image_size: int | None, weights: Path | None, names: str | None):
+def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, names: str | None):
+    from kzoo.data.names import class_names
     from kzoo.opening import load
     from kzoo.registry import build
 
-    size = {"image_size": (image_size, image_size)} if image_size else {}
     if not Path(model).exists() and not model.endswith(".cfg"):
-        return build(model, **size, **({"weights": weights} if weights else {}))
+        known = class_names(names)
+        counted = {} if known is None else {"names": known, "num_classes": len(known)}
+        return build(model, **given(image_size=image_size, weights=weights), **counted)
     found = load(model, weights=weights, names=names)
-    if size and not hasattr(found, "network"):
+    if image_size is not None and not hasattr(found, "network"):
         raise ValueError(f"{model}: an export has a fixed input size; leave out --image-size")
-    if size:
-        found.image_size = size["image_size"]
+    if image_size is not None:
+        found.image_size = found.check_size(image_size)
     return found
 
 

@@ -7,31 +7,27 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Names, Weights
+from kzoo.cli.options import Names, Weights, argument, parameter
+from kzoo.options import Place
+from kzoo.options.commands import CONVERT
 
-Files = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="[MODEL] OUT",
+Files = argument(
+    Place(
         help="OUT to write: a .keras file, or Darknet's .weights with a .cfg beside it. MODEL to read, unless --cfg is "
         "given: a .keras file or a run folder.",
+        path=True,
     ),
-]
+    many=True,
+    metavar="[MODEL] OUT",
+)
 
 
 def convert(
     files: Files,
-    cfg: Annotated[Path | None, typer.Option(metavar="FILE", help="Darknet's .cfg to read.")] = None,
+    cfg: parameter(CONVERT["cfg"], metavar="FILE") = None,
     weights: Weights = None,
     names: Names = None,
-    stop_at: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="LAYER",
-            help="Read, or write to .weights, only the layers before this number: a pretrained backbone.",
-        ),
-    ] = None,
+    stop_at: parameter(CONVERT["stop_at"], metavar="LAYER") = None,
     fold: Annotated[
         bool,
         typer.Option("--fold", help="Fold batch normalisation into the convolutions: to run, not to train."),
@@ -43,6 +39,8 @@ def convert(
     """Turn Darknet's .cfg and .weights into a .keras model, and a model into Darknet's files."""
     if len(files) != (1 if cfg is not None else 2):
         raise typer.BadParameter("give --cfg FILE and OUT, or MODEL and OUT")
+    if features and cfg is None:
+        raise typer.BadParameter("--features goes with --cfg")
     *source, out = files
     from kzoo import darknet
     from kzoo.darknet.weights import partial_stop

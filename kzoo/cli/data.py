@@ -7,25 +7,24 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import RESIZE_HELP, Bits
+from kzoo.cli.options import Bits, argument, parameter
+from kzoo.options import Place
+from kzoo.options.commands import DATA_TASK, DATASET, LAYOUT, PREVIEW, SHAPES, SPLIT
 
 app = typer.Typer(help="Look at, check, convert and make datasets.", no_args_is_help=True)
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="PATH",
+Data = argument(
+    DATASET.but(
         help="A dataset: the folder of a Pascal VOC, YOLO or COCO one or its .yaml, .data or .json; a .csv of "
         "boxes; one of images/ and masks/, of a folder an image, or of .npy arrays; or shapes.",
     ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        metavar="detect|segment", help="Boxes or semantic masks; what the format is for where left out."
-    ),
-]
-Split = Annotated[str | None, typer.Option(help="The part of it, such as train or val; all where left out.")]
+    metavar="PATH",
+)
+Task = parameter(DATA_TASK)
+Split = parameter(SPLIT.but(help="The part of it, such as train or val; all where left out."))
+Folder = argument(
+    Place(help="The folder to write; it must not exist yet.", what="a folder", path=True), metavar="OUT"
+)
 
 
 @app.command()
@@ -87,8 +86,8 @@ def info(
 @app.command()
 def convert(
     path: Data,
-    out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist yet.")],
-    to: Annotated[str, typer.Option(help="voc, yolo or coco.")],
+    out: Folder,
+    to: parameter(LAYOUT),
 ):
     """Write a dataset in another format, with its splits, classes and every box."""
     from kzoo.data.convert import convert
@@ -98,41 +97,36 @@ def convert(
 
 @app.command()
 def shapes(
-    out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist yet.")],
-    count: Annotated[int, typer.Option(help="Images to train on; val and test get a quarter each.")] = 500,
-    image_size: Annotated[int, typer.Option(help="Side in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
-    to: Annotated[str, typer.Option(help="voc, yolo or coco; all keep the masks.")] = "coco",
+    out: Folder,
+    count: parameter(SHAPES["count"]) = 500,
+    image_size: parameter(SHAPES["image_size"]) = (256, 256),
+    seed: parameter(SHAPES["seed"]) = 0,
+    to: parameter(LAYOUT.but(help="The format to write; all keep the masks.")) = "coco",
 ):
     """Write the synthetic dataset of circles, rectangles and triangles as files."""
     from kzoo.data.convert import write
     from kzoo.data.shapes import make_splits
 
-    typer.echo(write(make_splits(count, (image_size, image_size), seed), out, to).summary())
+    typer.echo(write(make_splits(count, image_size, seed), out, to).summary())
 
 
 @app.command()
 def preview(
     path: Data,
-    augment: Annotated[
-        str, typer.Option(help="A preset, or transforms joined by commas, as for kzoo train.")
-    ] = "light",
-    split: Annotated[
-        str | None, typer.Option(help="The part of it; train, or all where there is none, where left out.")
-    ] = None,
+    augment: parameter(PREVIEW["augment"]) = "light",
+    split: parameter(
+        SPLIT.but(help="The part of it; train, or all where there is none, where left out.")
+    ) = None,
     task: Task = None,
-    seed: Annotated[int, typer.Option(help="Another seed gives other pictures and other changes.")] = 0,
-    images: Annotated[int, typer.Option(help="Pictures in a row.")] = 6,
-    image_size: Annotated[
-        int, typer.Option(help="Side of the input that they are made for, in pixels.")
-    ] = 416,
-    resize: Annotated[
-        str,
-        typer.Option(metavar="NAME", help=f"How photographs become inputs, as for the model: {RESIZE_HELP}."),
-    ] = "letterbox",
-    width: Annotated[int, typer.Option(help="Of the sheet, in pixels.")] = 1200,
+    seed: parameter(PREVIEW["seed"]) = 0,
+    images: parameter(PREVIEW["images"]) = 6,
+    image_size: parameter(PREVIEW["image_size"]) = (416, 416),
+    resize: parameter(PREVIEW["resize"]) = "letterbox",
+    width: parameter(PREVIEW["width"]) = 1200,
     bits: Bits = None,
-    out: Annotated[Path, typer.Option(help="The picture to write, .png or .jpg.")] = Path("preview.png"),
+    out: parameter(
+        Place(help="The picture to write, .png or .jpg.", what="a .png or .jpg file", path=True)
+    ) = "preview.png",
 ):
     """Show what augmentation does: a contact sheet, one row a transform, with boxes, masks and names drawn.
 
@@ -145,6 +139,7 @@ def preview(
     from kzoo.data.preview import preview
     from kzoo.draw import save_picture
 
+    out = Path(out)
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"{out}: cannot write this kind of picture; give a name that ends in .png or .jpg")
     split = training_part(data.splits(path, task), path, split, required=False)
@@ -153,7 +148,7 @@ def preview(
     dataset = require_sound(found, skip_faulty=True, decode=found.semantic)
     sheet = preview(
         dataset,
-        augment if augment in PRESETS else augment.split(","),
+        [augment] if isinstance(augment, str) and augment not in PRESETS else augment,
         image_size=image_size,
         images=images,
         seed=seed,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from kzoo.cli.options import parameter
+from kzoo.options.commands import OUT, SEED
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="folder of the run")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="of data, weights and augmentation")] = 0,
+    out: parameter(OUT.but(help="The folder of the run.", what="a folder", none=False)) = "runs/demo",
+    seed: parameter(SEED.but(help="Of data, weights and augmentation.")) = 0,
 ) -> None:
     """Trains a small YOLOv3 on drawn shapes, evaluates, draws, exports and runs the exports."""
     from kzoo.demo import run
 
-    run(out, seed)
+    run(Path(out), seed)

@@ -17,46 +17,31 @@ from kzoo.cli.options import (
     Overlap,
     Resize,
     Weights,
-    inference_options,
+    given,
+    parameter,
 )
+from kzoo.options.commands import EVALUATE
 
-Data = Annotated[
-    str, typer.Option(metavar="PATH", help="A dataset: boxes for a detector, masks for a segmenter.")
-]
-Split = Annotated[
-    str | None, typer.Option(help="The part of it; val, or else test, or all without parts, where left out.")
-]
-Size = Annotated[
-    int | None,
-    typer.Option(help="Of detectors: side in pixels to evaluate at; the model's own where left out."),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
+Out = parameter(
+    EVALUATE["out"].but(
         help="A folder for metrics.json, confusion.png and, of detectors, precision_recall.png; with --errors also "
         "errors.html and its pictures."
-    ),
-]
+    )
+)
 
 
 def evaluate(
     model: Model,
-    data: Data,
-    split: Split = None,
+    data: parameter(EVALUATE["data"]),
+    split: parameter(EVALUATE["split"]) = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Out = None,
-    image_size: Size = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 16,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first so many images only.")] = None,
-    skip_faulty: Annotated[
-        bool, typer.Option("--skip-faulty", help="Leave out what `data check` objects to.")
-    ] = False,
-    rectangular: Annotated[
-        bool, typer.Option("--rectangular", help="Batches of images of one shape, with little grey around.")
-    ] = False,
-    errors: Annotated[
-        bool, typer.Option("--errors", help="Of detectors: what is wrong, by kind, and the mAP50 it costs.")
-    ] = False,
+    image_size: parameter(EVALUATE["image_size"]) = None,
+    batch_size: parameter(EVALUATE["batch_size"].but(none=True)) = None,
+    limit: parameter(EVALUATE["limit"]) = None,
+    skip_faulty: parameter(EVALUATE["skip_faulty"], "--skip-faulty") = False,
+    rectangular: parameter(EVALUATE["rectangular"], "--rectangular") = False,
+    errors: parameter(EVALUATE["errors"], "--errors") = False,
     bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
@@ -82,14 +67,10 @@ def evaluate(
     metrics = evaluation.evaluate(
         found,
         dataset,
-        batch_size=batch_size,
-        image_size=None if image_size is None else (image_size, image_size),
-        limit=limit,
         errors=errors,
-        resize=resize,
         rectangular=rectangular,
-        nms=nms,
-        **inference_options(method, overlap, flips),
+        **given(batch_size=batch_size, image_size=image_size, limit=limit, resize=resize, nms=nms),
+        **given(method=method, overlap=overlap, flips=flips),
     )
     head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
     masks = evaluation.data_task(found) == "segment"

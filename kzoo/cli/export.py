@@ -5,40 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Bits, Names, Nms, Resize, Weights
+from kzoo.cli.options import Bits, Names, Nms, Resize, Weights, argument, parameter
+from kzoo.options.commands import EXPORT
 
 
 def export(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A .keras file, a run folder or a Darknet .cfg.")
-    ],
-    format: Annotated[
-        str | None, typer.Option(help="saved_model, tflite or onnx; by the suffix of --out where left out.")
-    ] = None,
-    quantize: Annotated[
-        str | None, typer.Option(help="Of TFLite: float16 (half the size) or int8 (a quarter, and faster).")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The dataset that int8 is calibrated with.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="The part of that dataset; all where left out.")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the input in pixels; the model's own where left out.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at once; any number where left out, 1 for TFLite.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
+    model: argument(
+        EXPORT["model"].but(help="A .keras file, a run folder or a Darknet .cfg."), metavar="MODEL"
+    ),
+    format: parameter(EXPORT["format"]) = None,
+    quantize: parameter(EXPORT["quantize"]) = None,
+    data: parameter(EXPORT["data"]) = None,
+    split: parameter(EXPORT["split"]) = None,
+    image_size: parameter(EXPORT["image_size"]) = None,
+    batch_size: parameter(EXPORT["batch_size"]) = None,
+    out: parameter(
+        EXPORT["path"].but(
             help="The file or folder to write; saved_models/NAME/VERSION or saved_models/NAME.tflite, .onnx "
             "where left out."
-        ),
-    ] = None,
+        )
+    ) = None,
     bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
@@ -52,9 +41,12 @@ def export(
     from kzoo.evaluation import data_task
     from kzoo.opening import load
 
+    writing.check_format(out, format, quantize, data)  # before what takes its time
+    if split is not None and data is None:
+        raise typer.BadParameter(f"--split {split}: a part of no dataset; give --data, or leave it out")
     found = with_nms(load(model, weights=weights, names=names), nms)
     images = load_data(data, split, task=data_task(found), bits=bits) if data is not None else None
-    size = (image_size, image_size) if image_size else tuple(found.image_size)
+    size = found.check_size(image_size or found.image_size)
     name = _name(Path(model), found.name)
     with _spinner("exporting"):
         path = writing.export(found, out, format, quantize, images, size, batch_size, name, resize)

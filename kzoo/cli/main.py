@@ -13,6 +13,9 @@ import typer
 
 from kzoo.cli import anchors, benchmark, convert, data, demo, evaluate, export, models, predict, train
 
+# Of the click that Typer brings, or of click's own where it does not.
+CommandError = typer.BadParameter.__mro__[2]
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -62,7 +65,17 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     warnings.showwarning = functools.partial(_warn, otherwise=warnings.showwarning)
     try:
-        app()
+        # Not by itself: it would draw a box around what is to be one line.
+        status = app(prog_name="kzoo", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except CommandError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(error.exit_code)
+        _stop(usage(error), error.exit_code)
+    except BrokenPipeError:  # nobody reads on: `kzoo list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         _stop("stopped", 130)
     except OSError as error:
@@ -77,6 +90,22 @@ def _warn(message, category, *place, otherwise, **more) -> None:
         print(f"warning: {message}", file=sys.stderr)
     else:
         otherwise(message, category, *place, **more)
+
+
+def usage(error) -> str:
+    """A wrong usage in one line: option, value and remedy, or where to look."""
+    parameter = getattr(error, "param", None)
+    if isinstance(error, typer.BadParameter) and error.message:
+        option = "" if parameter is None else f"{_flag(parameter)} "
+        return " ".join(f"{option}{error.message}".split())
+    command = error.ctx.command_path if error.ctx is not None else "kzoo"
+    return f"{' '.join(error.format_message().split()).removesuffix('.')}; see {command} --help"
+
+
+def _flag(parameter) -> str:
+    """What a parameter is called on the command line."""
+    longest = max(parameter.opts, key=len)
+    return longest if longest.startswith("-") else longest.upper()
 
 
 def _stop(message: str, status: int) -> None:

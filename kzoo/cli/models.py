@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from kzoo.cli.options import argument, parameter
+from kzoo.options import Text
+from kzoo.options.commands import INFO, TASK
+
 
 def list_models(
-    task: Annotated[str | None, typer.Option(help="detect, segment, instance or classify")] = None,
+    task: parameter(TASK) = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Lists the registered models."""
@@ -33,13 +37,11 @@ def list_models(
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="a registered name")],
-    num_classes: Annotated[int | None, typer.Option(help="as published where not given")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="side in pixels; as published where not given")
-    ] = None,
-    width: Annotated[float, typer.Option(help="scales the channels")] = 1.0,
-    depth: Annotated[float, typer.Option(help="scales the repeated blocks")] = 1.0,
+    name: argument(Text(help="A registered name."), metavar="NAME"),
+    num_classes: parameter(INFO["num_classes"]) = None,
+    image_size: parameter(INFO["image_size"]) = None,
+    width: parameter(INFO["width"]) = 1.0,
+    depth: parameter(INFO["depth"]) = 1.0,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Builds a model and counts its parameters and operations."""
@@ -48,7 +50,7 @@ def info(
     found = entry(name)
     from kzoo.model import flops
 
-    size = (image_size, image_size) if image_size else found.image_size
+    size = image_size or found.image_size
     classes = num_classes or found.num_classes
     model = build(found.name, num_classes=classes, image_size=size, width=width, depth=depth)
     row = {

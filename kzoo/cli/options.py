@@ -1,71 +1,78 @@
-"""Options that several commands have."""
+"""Declared options as parameters of commands, and those that several commands have."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A .keras file, a run folder, a Darknet .cfg, or an export: .tflite, .onnx, SavedModel.",
-    ),
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Of a .cfg: its .weights; those of its name beside it where left out."),
-]
-Names = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Class names: a .names or .data file, coco or voc.")
-]
-# `kzoo.augment.RESIZES`, which would take OpenCV to import: help comes at once.
-RESIZE_HELP = (
-    "letterbox (also -black, -mean: what is beside the picture), corner (top left; also -black, -mean), stretch, "
-    "stretch-cubic, darknet or darknet-letterbox (letter_box=1)"
-)
-Resize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help=f"How photographs become inputs: {RESIZE_HELP}; the model's own way where left out.",
-    ),
-]
-
-Nms = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KIND",
-        help="Of detectors: greedy, diou, soft-linear, soft-gaussian, softer, matrix, matrix-linear or weighted "
-        "(boxes fusion); the model's own where left out.",
-    ),
-]
-Bits = Annotated[
-    int | None,
-    typer.Option(
-        min=8,
-        max=16,
-        help="How many bits of 16-bit images are in use: 12 where levels go to 4095; all where left out.",
-    ),
-]
-
-Method = Annotated[
-    str | None,
-    typer.Option(
-        metavar="resize|window",
-        help="Of segmenters: whole images at the input's size, or tiles at their own; resize where left out.",
-    ),
-]
-Overlap = Annotated[int | None, typer.Option(help="Of tiles, pixels; a quarter of them where left out.")]
-Flips = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="Of segmenters: average over mirror images too: horizontal,vertical."),
-]
+from kzoo.options import Flag, Option, commands
 
 
-def inference_options(method: str | None, overlap: int | None, flips: str | None) -> dict:
-    """Those that were given, as arguments of `kzoo.evaluate` and `kzoo.predict.predict`."""
-    given = {"method": method, "overlap": overlap, "flips": flips.split(",") if flips else None}
-    return {name: value for name, value in given.items() if value is not None}
+def reader(option: Option) -> Callable[[Any], Any]:
+    """What makes a word of the command line a value; a wrong one is a wrong usage."""
+
+    def read(text: Any) -> Any:
+        if not isinstance(text, str):  # a default
+            return text
+        try:
+            return option.read(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    read.option = option  # for whoever asks what the command takes
+    return read
+
+
+def parameter(option: Option, *flags: str, many: bool = False, **more) -> Any:
+    """The annotation of a command's option.
+
+    Args:
+        option: what it may be.
+        *flags: "--name"; the parameter's own name where left out.
+        many: whether it may be given again.
+        **more: as `typer.Option` takes it.
+
+    Example:
+        >>> def command(count: parameter(Whole(help="How many.", least=1), "--count") = 3): ...
+    """
+    return Annotated[*_parts(option, many, typer.Option, flags, more)]
+
+
+def argument(option: Option, many: bool = False, **more) -> Any:
+    """The annotation of a command's argument: see `parameter`."""
+    return Annotated[*_parts(option, many, typer.Argument, (), more)]
+
+
+def _parts(option: Option, many: bool, kind: Callable, flags: tuple, more: dict) -> tuple:
+    more = {"help": option.phrase, "metavar": option.metavar, **more}
+    if option.panel:
+        more["rich_help_panel"] = option.panel
+    if isinstance(option, Flag):
+        more.pop("metavar")
+        return bool, kind(*flags, **more)
+    return list[str] if many else (str | None if option.none else str), kind(
+        *flags, parser=reader(option), **more
+    )
+
+
+def was_written(context: typer.Context, name: str) -> bool:
+    """Whether an option stood on the command line."""
+    return context.get_parameter_source(name).name == "COMMANDLINE"
+
+
+def given(**options) -> dict[str, Any]:
+    """Those that were given, as arguments of the function behind a command."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+Model = argument(commands.MODEL, metavar="MODEL")
+Weights = parameter(commands.DARKNET_WEIGHTS, metavar="FILE")
+Names = parameter(commands.CLASS_NAMES, metavar="FILE")
+Resize = parameter(commands.RESIZE)
+Nms = parameter(commands.NMS, metavar="KIND")
+Bits = parameter(commands.BITS)
+Method = parameter(commands.METHOD)
+Overlap = parameter(commands.OVERLAP)
+Flips = parameter(commands.MIRRORED)

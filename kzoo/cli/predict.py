@@ -17,21 +17,20 @@ from kzoo.cli.options import (
     Overlap,
     Resize,
     Weights,
-    inference_options,
+    argument,
+    given,
+    parameter,
 )
+from kzoo.options import Text
+from kzoo.options.commands import PREDICT
 
-Source = Annotated[
-    list[str], typer.Argument(metavar="SOURCE...", help="Images, folders, globs or video files.")
-]
-Out = Annotated[
-    Path | None, typer.Option(help="The folder for results; runs/predict/NAME of the source where left out.")
-]
+Source = argument(Text(help="Images, folders, globs or video files."), many=True, metavar="SOURCE...")
 
 
 def predict(
     model: Model,
     source: Source,
-    out: Out = None,
+    out: parameter(PREDICT["out"]) = None,
     json: Annotated[bool, typer.Option("--json", help="Write predictions.json.")] = False,
     txt: Annotated[
         bool, typer.Option("--txt", help="Write YOLO label files with scores to labels/.")
@@ -44,8 +43,8 @@ def predict(
         typer.Option("--cutout", help="Of segmenters: write the subject on transparent ground to cutouts/."),
     ] = False,
     pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
-    score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out what scores lower.")] = 0.25,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    score: parameter(PREDICT["score_threshold"]) = None,
+    batch_size: parameter(PREDICT["batch_size"].but(none=True)) = None,
     bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
@@ -60,25 +59,24 @@ def predict(
     from kzoo.predict import predict as run
     from kzoo.sources import expand
 
+    if out is not None and not (pictures or json or txt or masks or cutout):
+        raise typer.BadParameter(
+            f"--out {out}: nothing is written there with --no-pictures alone; leave one out"
+        )
     paths = expand(source)
     out = out or Path("runs") / "predict" / _name(source, paths)
     kinds = [kind for kind, wanted in (("labels", txt), ("masks", masks), ("cutouts", cutout)) if wanted]
     found = load(model, weights=weights, names=names)
-    more = inference_options(method, overlap, flips)
     outcome = run(
         found,
         paths,
         out,
-        score,
-        batch_size,
-        pictures,
-        json,
-        kinds,
-        typer.echo,
-        resize,
-        nms=nms,
-        bits=bits,
-        **more,
+        pictures=pictures,
+        json=json,
+        kinds=kinds,
+        say=typer.echo,
+        **given(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits),
+        **given(method=method, overlap=overlap, flips=flips),
     )
     if pictures or json or kinds:
         typer.echo(f"results in {out}")

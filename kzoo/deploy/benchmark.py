@@ -21,6 +21,8 @@ from kzoo.deploy.metadata import Metadata
 from kzoo.deploy.runtime import Exported, cores
 from kzoo.deploy.writing import write
 from kzoo.detect import resize_of
+from kzoo.options import checked
+from kzoo.options.commands import BENCHMARK
 
 # Format and quantisation of each form.
 FORMS = {
@@ -131,6 +133,7 @@ def _summary(seconds: Sequence[float]) -> dict:
     return {"median": round(float(median), 3), "p90": round(float(p90), 3)}
 
 
+@checked(BENCHMARK)
 def benchmark(
     model,
     forms: Sequence[str] = DEFAULT_FORMS,
@@ -150,11 +153,12 @@ def benchmark(
         say: takes a line at the beginning of every step.
 
     Raises:
-        ValueError: an unknown form.
+        ValueError: an unknown form, a number out of range, or forms of an export.
     """
-    unknown = [form for form in forms if form not in FORMS]
-    if unknown:
-        raise ValueError(f"forms: {unknown[0]!r} is unknown; use {', '.join(FORMS)}")
+    if isinstance(model, Exported) and tuple(forms) != DEFAULT_FORMS:
+        raise ValueError(
+            f"forms={list(forms)}: {model.path} is an export, which is its only form; leave forms out"
+        )
     threads = threads or cores()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         prepared = list(_prepare(model, forms, Path(folder), say))

@@ -12,13 +12,16 @@ from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.detect import with_nms
 from kzoo.files import disk_error, replacing, sweep
+from kzoo.memory import check_batch
+from kzoo.options import checked, refuse_idle
+from kzoo.options.commands import EXPORT, QUANTIZED
 
 FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
-QUANTIZED = ("float16", "int8")
 DEFAULT_FOLDER = Path("saved_models")
 CALIBRATION_IMAGES = 100
 
 
+@checked(EXPORT)
 def export(
     model,
     path: str | Path | None = None,
@@ -70,11 +73,10 @@ def export(
     model = with_nms(model, nms)
     resize = check_resize(model.resize if resize is None else resize)
     image_size = model.check_size(image_size or model.image_size)
-    format = _check_format(path, format, quantize, data)
+    format = check_format(path, format, quantize, data)
     if batch_size is None and format == "tflite":
         batch_size = 1
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: must be at least 1, or None for any number")
+    check_batch(batch_size or 1, image_size)
     meta = Metadata.of(model, image_size, batch_size, quantize, name, resize)
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
@@ -165,23 +167,32 @@ def _check_model(model) -> None:
         )
 
 
-def _check_format(path, format: str | None, quantize: str | None, data) -> str:
+def check_format(path, format: str | None, quantize: str | None, data) -> str:
+    """The format that is asked for, by its name or by the path's suffix.
+
+    Raises:
+        ValueError: path, format, quantisation and data do not go together.
+    """
     suffix = Path(path).suffix.lower() if path is not None else ""
     by_suffix = next((name for name, ending in FORMATS.items() if ending and ending == suffix), None)
+    if format is None and not by_suffix and suffix.strip(".0123456789"):
+        raise ValueError(
+            f"{path}: {suffix} is the suffix of no format; end it in .tflite or .onnx, or give format='saved_model' "
+            "(--format saved_model) for a folder of that name"
+        )
     format = format or by_suffix or "saved_model"
-    if format not in FORMATS:
-        raise ValueError(f"format={format!r} is unknown; use {', '.join(FORMATS)}")
     if path is not None and FORMATS[format] and suffix != FORMATS[format]:
         raise ValueError(f"{path}: a file of format {format} must end in {FORMATS[format]}")
     if format == "saved_model" and by_suffix:
         raise ValueError(
             f"{path}: a SavedModel is a folder; leave out the suffix, or use format={by_suffix!r}"
         )
-    if quantize is not None and (quantize not in QUANTIZED or format != "tflite"):
+    if quantize is not None and format != "tflite":
         raise ValueError(
             f"quantize={quantize!r} with format={format!r}: TFLite takes {' or '.join(QUANTIZED)}"
         )
-    if quantize == "int8" and (data is None or len(data) == 0):
+    refuse_idle({"data": data}, EXPORT, {"quantize": quantize}.get)
+    if quantize == "int8" and (data is None or (hasattr(data, "__len__") and len(data) == 0)):
         raise ValueError(
             "quantize='int8': needs images to calibrate with; give data=, or --data on the command line"
         )

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kzoo.data.relabel import where
-from kzoo.detect import with_nms
+from kzoo.detect import batch_size_of, refuse_idle_inference, with_nms
 from kzoo.evaluation.datasets import data_task, open_split
 from kzoo.evaluation.detection import Evaluator
 from kzoo.evaluation.error_page import write_error_page
 from kzoo.evaluation.segmentation import MaskEvaluator
+from kzoo.memory import check_batch
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
+from kzoo.options import checked
+from kzoo.options.commands import EVALUATE
 from kzoo.segment import Inference
 
 __all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split", "write_error_page"]
@@ -21,18 +24,19 @@ log = logging.getLogger("kzoo")
 SCORE_THRESHOLD = 0.001
 
 
+@checked(EVALUATE)
 def evaluate(
     model,
     data,
     split: str | None = None,
-    batch_size: int = 16,
-    image_size: tuple[int, int] | None = None,
-    score_threshold: float = SCORE_THRESHOLD,
+    batch_size: int | None = None,
+    image_size: int | Sequence[int] | None = None,
+    score_threshold: float | None = None,
     limit: int | None = None,
     skip_faulty: bool = False,
     resize: str | None = None,
     rectangular: bool = False,
-    method: str = "resize",
+    method: str | None = None,
     overlap: int | None = None,
     flips: Sequence[str] = (),
     errors: bool = False,
@@ -46,9 +50,10 @@ def evaluate(
         data: a dataset, or its path.
         split: the part of the dataset at that path, such as "test"; where None "val", or else "test", or all if it
             has no parts.
-        batch_size: how many images a detector gets at once; an export of a fixed batch gets that many.
-        image_size: height and width in pixels to evaluate at; the model's own where None.
-        score_threshold: detections below it are left out; average precision needs the low ones too.
+        batch_size: how many images a model gets at once; where None 16, or as many as an export takes.
+        image_size: of detectors: a side in pixels, or height and width, to evaluate at; the model's own where None.
+        score_threshold: of detectors: detections below it are left out, 0 to 1; 0.001 where None, for average
+            precision needs the low ones too.
         limit: evaluate the first so many images only.
         skip_faulty: leave out images and boxes that `kzoo data check` finds errors in. Else a box without area
             is an object nobody can find, and one that is not a box at all is an error.
@@ -79,6 +84,14 @@ def evaluate(
         from kzoo.opening import load as load_model
 
         model = load_model(model)
+    options = {"method": method, "overlap": overlap, "flips": flips, "resize": resize, "errors": errors}
+    options |= {
+        "image_size": image_size,
+        "rectangular": rectangular,
+        "nms": nms,
+        "score_threshold": score_threshold,
+    }
+    refuse_idle_inference(model, EVALUATE, options)
     model = with_nms(model, nms)
     if isinstance(data, (str, Path)):
         data = open_split(data, split, data_task(model), bits)
@@ -97,21 +110,15 @@ def evaluate(
                 "give a dataset as kzoo.data.load opens it"
             )
         data = require_sound(data, skip_faulty=True)
+    batch_size = batch_size_of(model, batch_size, 16)
     if data_task(model) == "segment":
-        threshold = None if score_threshold == SCORE_THRESHOLD else score_threshold
-        options = {
-            "image_size": image_size,
-            "rectangular": rectangular,
-            "errors": errors,
-            "score_threshold": threshold,
-        }
-        _refuse("a segmenter", **options)
-        inference = Inference(method, overlap, tuple(flips), resize, batch_size)
+        inference = Inference(method or "resize", overlap, tuple(flips), resize, batch_size)
         return MaskEvaluator(data, inference, limit)(model)
-    _refuse("a detector", overlap=overlap, flips=tuple(flips), method=None if method == "resize" else method)
     if image_size is not None and hasattr(model, "check_size"):
         image_size = model.check_size(image_size)
+        check_batch(batch_size, image_size)
     image_size = image_size or model.image_size
+    score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
     evaluator = Evaluator(
         data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular, errors
     )
@@ -121,10 +128,3 @@ def evaluate(
             "%s: no object to find on any image: nothing is measured; see kzoo data check", where(data)
         )
     return metrics
-
-
-def _refuse(kind: str, **options) -> None:
-    """Refuses what is given of the options; None, False and () are not."""
-    for name, value in options.items():
-        if value is not None and value is not False and value != ():
-            raise ValueError(f"evaluate: {name}={value!r} is not for {kind}; leave it out")

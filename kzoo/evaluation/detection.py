@@ -120,7 +120,7 @@ class Evaluator:
             ValueError: it takes one input size, or images of one shape, and batches of several are wanted.
         """
         if self.rectangular:
-            _check_any_size(detector)
+            check_any_size(detector)
             self._check_shapes(resize_of(detector, self.resize))
 
     def _check_shapes(self, resize: str) -> None:
@@ -199,7 +199,12 @@ def _snug(original: tuple[int, int], size: tuple[int, int], resize: str) -> tupl
     return tuple(min(most, -(-side // STRIDE) * STRIDE) for side, most in zip(sides, size, strict=True))
 
 
-def _check_any_size(detector) -> None:
+def check_any_size(detector) -> None:
+    """Refuses a detector that takes one input size alone.
+
+    Raises:
+        ValueError: it does.
+    """
     network = getattr(detector, "network", None)
     if network is None or network.inputs[0].shape[1] is not None:
         raise ValueError(f"rectangular: {detector.name} takes one input size; leave rectangular out")

@@ -23,6 +23,8 @@ from kzoo.ops.assign import RESCUES, assign_anchors, sound_boxes
 from kzoo.ops.box_coder import decode_deltas, encode_deltas
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.weighting import image_weighted
+from kzoo.options import checked
+from kzoo.options.building import ANCHOR
 
 CLASS_LOSSES = ("focal", "hard_negative")
 DELTA_LOSSES = ("l1", "smooth_l1")
@@ -76,9 +78,11 @@ class AnchorHead(DetectionHead):
     Source: RetinaNet, arXiv:1708.02002, section 4; SSD, arXiv:1512.02325, section 2.
     """
 
+    options = ANCHOR
     loss_names = ("class", "box")
     meaning = ("anchors", "strides", "offset", "fit_strides", "coder_weights", "class_loss")
 
+    @checked(ANCHOR)
     def __init__(
         self,
         num_classes: int,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import keras
 
+from kzoo.options import Option, check_known
 from kzoo.policy import dtype_policy
+
+# What every layer of Keras takes.
+_LAYER = ("name", "dtype", "trainable", "activity_regularizer", "autocast")
 
 
 class Head(keras.layers.Layer):
@@ -19,11 +25,28 @@ class Head(keras.layers.Layer):
         task: "detect", "segment", "instance" or "classify".
         loss_names: the keys of what `loss` returns.
         meaning: arguments that say what raw outputs mean: weights mean something else under others.
+        options: what the constructor's arguments may be.
     """
 
     task: str = ""
     loss_names: tuple[str, ...] = ()
     meaning: tuple[str, ...] = ()
+    options: ClassVar[Mapping[str, Option]] = {}
+
+    def __init__(self, **kwargs):
+        check_known(type(self).__name__, kwargs, (*_LAYER, *self.arguments()))
+        super().__init__(**kwargs)
+
+    @classmethod
+    def arguments(cls) -> list[str]:
+        """The names of the constructor's arguments, those that it hands on included."""
+        signatures = [
+            inspect.signature(one.__init__).parameters.values()
+            for one in cls.__mro__
+            if issubclass(one, Head) and "__init__" in vars(one)
+        ]
+        own = [one.name for each in signatures for one in each if one.kind is one.POSITIONAL_OR_KEYWORD]
+        return [name for name in dict.fromkeys(own) if name != "self"]
 
     @classmethod
     def from_config(cls, config):

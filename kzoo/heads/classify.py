@@ -13,6 +13,8 @@ from kzoo.heads.word_tree import WordTree
 from kzoo.losses.focal import sigmoid_cross_entropy, smooth_labels
 from kzoo.ops.gather import stable_top_k
 from kzoo.ops.weighting import image_weighted
+from kzoo.options import checked
+from kzoo.options.building import CLASSIFY
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -36,9 +38,11 @@ class ClassifyHead(Head):
     """
 
     task = "classify"
+    options = CLASSIFY
     loss_names = ("class",)
     meaning = ("project", "temperature", "activation")
 
+    @checked(CLASSIFY)
     def __init__(
         self,
         num_classes: int,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from kzoo.heads.base import Head
 from kzoo.ops.nms import check_suppression, multiclass_nms, pair_nms
+from kzoo.options import checked
+from kzoo.options.building import DETECTION
 
 
 class DetectionHead(Head):
@@ -30,8 +32,10 @@ class DetectionHead(Head):
         >>> head = YoloHead(3, anchors, strides, nms_kind="soft-gaussian", nms_sigma=0.5)
     """
 
+    options = DETECTION
     task = "detect"
 
+    @checked(DETECTION)
     def __init__(
         self,
         num_classes: int,

@@ -11,6 +11,8 @@ from keras import ops
 from kzoo.heads.yolo import YoloHead
 from kzoo.heads.yolo_boxes import decode_boxes
 from kzoo.losses.iou import BOX_LOSSES
+from kzoo.options import checked
+from kzoo.options.building import GAUSSIAN
 
 _COORDINATES = 4
 _ROOM = 0.3  # Darknet's addition to the deviation in the density's height.
@@ -41,8 +43,10 @@ class GaussianYoloHead(YoloHead):
     logistics by.
     """
 
+    options = GAUSSIAN
     box_fields = 9
 
+    @checked(GAUSSIAN)
     def __init__(
         self,
         num_classes: int,

@@ -15,6 +15,8 @@ from kzoo.ops.assign import last_owner, sound_boxes
 from kzoo.ops.boxes import iou
 from kzoo.ops.gather import take_rows
 from kzoo.ops.weighting import image_weighted
+from kzoo.options import checked
+from kzoo.options.building import GRID
 
 
 @dataclass
@@ -63,9 +65,11 @@ class GridHead(DetectionHead):
     divided by the number of images. Darknet's `[detection]` section.
     """
 
+    options = GRID
     loss_names = ("box", "objectness", "class")
     meaning = ("side", "boxes_per_cell", "image_size", "sqrt", "softmax")
 
+    @checked(GRID)
     def __init__(
         self,
         num_classes: int,

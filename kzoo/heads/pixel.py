@@ -10,6 +10,8 @@ from keras import ops
 from kzoo.heads.base import Head
 from kzoo.losses.named import PixelLoss
 from kzoo.ops.resize import enlarge_bilinear, resize_bilinear
+from kzoo.options import checked
+from kzoo.options.building import PIXEL
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -38,9 +40,11 @@ class PixelHead(Head):
         ValueError: an argument is out of range, or `binary` with other than two classes.
     """
 
+    options = PIXEL
     task = "segment"
     meaning = ("strides", "project", "binary")
 
+    @checked(PIXEL)
     def __init__(
         self,
         num_classes: int,

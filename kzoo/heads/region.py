@@ -14,6 +14,8 @@ from kzoo.ops.assign import sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.weighting import image_weighted
+from kzoo.options import checked
+from kzoo.options.building import REGION
 
 PRIOR_IMAGES = 12_800
 _PRIOR_WEIGHT = 0.01
@@ -54,8 +56,10 @@ class RegionHead(YoloHead):
     Source: YOLO9000, arXiv:1612.08242; Darknet's `[region]`, as it runs on a GPU.
     """
 
+    options = REGION
     most_seen = 2**24  # up to which float32 counts
 
+    @checked(REGION)
     def __init__(
         self,
         num_classes: int,

@@ -19,6 +19,8 @@ from kzoo.ops.assign import sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.weighting import image_weighted
+from kzoo.options import checked
+from kzoo.options.building import YOLO
 
 # A detector starts out finding nothing in 99 cells of 100 (RetinaNet, section 4.1).
 OBJECTNESS_PRIOR = 0.01
@@ -72,10 +74,12 @@ class YoloHead(DetectionHead):
     Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections.
     """
 
+    options = YOLO
     loss_names = ("box", "objectness", "class")
     meaning = ("anchors", "strides", "scale_xy", "size_transform", "class_activation", "project")
     box_fields = 5  # Numbers of an anchor before its classes; the last of them is the objectness.
 
+    @checked(YOLO)
     def __init__(
         self,
         num_classes: int,

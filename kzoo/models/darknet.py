@@ -7,9 +7,11 @@ import keras
 from kzoo.backbones import darknet as backbones
 from kzoo.heads.classify import ClassifyHead
 from kzoo.model import ZooModel, images_input
+from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_weights
 
 
+@architecture(ClassifyHead)
 def darknet53(
     num_classes: int = 1000,
     image_size: tuple[int, int] = (256, 256),

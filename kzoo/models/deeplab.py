@@ -16,6 +16,7 @@ from kzoo.layers.normalize import normalized
 from kzoo.layers.residual import conv_bn
 from kzoo.layers.resizing import Enlarge
 from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
 from kzoo.models.fcn import auxiliary_weight, intermediate
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
@@ -24,6 +25,7 @@ RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 LOW_LEVEL = 48  # channels of the fine features that DeepLabv3+ joins
 
 
+@architecture(PixelHead, own=("auxiliary", "multiple"))
 def deeplabv3(
     num_classes: int = 21,
     image_size: Sequence[int] = (520, 520),

@@ -12,10 +12,12 @@ from kzoo.heads.pixel import PixelHead
 from kzoo.layers.context import RATES, context_module
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
 
+@architecture(PixelHead, own=("project",))
 def dilated8(
     num_classes: int = 21,
     image_size: Sequence[int] = (512, 512),

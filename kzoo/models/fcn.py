@@ -16,6 +16,7 @@ from kzoo.layers.normalize import normalized
 from kzoo.layers.residual import conv_bn
 from kzoo.layers.resizing import Enlarge
 from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
@@ -23,6 +24,7 @@ UPS = ("transposed", "upsampling")
 AUXILIARY_WEIGHT = 0.5  # torchvision's
 
 
+@architecture(PixelHead, own=("project", "multiple"))
 def fcn8(
     num_classes: int = 21,
     image_size: Sequence[int] = (512, 512),
@@ -101,6 +103,7 @@ def _enlarged(x, factor: int, up: str, name: str):
     return Enlarge(factor, name=name)(x)
 
 
+@architecture(PixelHead, own=("auxiliary",))
 def fcn_resnet50(
     num_classes: int = 21,
     image_size: Sequence[int] = (520, 520),

@@ -11,10 +11,12 @@ from kzoo.backbones.resnet import resnet
 from kzoo.heads.classify import ClassifyHead
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
 
+@architecture(ClassifyHead)
 def resnet50(
     num_classes: int = 1000,
     image_size: Sequence[int] = (224, 224),

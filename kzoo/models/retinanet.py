@@ -13,6 +13,7 @@ from kzoo.layers.conv import scaled
 from kzoo.layers.fpn import fpn
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
 from kzoo.ops.anchors import retina_anchors
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
@@ -22,6 +23,7 @@ MULTIPLE = 32  # of the image's sides, for anchors to lie where torchvision has 
 TOWER = 4  # convolutions of a subnet
 
 
+@architecture(AnchorHead)
 def retinanet(
     num_classes: int = 80,
     image_size: Sequence[int] = (800, 800),

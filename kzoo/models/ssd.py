@@ -15,6 +15,7 @@ from kzoo.layers.l2norm import L2Normalization
 from kzoo.layers.normalize import normalized
 from kzoo.layers.residual import batch_normalization, relu_initializer
 from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
 from kzoo.ops.anchors import default_boxes
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
@@ -29,6 +30,7 @@ SCALES_300 = (0.07, 0.15, 0.87)
 SCALES_512 = (0.04, 0.1, 0.9)
 
 
+@architecture(AnchorHead)
 def ssd300(
     num_classes: int = 80,
     image_size: Sequence[int] = (300, 300),

@@ -15,6 +15,7 @@ from kzoo.layers.normalize import normalized
 from kzoo.layers.padding import MirrorPadding2D
 from kzoo.layers.unet import Blocks, Grey, attention_gate, cropped, doubled
 from kzoo.model import ZooModel, check_arguments, images_input
+from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
@@ -22,6 +23,7 @@ LEVELS, FILTERS = 5, 64
 ENCODERS = ("plain", "vgg16", "resnet50")
 
 
+@architecture(PixelHead, own=("multiple",))
 def unet(
     num_classes: int = 2,
     image_size: Sequence[int] = (256, 256),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Sequence
 
 import keras
@@ -14,14 +15,18 @@ from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
+from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.published import published_anchors
+
+log = logging.getLogger("kzoo")
 
 # Widths and heights at 416 pixels, from Darknet's cfg files; smallest first.
 ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))
 TINY_ANCHORS = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
 
 
+@architecture(YoloHead)
 def yolov3(
     num_classes: int = 80,
     image_size: Sequence[int] = (416, 416),
@@ -69,6 +74,7 @@ def yolov3(
     )
 
 
+@architecture(YoloHead)
 def yolov3_tiny(
     num_classes: int = 80,
     image_size: Sequence[int] = (416, 416),
@@ -98,6 +104,8 @@ def yolov3_tiny(
 
     Source: Darknet's yolov3-tiny.cfg.
     """
+    if depth != 1.0:
+        log.warning("%s: no stage repeats a block; depth=%g changes nothing", name, depth)
     inputs, x = images_input()
     middle, coarse = darknet_tiny(x, width)
     namer = ConvNamer("neck")

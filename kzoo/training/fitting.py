@@ -14,6 +14,7 @@ import keras
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
 from kzoo.opening import load
+from kzoo.options import Place, checked, commands
 from kzoo.registry import entry
 from kzoo.training import callbacks as hooks
 from kzoo.training import devices
@@ -29,6 +30,7 @@ from kzoo.training.assembly import (
 from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
+from kzoo.training.fitness import check_data, check_model, check_options
 from kzoo.training.inputs import describe_parts, open_inputs, training_batches, validation_batches
 from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.plots import plot_results
@@ -58,6 +60,7 @@ class TrainResult:
     rows: list[dict]
 
 
+@checked({"model": commands.MODEL, "data": commands.DATASET, "val": commands.DATASET.but(none=True)})
 def train(
     model: str | Path | ZooModel,
     data,
@@ -90,6 +93,7 @@ def train(
     """
     named, saved = isinstance(model, (str, Path)), is_saved(model)
     says = CfgTraining.read(model, options) if is_cfg(model) else None
+    given = options
     if says:
         options = says.options
     elif named and not saved:
@@ -97,18 +101,18 @@ def train(
     config = TrainConfig.of(
         options if named and not saved else {"learning_rate": FINE_TUNING_RATE, **options}
     )
-    if config.stop_at is not None and not says:
-        raise ValueError(
-            f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
-        )
-    parts = open_inputs(data, val, config, _task_name(model, says))
+    task = _task_name(model, says)
+    check_options(given, config, task, named and not saved, says is not None)
+    parts = open_inputs(data, val, config, task)
     if says:
         config = says.completed(config, parts[0])
         if verbose:
             print(*says.lines(config), sep="\n")
+    check_data(given, config, *parts, config.image_size or _own_size(model, says))
     keras.utils.set_random_seed(config.seed)
     with devices.strategy(config.batch_size) if named else devices.strategy_of(model):
         built = _builder(model, says)(model, parts[0], config)
+        check_model(built, config, parts[1])
         batches = training_batches(parts[0], config, built.image_size, resize=built.resize)
         compile_model(built, config, len(batches))
     task = task_of(built)
@@ -130,6 +134,7 @@ def train(
     return result
 
 
+@checked({"run": Place(what="a run folder"), "data": commands.DATASET.but(none=True)})
 def resume(
     run: str | Path,
     data=None,
@@ -291,6 +296,13 @@ def _task_name(model, says) -> str:
     if is_saved(model):
         return task_of_saved(Path(model))
     return entry(model).task if isinstance(model, (str, Path)) else model.task
+
+
+def _own_size(model, says) -> tuple[int, int] | None:
+    """Height and width that the model was made for; None where its file has to be built first."""
+    if says or is_saved(model):
+        return None
+    return entry(model).image_size if isinstance(model, (str, Path)) else model.image_size
 
 
 def _print_header(model, train_set, val_set, folder: RunFolder, epoch: int) -> None:

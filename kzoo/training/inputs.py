@@ -192,7 +192,7 @@ def training_batches(
     closing = max(1, config.epochs // 10) if config.close_mosaic is None else config.close_mosaic
     return batches(
         dataset,
-        _sizes(config, image_size),
+        input_sizes(config, image_size),
         config.batch_size,
         config.augment,
         seed=config.seed,
@@ -228,10 +228,11 @@ def validation_batches(
     )
 
 
-def _sizes(config: TrainConfig, image_size: tuple[int, int]):
+def input_sizes(config: TrainConfig, image_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Heights and widths that are trained at; `image_size` alone where nothing else is asked for."""
     if config.sizes is not None:
         return [tuple(size) for size in config.sizes]
-    return sizes(image_size) if config.multi_scale else image_size
+    return sizes(image_size) if config.multi_scale else [tuple(image_size)]
 
 
 def sizes(image_size: tuple[int, int]) -> list[tuple[int, int]]:

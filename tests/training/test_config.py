@@ -29,7 +29,7 @@ def test_every_option_says_what_it_is():
     ("options", "words"),
     [
         ({"epoch": 3}, "did you mean epochs"),
-        ({"epochs": 0}, "epochs=0: give 1 or more"),
+        ({"epochs": 0}, "epochs=0: give a whole number, 1 to"),
         ({"batch_size": -1}, "batch_size=-1"),
         ({"optimizer": "adam"}, "adamw or sgd"),
         ({"schedule": "linear"}, "cosine, step"),

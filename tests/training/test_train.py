@@ -110,7 +110,9 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     with pytest.raises(ValueError, match="pass it as `data`"):
         resume(killed)
     resumed = resume(killed, train, val, verbose=0)
-    result = kzoo.train(tiny_detector(policy="mixed_bfloat16"), train, val, run=whole, **options)
+    result = kzoo.train(
+        tiny_detector(policy="mixed_bfloat16"), train, val, **{**options, "runs": None, "run": whole}
+    )
     assert (killed / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
     np.testing.assert_array_equal(flat(resumed.model.weights), flat(result.model.weights))
     assert (len(resumed.rows), resumed.best_epoch) == (6, result.best_epoch)
@@ -126,7 +128,8 @@ def test_resumes_what_failed_within_an_epoch(drawn, options, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
         model = tiny_detector(policy="mixed_float16")
-        kzoo.train(model, train, val, callbacks=[Stop(1)], freeze_backbone=True, run=run, **options)
+        there = {**options, "runs": None, "run": run}
+        kzoo.train(model, train, val, callbacks=[Stop(1)], freeze_backbone=True, **there)
     assert len(table(run)) == 1
     # As if the process had been killed between checkpoint and table.
     (run / "results.csv").write_text("epoch,loss\n1,2\n2,3\n")

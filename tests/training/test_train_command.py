@@ -64,7 +64,7 @@ def test_of_a_cfg_only_what_is_written_wins(calls):
     assert result.exit_code == 0, result.output
     ((arguments, options),) = calls
     assert arguments == ("net.cfg", "shapes", None)
-    assert options == {"epochs": 50, "weights": "net.weights", "stop_at": 74, "head": {}}
+    assert options == {"epochs": 50, "weights": "net.weights", "stop_at": 74}
 
 
 def test_sizes_arrive_with_their_types(calls):

@@ -1,0 +1,53 @@
+"""What all architecture functions share: arguments that are checked before anything is built."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+
+from kzoo.heads.base import Head
+from kzoo.model import ZooModel
+from kzoo.options import check_given, check_known, refuse_idle
+from kzoo.options.building import MODEL
+
+# What an architecture gives its head itself.
+_OWN = ("num_classes", "anchors", "strides", "name")
+
+
+def architecture(head: type[Head], own: tuple[str, ...] = ()) -> Callable:
+    """A decorator of architecture functions: their arguments, and those for the head, are known, sound and of effect.
+
+    Args:
+        head: the class that further arguments go to.
+        own: further arguments of the head that the function decides on.
+
+    Returns:
+        A decorator. The function raises ValueError before it builds anything where a name is unknown (the nearest is
+        said) or a value out of range, and after it where an argument of the head had no effect.
+
+    Example:
+        >>> @architecture(YoloHead)
+        ... def yolov3(num_classes: int = 80, image_size: Sequence[int] = (416, 416), **head): ...
+    """
+    further = [name for name in head.arguments() if name not in (*_OWN, *own)]
+
+    def decorate(function: Callable[..., ZooModel]) -> Callable[..., ZooModel]:
+        signature = inspect.signature(function)
+        takes = [one.name for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        known = [*takes, *(further if len(takes) < len(signature.parameters) else ())]
+
+        @functools.wraps(function)
+        def built(*args, **kwargs) -> ZooModel:
+            check_known(kwargs.get("name") or function.__name__, kwargs, known)
+            bound = signature.bind(*args, **kwargs)
+            of_head = {name: value for name, value in kwargs.items() if name not in takes}
+            bound.arguments.update(check_given(bound.arguments, MODEL))
+            check_given(of_head, head.options)
+            model = function(*bound.args, **bound.kwargs)
+            refuse_idle(of_head, head.options, lambda name: getattr(model.head, name))
+            return model
+
+        return built
+
+    return decorate

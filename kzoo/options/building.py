@@ -1,0 +1,147 @@
+"""Arguments of models and of their heads, by the names that they have everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kzoo.options.forms import LOSS
+from kzoo.options.kinds import Flag, Number, Option, Place, Size, Special, Text, Whole
+
+WIDTH = Number(help="Scales the channels.", above=0, most=16)
+DEPTH = Number(help="Scales the repeated blocks of a stage.", above=0, most=16)
+NUM_CLASSES = Whole(help="Of the model.", unit="classes", least=1, most=100_000)
+WEIGHTS = Place(
+    help="A .keras, .weights.h5 or .weights file of the same model to start from.",
+    what="a file of weights, or the name of published ones",
+    none=True,
+)
+
+
+def _strings(value: Any) -> Any:
+    if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        raise TypeError(value)
+    return value
+
+
+def _rates(value: Any) -> Any:
+    return [Whole(least=1, most=1000).sound(one) for one in value]
+
+
+def _weights(value: Any) -> Any:
+    for one in value:
+        _WEIGHT.sound(one)
+    return value
+
+
+def _weight(value: Any) -> Any:
+    """A weight, or True for the usual one."""
+    return value if isinstance(value, bool) else _WEIGHT.sound(value)
+
+
+def _each(option: Option):
+    """One value, or one a level."""
+
+    def takes(value: Any) -> Any:
+        return [option.sound(one) for one in value] if isinstance(value, Sequence) else option.sound(value)
+
+    return takes
+
+
+_WEIGHT = Number(least=0)
+_SHARE = Number(least=0, most=1)
+_SMOOTHING = Number(least=0, below=1)
+_COUNT = Whole(least=1, most=1_000_000)
+_RATES = Special(takes=_rates, says="a list of whole numbers, 1 to 1000", none=True)
+
+# Of the architecture functions, whichever has them.
+MODEL: dict[str, Option] = {
+    "num_classes": NUM_CLASSES,
+    "image_size": Size(),
+    "width": WIDTH,
+    "depth": DEPTH,
+    "names": Special(takes=_strings, says="a list of class names", none=True),
+    "weights": WEIGHTS,
+    "backbone_weights": Place(what="a file of weights, or imagenet", none=True),
+    "name": Text(),
+    "dropout": Number(least=0, below=1),
+    "label_smoothing": _SMOOTHING,
+    "auxiliary": Special(takes=_weight, says="a weight, 0 or more, or True"),
+    "rates": _RATES,
+    "hybrid": _RATES,
+    **{name: Flag() for name in ("spp", "decoder", "residual", "attention")},
+}
+
+DETECTION: dict[str, Option] = {
+    "num_classes": NUM_CLASSES,
+    "nms_threshold": _SHARE,
+    "score_threshold": _SHARE,
+    "max_detections": _COUNT,
+    "candidates": _COUNT,
+    "class_agnostic": Flag(),
+    "nms_beta": _WEIGHT.but(needs={"nms_kind": ("diou",)}),
+    "nms_sigma": Number(above=0, none=True, needs={"nms_kind": ("soft-gaussian", "matrix", "softer")}),
+}
+_FOCAL = {
+    "focal_gamma": _WEIGHT,
+    "focal_alpha": _SHARE.but(none=True),
+    "class_weight": _WEIGHT,
+}
+YOLO: dict[str, Option] = {
+    **DETECTION,
+    **_FOCAL,
+    **dict.fromkeys(("ignore_threshold", "iou_threshold", "truth_threshold"), _SHARE),
+    **dict.fromkeys(("label_smoothing", "objectness_smoothing"), _SMOOTHING),
+    **{name: Flag() for name in ("project", "size_weighting")},
+    "scale_xy": Special(takes=_each(Number(above=0)), says="a number above 0, or one a level"),
+    "objectness_weight": Special(takes=_each(_WEIGHT), says="a number, 0 or more, or one a level"),
+    "box_weight": _WEIGHT.but(none=True),
+}
+_FOCAL_CLASSES, _MINED_CLASSES = {"class_loss": ("focal",)}, {"class_loss": ("hard_negative",)}
+ANCHOR: dict[str, Option] = {
+    **DETECTION,
+    "focal_gamma": _WEIGHT.but(needs=_FOCAL_CLASSES),
+    "focal_alpha": _SHARE.but(none=True, needs=_FOCAL_CLASSES),
+    "negative_ratio": Number(above=0, needs=_MINED_CLASSES),
+    "smooth_l1_beta": Number(least=0, needs={"box_loss": ("smooth_l1",)}),
+    "tower": Whole(least=0, most=100),
+    "tower_width": Whole(least=1, most=65536),
+    "positive_threshold": _SHARE,
+    "negative_threshold": _SHARE,
+    "class_weight": _WEIGHT,
+    "box_weight": _WEIGHT,
+    "multiple": Whole(least=1, most=16384, none=True),
+    **{name: Flag() for name in ("shared", "fit_strides")},
+}
+_SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
+GRID: dict[str, Option] = {
+    **DETECTION,
+    "side": Whole(least=1, most=1000),
+    "boxes_per_cell": Whole(least=1, most=1000),
+    **_SCALES,
+    **{name: Flag() for name in ("sqrt", "softmax", "rescore")},
+}
+REGION: dict[str, Option] = {
+    **YOLO,
+    **_SCALES,
+    "rescore": Flag(),
+    "bias_match": Flag(),
+    "prior_images": Whole(least=0, most=2**24),
+    "tree_threshold": _SHARE,
+}
+GAUSSIAN: dict[str, Option] = {**YOLO, "deviation_weight": _WEIGHT}
+PIXEL: dict[str, Option] = {
+    "num_classes": NUM_CLASSES,  # but no more than a mask has levels
+    "loss": LOSS,
+    "class_weights": Special(takes=_weights, says="a list of numbers, 0 or more, one a class", none=True),
+    "label_smoothing": _SMOOTHING,
+    "auxiliary": _WEIGHT,
+    "multiple": Whole(least=1, most=16384, none=True),
+    **{name: Flag() for name in ("project", "binary")},
+}
+CLASSIFY: dict[str, Option] = {
+    "num_classes": NUM_CLASSES,
+    "label_smoothing": _SMOOTHING,
+    "project": Flag(),
+    "temperature": Number(above=0),
+}

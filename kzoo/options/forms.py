@@ -1,0 +1,84 @@
+"""Options that have a form of their own: what augments, anchors, schedules, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kzoo.options.kinds import Number, Special, Text, Word
+
+SCHEDULES = ("cosine", "step", "constant")
+# Darknet's learning rates, which a mapping asks for: see `kzoo.training.schedules.DarknetSchedule`.
+POLICIES = ("constant", "exp", "poly", "random", "sgdr", "sigmoid", "step", "steps")
+
+
+def _schedule(value: Any) -> str | dict:
+    policy = value.get("policy") if isinstance(value, Mapping) else None
+    if policy not in POLICIES and (isinstance(value, Mapping) or value not in SCHEDULES):
+        raise ValueError(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _augment(value: Any) -> Any:
+    if isinstance(value, str):
+        return Text().sound(value)
+    # An array has no truth, and is no list of transforms either.
+    if not isinstance(value, Sequence) or any(isinstance(one, str) and not one for one in value):
+        raise TypeError(value)
+    return value
+
+
+def _anchors(value: Any) -> Any:
+    if isinstance(value, str):
+        return Word(choices=("auto", "default")).sound(value)
+    sides = list(_flat(value))
+    if not sides or len(sides) % 2:
+        raise ValueError(value)
+    for side in sides:
+        Number(above=0).sound(side)
+    return value
+
+
+def _flat(value: Any) -> Iterator:
+    for one in value.tolist() if hasattr(value, "tolist") else value:
+        if isinstance(one, str) or not hasattr(one, "__iter__"):
+            yield one
+        else:
+            yield from _flat(one)
+
+
+def _head(value: Any) -> dict:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
+        raise TypeError(value)
+    return dict(value)
+
+
+def _loss(value: Any) -> Any:
+    if isinstance(value, str):
+        return Text().sound(value)
+    if not isinstance(value, (Mapping, Sequence)) or not value:
+        raise TypeError(value)
+    return value
+
+
+def _word_or_list(text: str) -> str | list[str]:
+    return text.split(",") if "," in text else text
+
+
+def _word_or_numbers(text: str) -> str | list[float]:
+    return [float(side) for side in text.split(",")] if "," in text else text
+
+
+SCHEDULE = Special(takes=_schedule, says="cosine, step or constant")
+# What the names mean is asked of `kzoo.augment.compose.transforms`.
+AUGMENT = Special(
+    reads=_word_or_list, takes=_augment, says="none, light, mosaic, yolov4, or transforms joined by commas"
+)
+ANCHORS = Special(
+    reads=_word_or_numbers,
+    takes=_anchors,
+    says="auto, default, or widths and heights above 0, in pixels, joined by commas",
+)
+HEAD = Special(takes=_head, says="NAME=VALUE")
+# What the names mean is asked of `kzoo.losses.named.PixelLoss`.
+LOSS = Special(takes=_loss, says="the name of a loss, or a sum of some, such as ce+dice")

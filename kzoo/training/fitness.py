@@ -1,0 +1,138 @@
+"""Whether a training's options fit together, its data and its model: told before anything of it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from kzoo.augment.compose import Compose
+from kzoo.data.loader import steps_per_epoch
+from kzoo.evaluation.detection import check_any_size
+from kzoo.memory import check_batch
+from kzoo.model import ZooModel
+from kzoo.options import declared, refuse_idle
+from kzoo.training.config import TrainConfig
+from kzoo.training.inputs import input_sizes
+from kzoo.training.tasks import TASKS
+
+
+def check_options(
+    given: Mapping[str, Any], config: TrainConfig, task: str, named: bool, is_cfg: bool
+) -> None:
+    """Refuses options that were given and have no effect.
+
+    Args:
+        given: as somebody wrote them.
+        config: what holds, defaults and a cfg file's own options included.
+        task: of the model.
+        named: whether the model is going to be built by a registered name.
+        is_cfg: whether it is going to be built from a cfg file.
+
+    Raises:
+        ValueError: one has no effect, or cannot have; the message names it and the remedy.
+    """
+    if task not in TASKS:
+        raise ValueError(
+            f"training runs are for models that {' or '.join(TASKS)}, not for {task!r}; use model.fit"
+        )
+    refuse_idle(given, declared(TrainConfig), lambda name: getattr(config, name), task)
+    if config.stop_at is not None and not is_cfg:
+        raise ValueError(
+            f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
+        )
+    if given.get("anchors") is not None and (is_cfg or not named):
+        raise ValueError("anchors: for a model by name only; this one has its own: leave them out")
+    if given.get("worker_kind", "auto") != "auto" and config.workers == 0:
+        raise ValueError(
+            f"worker_kind={config.worker_kind!r}: has no effect with workers=0, which makes batches in the training "
+            "itself; leave one of them out"
+        )
+    _check_mosaic(given, config)
+    if config.sat and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"sat={config.sat}: self-adversarial training runs on TensorFlow alone, not on {keras.backend.backend()}; "
+            "leave it out, or set KERAS_BACKEND=tensorflow"
+        )
+
+
+def _check_mosaic(given: Mapping[str, Any], config: TrainConfig) -> None:
+    if not given.get("close_mosaic"):
+        return
+    if Compose(config.augment).pictures < 2:
+        raise ValueError(
+            f"close_mosaic={config.close_mosaic}: has no effect with augment={config.augment!r}, which makes no "
+            "picture of several; leave it out, or give augment='mosaic'"
+        )
+    if "epochs" in given and config.close_mosaic > config.epochs:
+        raise ValueError(
+            f"close_mosaic={config.close_mosaic}: more than epochs={config.epochs}; give so many or fewer"
+        )
+
+
+def check_data(given: Mapping[str, Any], config: TrainConfig, train_set, val_set, image_size) -> None:
+    """Refuses what the datasets leave without effect, and batches that no memory holds.
+
+    Args:
+        given: as somebody wrote them.
+        config: what holds.
+        train_set: to train on.
+        val_set: to validate on, or None.
+        image_size: height and width in pixels of the network's input; None where nobody knows yet.
+
+    Raises:
+        ValueError: an option does not fit the data; the message names it and the remedy.
+    """
+    if given.get("rectangular") and val_set is None:
+        raise ValueError(
+            "rectangular=True: there is nothing to validate on; leave it out, or give val (--val)"
+        )
+    for size in input_sizes(config, image_size) if image_size else ():
+        check_batch(config.batch_size, size)
+    if config.balance is not None:
+        return  # which makes an epoch longer
+    steps = config.epochs * steps_per_epoch(len(train_set), config.batch_size)
+    if config.accumulate > steps:
+        raise ValueError(
+            f"accumulate={config.accumulate}: the run has {steps} batches in all, so that the weights would never "
+            f"change; give {steps} or less, or more epochs"
+        )
+    updates = steps // config.accumulate
+    if given.get("burn_in") and config.burn_in > updates:
+        raise ValueError(
+            f"burn_in={config.burn_in}: the run has {updates} steps in all, so that the learning rate would never be "
+            f"reached; give fewer, or more epochs"
+        )
+
+
+def check_model(model: ZooModel, config: TrainConfig, val_set) -> None:
+    """Refuses input sizes that the network does not take, and batches whose feature maps no memory holds.
+
+    Raises:
+        ValueError: option, value and remedy.
+    """
+    sizes = input_sizes(config, model.image_size)
+    for size in {tuple(model.image_size), *sizes}:
+        model.check_size(size)
+    if config.rectangular and val_set is not None:
+        check_any_size(model)
+    if keras.backend.backend() == "tensorflow":
+        from kzoo.training.devices import gpus
+
+        if gpus():  # whose memory nobody tells
+            return
+    largest = max(sizes, key=math.prod)
+    check_batch(config.batch_size, largest, feature_bytes(model, largest))
+
+
+def feature_bytes(model: ZooModel, image_size) -> int:
+    """Bytes of the feature maps of one image that training keeps at least: one for each layer with a kernel."""
+    height, width = image_size
+    kept = [layer.output for layer in model.network.layers if hasattr(layer, "kernel")]
+    probe = keras.Model(model.network.inputs, kept)
+    shapes = probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))
+    shapes = shapes if isinstance(shapes, (list, tuple)) else [shapes]
+    each = 2 if model.compute_dtype in ("float16", "bfloat16") else 4
+    return each * sum(math.prod(one.shape) for one in shapes)
