@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kzoo.data.names import class_names
 from kzoo.files import refuse_address
+from kzoo.options import Place
 
 _FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, or Darknet's .cfg"
 
@@ -37,6 +38,7 @@ def load(
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg")
     """
+    Place(what="a model").check("model", path)  # Path("") would be the folder one is in
     refuse_address(path, f"download it and {_FORMS}")
     path = Path(path)
     if not path.exists():

@@ -79,7 +79,7 @@ def transforms(augment: Augment) -> list[Transform]:
         ValueError: a name or an argument is unknown; the message has the nearest name.
     """
     if augment is None or isinstance(augment, str):
-        augment = _find(augment or "none", PRESETS, "preset")
+        augment = _find("none" if augment is None else augment, PRESETS, "preset")
     return [_transform(item) for item in augment]
 
 

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from kzoo.files import refuse_address
+from kzoo.options import Place
 
 _EXPORTS = {
     "Dataset": "dataset",
@@ -129,6 +130,7 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         FileNotFoundError: there is nothing at `path`.
         ValueError: no known format, or an address.
     """
+    Place(what="a dataset").check("data", path)  # Path("") would be the folder one is in
     name, path = str(path), Path(path)
     if (name == "shapes" or name.startswith("shapes:")) and not path.exists():
         return "shapes"

@@ -92,7 +92,6 @@ class TrainConfig:
         Number(
             help="The highest learning rate; 0.005 of adamw and 0.01 of sgd, 0.001 from weights, where left out.",
             above=0,
-            most=100,
             none=True,
             panel=FIRST,
         ),

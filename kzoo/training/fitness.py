@@ -38,13 +38,16 @@ def check_options(
         raise ValueError(
             f"training runs are for models that {' or '.join(TASKS)}, not for {task!r}; use model.fit"
         )
-    refuse_idle(given, declared(TrainConfig), lambda name: getattr(config, name), task)
     if config.stop_at is not None and not is_cfg:
         raise ValueError(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
         )
-    if given.get("anchors") is not None and (is_cfg or not named):
-        raise ValueError("anchors: for a model by name only; this one has its own: leave them out")
+    refuse_idle(given, declared(TrainConfig), lambda name: getattr(config, name), task)
+    # Numbers are refused where the model is built, with its name.
+    if isinstance(given.get("anchors"), str) and (is_cfg or not named):
+        raise ValueError(
+            f"anchors={config.anchors!r}: for a model by name only; this one has its own: leave them out"
+        )
     if given.get("worker_kind", "auto") != "auto" and config.workers == 0:
         raise ValueError(
             f"worker_kind={config.worker_kind!r}: has no effect with workers=0, which makes batches in the training "

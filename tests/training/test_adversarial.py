@@ -65,5 +65,5 @@ def test_trains_with_it(tmp_path):
 
 
 def test_a_share_that_is_none_is_told(model):
-    with pytest.raises(ValueError, match=r"sat=2: give a share"):
+    with pytest.raises(ValueError, match=r"sat=2: give a number, 0 to 1"):
         kzoo.train("yolov3-tiny", "shapes:8:64", sat=2)

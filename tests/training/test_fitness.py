@@ -24,7 +24,7 @@ IDLE = [
     ({"name": "a", "run": "b"}, "beside run='b'"),
     ({"runs": "a", "run": "b"}, "beside run='b'"),
     ({"exist_ok": True}, "without run"),
-    ({"stop_at": 3}, "without weights"),
+    ({"stop_at": 3}, "of a .cfg"),
     ({"stop_at": 3, "weights": "a.weights"}, "of a .cfg"),
     ({"close_mosaic": 3}, "augment='light'"),
     ({"close_mosaic": 3, "augment": ["flip"]}, "makes no picture of several"),
@@ -81,9 +81,15 @@ def test_what_has_an_effect_passes(given):
     check(given)
 
 
+def test_layers_of_no_weights_are_refused():
+    check({"stop_at": 3, "weights": "a.weights"}, is_cfg=True)
+    with pytest.raises(ValueError, match="stop_at=3: has no effect without weights"):
+        check({"stop_at": 3}, is_cfg=True)
+
+
 def test_anchors_of_a_network_that_has_its_own_are_refused():
     for places in ({"named": False}, {"is_cfg": True}):
-        with pytest.raises(ValueError, match="anchors: for a model by name only"):
+        with pytest.raises(ValueError, match="anchors='auto': for a model by name only"):
             check({"anchors": "auto"}, **places)
 
 

@@ -92,6 +92,6 @@ def test_a_loss_for_segmenters_alone(tmp_path):
 
 
 def test_options_of_detectors_are_refused_before_the_first_epoch(tmp_path):
-    with pytest.raises(ValueError, match="rectangular are for evaluating detectors"):
+    with pytest.raises(ValueError, match="rectangular=True is not for a segmenter; leave it out"):
         train(tmp_path, rectangular=True)
-    assert not (tmp_path / "exp" / "results.csv").exists()
+    assert not (tmp_path / "exp").exists()

@@ -162,7 +162,7 @@ def test_other_options_train_and_without_validation_the_loss_decides(drawn, opti
 
 def test_nan_stops_with_a_line_and_keeps_the_checkpoint(drawn, options, tmp_path):
     train, val = drawn
-    options |= {"run": tmp_path / "run", "learning_rate": 1e30, "burn_in": 0, "clip_norm": 0}
+    options |= {"run": tmp_path / "run", "runs": None, "learning_rate": 1e30, "burn_in": 0, "clip_norm": 0}
     with pytest.raises(ValueError, match=r"epoch 1, batch \d.*learning rate") as caught:
         kzoo.train(tiny_detector(), train, val, **options)
     assert "\n" not in str(caught.value)
