@@ -153,8 +153,8 @@ def build(name: str, /, **arguments):
 
     Args:
         name: one of `kzoo.list_models()`.
-        **arguments: the architecture function's own, such as `num_classes`, `image_size` (height and width, or one side),
-            `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of
+        **arguments: the architecture function's own, such as `num_classes`, `image_size` (height and width, or one
+            side), `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of
             published ones, such as "coco") and `backbone_weights`. A `.keras` file is a model's settings, too: classes,
             names, input size, anchors, normalisation and the head's options are its own where they are not given. Of
             other classes than the file's the rows of the last layers start anew, but for those of the same name.
