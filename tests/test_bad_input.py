@@ -76,7 +76,6 @@ def test_tiny_and_huge_pictures(run, tmp_path, model_file, height, width):
 @pytest.mark.parametrize(
     "lines",
     [
-        [""] * 4,
         ["0 .5 .5 .4 .4\n", "", "", "2 .4 .4 .2 .2\n"],
         ["".join(f"0 {0.1 + i / 1000} .5 .1 .1\n" for i in range(500))] * 2,
     ],
@@ -85,6 +84,12 @@ def test_no_boxes_and_five_hundred_train(run, tmp_path, lines):
     status, _, err = train(run, yolo_dataset(tmp_path / "data", lines), "--run", tmp_path / "run")
     assert status == 0, err
     assert (tmp_path / "run" / "last.keras").is_file()
+
+
+def test_labels_that_are_all_empty_stop_the_training(run, tmp_path):
+    status, _, err = train(run, yolo_dataset(tmp_path / "data", [""] * 4), "--run", tmp_path / "run")
+    assert status == 1 and "all label files are empty" in err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -448,5 +448,5 @@ def test_which_kind_a_training_takes(monkeypatch):
     monkeypatch.setattr(sys.modules["__main__"], "Own", own, raising=False)
     assert kind(own()) == "thread" and kind(own(), worker_kind="process") == "process"
     assert kind(worker_kind="thread") == "thread"
-    with pytest.raises(ValueError, match=r"worker_kind='fork' is unknown; use auto, thread, process"):
+    with pytest.raises(ValueError, match=r"worker_kind='fork': give auto, thread or process"):
         TrainConfig(worker_kind="fork")

@@ -61,7 +61,8 @@ def test_equal_the_loops_on_random_boxes(seed, kind, count, threshold, score, le
     if levels:  # ties of scores, between boxes that are never quite alike
         scene = (scene[0] + np.random.default_rng(seed + 1).random((count, 4), np.float32) / 9, *scene[1:])
         scene = (scene[0], np.ceil(scene[1] * levels) / np.float32(levels), scene[2])
-    check(kind, scene, threshold, score, 20, agnostic=agnostic)
+    # Scores that rounding alone tells apart may change places, so none of them may be cut off.
+    check(kind, scene, threshold, score, count if levels else 20, agnostic=agnostic)
 
 
 @pytest.mark.parametrize("kind", ["soft-linear", "weighted"])
