@@ -10,7 +10,7 @@ import numpy as np
 
 from kzoo.augment.arguments import check_choice, check_number, check_range
 from kzoo.augment.geometric import Geometric, bounds, transform_boxes, warp_image, warp_masks
-from kzoo.augment.letterbox import RESIZES, fit_placement
+from kzoo.augment.letterbox import RESIZES, fill_with, fit_placement
 from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, mixed_shares, select
 from kzoo.structures import IGNORED, Sample
 
@@ -104,7 +104,7 @@ def _draw(rng, sample: Sample, matrix: np.ndarray, cell: Cell, canvas: np.ndarra
     x1, x2 = max(cell[0], math.floor(low_x + shift_x) - 1), min(cell[2], math.ceil(high_x + shift_x) + 1)
     y1, y2 = max(cell[1], math.floor(low_y + shift_y) - 1), min(cell[3], math.ceil(high_y + shift_y) + 1)
     if (x1, y1, x2, y2) != cell:
-        canvas[cell[1] : cell[3], cell[0] : cell[2]] = fill
+        fill_with(canvas[cell[1] : cell[3], cell[0] : cell[2]], fill)
     if x2 > x1 and y2 > y1:
         warp_image(sample.image, matrix, (y2 - y1, x2 - x1), fill, canvas[y1:y2, x1:x2], (x1, y1))
     return matrix
