@@ -161,6 +161,9 @@ def sniff(path: str | Path, task: str | None = None) -> str:
     if task != "detect" and importlib.import_module("kzoo.data.masks").is_masks_beside(path):
         return "masks"
     importlib.import_module("kzoo.data.yolo_layouts").refuse_nameless(path)
+    foreign = importlib.import_module("kzoo.data.foreign").name_foreign(path)
+    if foreign is not None:
+        raise ValueError(f"{path}: no dataset that is read: {foreign}")
     raise ValueError(
         f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/, or .xml beside images), "
         "YOLO (a data.yaml or .data file, or label files with classes.txt), COCO (a .json file, or "

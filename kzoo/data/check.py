@@ -46,7 +46,7 @@ _AT_ONCE = 1024  # images
 # Faults that leave an image without a usable picture or annotation, though they have a line.
 _WHOLE_IMAGE = frozenset({"duplicate-id", "image-without-label", "not-utf8", "unreadable-label", *MASK_KINDS})
 # Faults of the dataset that nothing which is left out mends.
-_WHOLE_DATASET = frozenset({"empty-dataset", "no-objects"})
+_WHOLE_DATASET = frozenset({"empty-dataset", "fractions", "no-objects"})
 # What belongs to no image of the dataset, one and several.
 _PASSED_OVER = {
     "label-without-image": ("label without an image", "labels without an image"),

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.coco_files import Part, annotation_files, group_candidates, read_categories, read_content
-from kzoo.data.coco_rows import LARGEST_SIDE, Row, read_row, shown, whole_number
+from kzoo.data.coco_rows import LARGEST_SIDE, Row, category_of, identifier_of, read_row, shown, whole_number
 from kzoo.data.coco_writing import to_coco
 from kzoo.data.dataset import Dataset, Fault, Record, choose_split
 from kzoo.data.declared import fitted
+from kzoo.data.name_lists import sound_names
 
 __all__ = ["COCO", "annotation_files", "is_coco", "splits", "to_coco"]
 
@@ -49,7 +50,8 @@ class COCO(Dataset):
         others = [path for path in every.values() if path not in files.values()]
         self._groups = self._find_groups(categories, others)
         names = {key: str(row["name"]) for key, row in categories.items() if key not in self._groups}
-        super().__init__(root, split, names.values(), list(names), masks)
+        classes = sound_names(list(names.values()), f"{self._parts[0].path}: categories")
+        super().__init__(root, split, classes, list(names), masks)
         self._label = {category: label for label, category in enumerate(names)}
         # An image that several files list is taken once, from the first.
         seen: dict[str, tuple[Part, int, dict]] = {}
@@ -66,7 +68,7 @@ class COCO(Dataset):
         if found:
             for path in others:
                 rows = (row for row in read_content(path)["annotations"] if isinstance(row, dict))
-                found -= {whole_number(row.get("category_id")) for row in rows}
+                found -= {category_of(row.get("category_id")) for row in rows}
         return {key: str(categories[key]["name"]) for key in sorted(found)}
 
     def __len__(self) -> int:
@@ -83,11 +85,11 @@ class COCO(Dataset):
             record.problems.append(
                 Fault(part.path, position, "malformed", message, "warning", element="images")
             )
-        if part.ids[image["id"]] > 1:
+        if part.ids[identifier_of(image["id"])] > 1:
             message = f"image id {shown(image['id'])} is given to several images: whose annotations are they?"
             record.problems.append(Fault(part.path, position, "duplicate-id", message, element="images"))
         rows = []
-        for line in part.by_image.get(image["id"], ()):
+        for line in part.by_image.get(identifier_of(image["id"]), ()):
             row = read_row(part.annotations[line])
             if row.complaint:
                 record.problems.append(

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from kzoo.data.coco_rows import is_text, shown, whole_number
+from kzoo.data.coco_rows import category_of, identifier_of, is_text, shown
 from kzoo.data.dataset import is_usual_split, order_splits
 from kzoo.data.fault import Fault
 from kzoo.data.finding import IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in
+from kzoo.data.foreign import name_foreign
 from kzoo.data.text import read_json
 
 # A file of one of these names holds the whole dataset, not a part called that.
@@ -96,14 +97,15 @@ class Part:
                 self._complain("images", position, f"{complaint}; the entry is passed over")
             else:
                 self.images.append((position, image))
-        self.ids = Counter(image["id"] for _, image in self.images)
+        self.ids = Counter(identifier_of(image["id"]) for _, image in self.images)
         self.by_image: dict[int | str, list[int]] = {}
         for position, row in enumerate(self.annotations):
-            identifier = row.get("image_id") if isinstance(row, dict) else None
-            if isinstance(identifier, str) or whole_number(identifier) is not None:
+            given = row.get("image_id") if isinstance(row, dict) else None
+            identifier = identifier_of(given)
+            if identifier is not None:
                 self.by_image.setdefault(identifier, []).append(position)
             else:
-                self._complain("annotations", position, f"needs an 'image_id', has {shown(identifier)}")
+                self._complain("annotations", position, f"needs an 'image_id', has {shown(given)}")
         self._complain_of_twins()
         self._candidates = self._image_folders(root, split)
         self.folder = self._image_folder()
@@ -158,7 +160,7 @@ class Part:
 
     def used_categories(self) -> set[int]:
         """Ids of the categories that something is annotated with."""
-        found = (whole_number(row.get("category_id")) for row in self.annotations if isinstance(row, dict))
+        found = (category_of(row.get("category_id")) for row in self.annotations if isinstance(row, dict))
         return {identifier for identifier in found if identifier is not None}
 
 
@@ -166,7 +168,7 @@ def _faulty_image(image) -> str | None:
     """Why an entry of `images` is of no use; None for sound ones."""
     if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
         return "needs 'id' and 'file_name'"
-    if not is_text(image["id"]) and whole_number(image["id"]) is None:
+    if identifier_of(image["id"]) is None:
         return f"id {shown(image['id'])} is neither a whole number nor text"
     name = image["file_name"]
     if not is_text(name) or not name.strip() or "\0" in name or _too_long(name):
@@ -188,7 +190,10 @@ def read_content(path: Path) -> dict:
     content = read_json(path)
     lists = ("images", "annotations")
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in lists):
-        raise ValueError(f"{path}: not COCO's format: it should hold the lists 'images' and 'annotations'")
+        foreign = name_foreign(path)
+        raise ValueError(
+            foreign or f"{path}: not COCO's format: it should hold the lists 'images' and 'annotations'"
+        )
     if any(isinstance(row, dict) and "segments_info" in row for row in content["annotations"][:20]):
         raise ValueError(
             f"{path}: a panoptic file (its annotations have 'segments_info'): objects are in the file of instances; "
@@ -211,10 +216,12 @@ def read_categories(parts: Iterable[Part]) -> dict[int, dict]:
         own: set[int] = set()
         for position, category in enumerate(part.categories):
             where = f"{part.path}:categories[{position}]"
-            identifier = whole_number(category.get("id")) if isinstance(category, dict) else None
+            identifier = category_of(category.get("id")) if isinstance(category, dict) else None
             name = category.get("name") if isinstance(category, dict) else None
             if identifier is None or isinstance(name, bool) or not (is_text(name) or isinstance(name, int)):
-                raise ValueError(f"{where}: needs a whole number 'id' and a 'name'; correct the entry")
+                raise ValueError(
+                    f"{where}: needs a whole number 'id' and a 'name', has {shown(category)}; correct it"
+                )
             known = str(found.setdefault(identifier, category)["name"])
             if identifier in own or known != str(name):
                 raise ValueError(

@@ -6,6 +6,7 @@ Entries come from strangers: whatever they hold ends in values or a complaint.
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from dataclasses import dataclass, field
 
@@ -35,6 +36,19 @@ def whole_number(value) -> int | None:
     if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and -_LARGEST_ID <= value < _LARGEST_ID else None
+
+
+def identifier_of(value) -> int | str | None:
+    """The id that a JSON value is: text of a whole number is that number, as other lists of the file may have it."""
+    if is_text(value):
+        return int(value) if re.fullmatch(r"0|[1-9]\d{0,17}", value, re.ASCII) else value
+    return whole_number(value)
+
+
+def category_of(value) -> int | None:
+    """As `identifier_of`, of a category: a number."""
+    identifier = identifier_of(value)
+    return None if isinstance(identifier, str) else identifier
 
 
 def _number(value) -> float | None:
@@ -73,7 +87,7 @@ class Row:
 
 def read_row(entry: dict) -> Row:
     """An annotation of the list; what is wrong with it lies in its `complaint` and `remarks`."""
-    row = Row(category=whole_number(entry.get("category_id")))
+    row = Row(category=category_of(entry.get("category_id")))
     _read_outline(row, entry.get("segmentation"))
     box = entry.get("bbox")
     values = [_number(value) for value in box] if isinstance(box, list) else ()

@@ -30,6 +30,11 @@ def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
     nothing = _nothing(dataset, report)
     if nothing:
         return [Fault(dataset.root, None, "no-objects", nothing)]
+    if not report.semantic and len(report.sides) and report.sides.max() <= 1:
+        message = (
+            "no box is larger than a pixel, as fractions of the image are; write boxes in the format's unit"
+        )
+        return [Fault(dataset.root, None, "fractions", message)]
     missing = [name for name, count in counts.items() if not count]
     message = "class {!r} has no example" + where
     return [

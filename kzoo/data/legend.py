@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import numpy as np
 from kzoo.data.descriptions import read_fields
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.mask_faults import NEAREST, TO_IGNORE
-from kzoo.data.name_lists import yaml_names
-from kzoo.data.text import read_lines
+from kzoo.data.name_lists import sound_names, yaml_names
+from kzoo.data.text import read_lines, shorten
 from kzoo.structures import IGNORED
 
 FILES = ("classes.txt", "legend.txt", "labelmap.txt", "labels.txt", "label_colors.txt", "class_names.txt")
+_NUMBERED = "_classes.csv"
 _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml")
 # Names of what is no class: such pixels are ignored.
 _VOID = frozenset({"ignore", "ignored", "void"})
@@ -126,6 +128,41 @@ def other_legends(root: Path, legend: Legend | None) -> list[Path]:
         return []
     files = [root / name for name in FILES if (root / name).is_file()]
     return [file for file in files if file != legend.file and read_legend(file).names]
+
+
+def numbered_legend(folders: Iterable[Path]) -> Legend | None:
+    """The legend of Roboflow's `_classes.csv` in each part, with lines "0, background"; None where there is none.
+
+    Raises:
+        ValueError: a line is none, a number is missing or twice, or the parts have other names.
+    """
+    files = [folder / _NUMBERED for folder in dict.fromkeys(folders) if (folder / _NUMBERED).is_file()]
+    legends = [_checked(Legend(file, tuple(names_by_number(file)))) for file in files]
+    other = next((legend for legend in legends if legend.names != legends[0].names), None)
+    if other is not None:
+        raise ValueError(f"{other.file}: other names than {legends[0].file} has; correct one of them")
+    return legends[0] if legends else None
+
+
+def names_by_number(file: Path) -> list[str]:
+    """Names by their numbers, from lines "number, name" below a header.
+
+    Raises:
+        FaultError: a line is none, or a number is missing or given twice.
+    """
+    found: dict[int, str] = {}
+    for line, text in enumerate(read_lines(file)[1:], 2):
+        number, _, name = (part.strip() for part in text.partition(","))
+        if not text.strip():
+            continue
+        if not re.fullmatch(r"\d{1,3}", number, re.ASCII) or not name or int(number) in found:
+            message = f"{shorten(text)!r} is no new 'number, name'"
+            raise FaultError(Fault(file, line, "malformed", message), "number the classes from 0")
+        found[int(number)] = name
+    missing = next((value for value in range(len(found)) if value not in found), None)
+    if missing is not None or not found:
+        raise ValueError(f"{file}: there is no class {missing or 0}; number the classes from 0 without a gap")
+    return sound_names([found[value] for value in range(len(found))], f"{file}: names")
 
 
 def described_legend(file: Path) -> Legend:

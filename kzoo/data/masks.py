@@ -18,7 +18,7 @@ from kzoo.data.dataset import Dataset, Record, choose_split
 from kzoo.data.descriptions import read_fields
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.instances import is_instances
-from kzoo.data.legend import Legend, described_legend, find_legend, other_legends
+from kzoo.data.legend import Legend, described_legend, find_legend, numbered_legend, other_legends
 from kzoo.data.levels import is_palette, read_levels
 from kzoo.data.mask_faults import verified
 from kzoo.data.mask_folders import description_of, find_beside, find_pairs
@@ -122,7 +122,8 @@ def legends_passed_over(legend: Legend | None, files: list[Path]) -> list[Fault]
 def _legend(layout: Layout) -> Legend | None:
     """The names of the description, or else those that lie in the folder."""
     if layout.file is None:
-        return find_legend(layout.folder)
+        folders = [folder for pair in layout.pairs.values() for folder in (pair.masks, pair.masks.parent)]
+        return find_legend(layout.folder) or numbered_legend([layout.folder, *folders])
     if {"names", "nc"}.isdisjoint(read_fields(layout.file)):
         return find_legend(layout.folder, described=False)
     said = find_legend(layout.folder)

@@ -41,6 +41,7 @@ _NO_IMAGES = frozenset(
         ".yaml",
         ".yml",
         ".names",
+        ".labels",
         ".data",
         ".cache",
         ".npy",

@@ -1,7 +1,7 @@
 """YOLO datasets without a description, as labelling tools leave them: label files, and the names in a file beside.
 
 labelImg writes `a.txt` and `classes.txt` beside `a.jpg`; Label Studio `images/`, `labels/`, `classes.txt` and
-`notes.json`; others `obj.names`, or a folder for each part.
+`notes.json`; Roboflow a folder for each part, each with `_darknet.labels`; others `obj.names`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ NAME_FILES = (
     "names.txt",
     "labels.txt",
     "_classes.txt",
+    "_darknet.labels",
     "predefined_classes.txt",
 )
 _NOTES = "notes.json"
@@ -117,7 +118,7 @@ def _name_files(root: Path) -> list[Path]:
 
 
 def _name_files_in(folder: Path) -> list[Path]:
-    files = {path.name.lower(): path for path in files_in(folder, {".txt", ".names", ".json"})}
+    files = {path.name.lower(): path for path in files_in(folder, {".txt", ".names", ".json", ".labels"})}
     named = next((files[name] for name in (*NAME_FILES, _NOTES) if name in files), None)
     others = [path for name, path in files.items() if name.endswith(".names")]
     return [named] if named is not None else others

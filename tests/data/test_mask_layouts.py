@@ -2,6 +2,7 @@
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -293,3 +294,20 @@ def test_masks_of_another_size_than_the_image_in_a_folder_an_image(tmp_path):
         assert {fault.kind for fault in check(tmp_path, task=task).errors} >= {"mask-size"}
         with pytest.raises(ValueError, match="a mask of 40 x 24 pixels"):
             kzoo.data.load(tmp_path, masks=True, task=task)[0]
+
+
+def test_roboflows_masks_have_the_names_of_its_classes(tmp_path):
+    for part in ("train", "valid"):
+        (tmp_path / part).mkdir()
+        mask = np.zeros((6, 8), np.uint8)
+        mask[2:4] = 2
+        cv2.imwrite(str(tmp_path / part / "a.jpg"), np.zeros((6, 8, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / part / "a_mask.png"), mask)
+        (tmp_path / part / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cup\n2, pot\n")
+    assert kzoo.data.load(tmp_path, "train").classes == ["background", "cup", "pot"]
+    (tmp_path / "valid" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, pot\n2, cup\n")
+    with pytest.raises(ValueError, match=r"valid/_classes\.csv: other names than"):
+        kzoo.data.load(tmp_path, "train")
+    (tmp_path / "valid" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n2, cup\n")
+    with pytest.raises(ValueError, match="there is no class 1"):
+        kzoo.data.load(tmp_path, "train")

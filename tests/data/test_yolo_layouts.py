@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -135,3 +136,16 @@ def test_a_description_goes_first(tmp_path):
     build(tmp_path, "images/a.jpg labels/a.txt classes.txt")
     put(tmp_path / "data.yaml", "train: images\nnames: [pot]\n")
     assert kzoo.data.load(tmp_path).classes == ["pot"] and kzoo.data.splits(tmp_path) == ["train"]
+
+
+def test_roboflows_darknet_export_has_its_names_in_each_part(tmp_path):
+    for part in ("train", "valid"):
+        (tmp_path / part).mkdir()
+        cv2.imwrite(str(tmp_path / part / "a.jpg"), np.zeros((60, 80, 3), np.uint8))
+        (tmp_path / part / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+        (tmp_path / part / "_darknet.labels").write_text("kettle\nteacup\n")
+    assert kzoo.data.splits(tmp_path) == ["train", "valid"]
+    dataset = kzoo.data.load(tmp_path, "valid")
+    assert dataset.classes == ["kettle", "teacup"]
+    assert dataset.record(0).boxes.tolist() == [[20, 15, 60, 45]] and dataset.record(0).labels.tolist() == [1]
+    assert not dataset.problems()
