@@ -138,14 +138,14 @@ class Part:
 
     def find(self, name: str) -> Path:
         """The file of an image; where no folder has it, where it should be."""
-        return existing_path(name, [self.folder, *self._candidates]) or self.folder / name
+        found = existing_path(name, [self.folder, *self._candidates])
+        return self.folder / name if found is None or found.is_dir() else found
 
     def unlisted(self) -> list[Path]:
         """Images beside those that the file lists, which it does not list, sorted."""
         listed = {self.find(image["file_name"]) for _, image in self.images}
-        beside = {
-            path for folder in {path.parent for path in listed} for path in files_in(folder, IMAGE_SUFFIXES)
-        }
+        folders = {path.parent for path in listed if path.is_file()}
+        beside = {path for folder in folders for path in files_in(folder, IMAGE_SUFFIXES)}
         return sorted(beside - listed)
 
     def problems(self) -> list[Fault]:

@@ -191,6 +191,11 @@ def _declared(file: Path, content: dict) -> dict[str, list[str]]:
             raise ValueError(
                 f"{file}: {key}: {shorten(str(value))}; write a folder, a list file, or a list of these"
             )
+        for entry in entries:
+            if "://" in entry:
+                raise ValueError(
+                    f"{file}: {key}: {shorten(entry)} is an address; download it and write its folder"
+                )
         parts[key] = [entry.strip() for entry in entries]
     return parts
 

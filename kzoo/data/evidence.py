@@ -54,7 +54,7 @@ def _nothing(dataset: Dataset, report: Report) -> str | None:
     if not report.semantic:
         return None if report.boxes else _no_objects(dataset, report, kinds)
     ground, *others = dataset.classes
-    if report.masks and others and ground.strip("_").lower() in GROUND:
+    if report.masks and ground.strip("_").lower() in GROUND:
         if any(report.pixels[name] for name in others):
             return None
         if kinds["image-without-label"] == report.images:

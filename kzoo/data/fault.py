@@ -31,12 +31,22 @@ class Fault:
     @property
     def place(self) -> str:
         """File and line as editors and `jq` take them: "a.xml:12", "b.json:annotations[3]"."""
+        file = _one_line(str(self.file))
         if self.line is None:
-            return str(self.file)
-        return f"{self.file}:{self.element}[{self.line}]" if self.element else f"{self.file}:{self.line}"
+            return file
+        return f"{file}:{self.element}[{self.line}]" if self.element else f"{file}:{self.line}"
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
+        return f"{self.place}: {self.severity}: {_one_line(self.message)} [{self.kind}]"
+
+
+def _one_line(text: str) -> str:
+    """A text with the control characters that names of files may have written out: a fault is one line."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(letter: str) -> str:
+    return letter.encode("unicode_escape").decode() if letter < " " or letter == "\x7f" else letter
 
 
 class FaultError(ValueError):
@@ -48,7 +58,7 @@ class FaultError(ValueError):
     """
 
     def __init__(self, fault: Fault, remedy: str):
-        super().__init__(f"{fault.place}: {fault.message}; {remedy}")
+        super().__init__(f"{fault.place}: {_one_line(fault.message)}; {remedy}")
         self.fault = fault
         self.remedy = remedy
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -153,12 +154,23 @@ def existing_path(
         >>> existing_path("data/obj_train_data/a.jpg", [Path("export")])   # export/obj_train_data/a.jpg is there
         PosixPath('export/obj_train_data/a.jpg')
     """
-    bases = list(bases)
+    bases, unchanged_below, text = list(bases), list(unchanged_below), str(written)
+    found = _existing(text, bases, unchanged_below)
+    if found is None and not text.isascii():
+        # macOS writes letters and their accents apart, others as one letter.
+        forms = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+        tried = (_existing(form, bases, unchanged_below) for form in forms if form != text)
+        found = next((path for path in tried if path is not None), None)
+    return found
+
+
+def _existing(written: str, bases: list[Path], unchanged_below: Iterable[Path]) -> Path | None:
+    """As `existing_path`, with letters as they are written."""
     for base in (*bases, *unchanged_below):
-        if is_there(base / str(written)):
-            return base / str(written)
+        if is_there(base / written):
+            return base / written
     # Deeper trees than this are none of people's, and the work for each line of a list has its bounds.
-    parts = split_path(str(written))[-_DEEPEST:]
+    parts = split_path(written)[-_DEEPEST:]
     for start in range(len(parts)):
         tail = Path(*parts[start:])
         for base in bases:

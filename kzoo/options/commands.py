@@ -143,7 +143,7 @@ SHAPES: dict[str, Option] = {
     "count": Whole(
         help="How many to train on; val and test get a quarter each.", unit="images", least=1, most=1_000_000
     ),
-    "image_size": Size(help="Of the images.", least=16, most=4096),
+    "image_size": Size(help="Of the images.", least=32, most=4096),
     "seed": SEED.but(help="Another one gives other images."),
 }
 PREVIEW: dict[str, Option] = {

@@ -1,6 +1,7 @@
 """Ids, names and units of COCO files as strangers write them."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -43,3 +44,22 @@ def test_boxes_in_fractions_are_told(tmp_path):
     file = _write(tmp_path, box=(0.25, 0.2, 0.5, 0.5))
     assert [fault.kind for fault in check(file).errors] == ["fractions"]
     assert not check(_write(tmp_path)).errors
+
+
+def test_names_of_folders_are_no_images(tmp_path):
+    file = _write(tmp_path)
+    file.write_text(file.read_text().replace("a.png", "/"))
+    found = check(file).faults
+    assert [fault.kind for fault in found] == ["unreadable-image"]  # and no word of what lies beside it
+
+
+def test_accents_apart_name_the_same_file(tmp_path):
+    file = _write(tmp_path)
+    (tmp_path / "a.png").rename(tmp_path / "caf\u00e9.png")
+    file.write_text(file.read_text().replace("a.png", "cafe\u0301.png"))
+    assert not check(file).errors
+
+
+def test_faults_of_names_with_line_ends_are_one_line():
+    fault = kzoo.data.Fault(Path("a\nb.png"), None, "unused-image", "such as c\rd.png: never used")
+    assert str(fault) == r"a\nb.png: error: such as c\rd.png: never used [unused-image]"

@@ -320,3 +320,10 @@ def test_classes_beyond_all_numbers(tmp_path, word):
     assert {fault.kind for fault in report.errors} >= {"not-finite"}
     assert any(fault.kind in ("unknown-class", "malformed") and fault.line == 1 for fault in report.errors)
     assert all(len(str(fault)) < 400 for fault in report.errors)
+
+
+def test_addresses_are_refused_as_they_are_written(tmp_path):
+    file = tmp_path / "data.yaml"
+    file.write_text("train: https://example.com/set\nval: x\nnames: [a]\n")
+    with pytest.raises(ValueError, match=r"data\.yaml: train: https://example\.com/set is an address"):
+        kzoo.data.load(file)

@@ -311,3 +311,10 @@ def test_roboflows_masks_have_the_names_of_its_classes(tmp_path):
     (tmp_path / "valid" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n2, cup\n")
     with pytest.raises(ValueError, match="there is no class 1"):
         kzoo.data.load(tmp_path, "train")
+
+
+def test_masks_of_nothing_but_ground_stop_a_training(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.zeros(SIZE, np.uint8))
+    assert [fault.kind for fault in check(tmp_path, task="segment").errors] == ["no-objects"]
