@@ -227,3 +227,10 @@ def test_features_of_a_network_without_a_head(run, tmp_path):
     )
     assert run("body.keras", "again.weights")[0] == 0
     assert (tmp_path / "again.weights").read_bytes() == (tmp_path / "body.weights").read_bytes()
+
+
+def test_a_model_is_not_written_over_itself(run, tmp_path):
+    (tmp_path / "a.keras").write_bytes(b"a model")
+    status, _, err = run("a.keras", tmp_path / "a.keras")
+    assert status == 2 and "the model itself; write to another file" in err and err.count("\n") == 1
+    assert (tmp_path / "a.keras").read_bytes() == b"a model"

@@ -48,6 +48,8 @@ def convert(
     to_darknet = out.suffix == ".weights" or partial_stop(out) is not None
     if out.suffix != ".keras" and not to_darknet:
         raise typer.BadParameter(f"{out}: end its name in .keras or .weights")
+    if source and out.exists() and out.samefile(source[0]):
+        raise typer.BadParameter(f"{out}: the model itself; write to another file")
     if stop_at is not None and source and not to_darknet:
         raise typer.BadParameter("--stop-at goes with --cfg, or with a .weights file to write")
     if source:

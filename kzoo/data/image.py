@@ -110,8 +110,8 @@ def _to_8_bits(image: np.ndarray, bits: int, name: str | Path) -> np.ndarray:
 def oddities(path: str | Path, bits: int | None = None, decode: bool = True) -> list[tuple[str, str]]:
     """What a person may not expect of an image that can be read, each as a short name and a message.
 
-    That only the first of several frames or pages is read, and that a 16-bit image is nearly black because it uses
-    fewer bits.
+    That only the first of several frames or pages is read, that a 16-bit image is nearly black because it uses
+    fewer bits, and that `bits` were given for one that has none to spare.
 
     Args:
         path: the file.
@@ -127,6 +127,8 @@ def oddities(path: str | Path, bits: int | None = None, decode: bool = True) -> 
     count = _frames(path, header.kind) if noun else 1
     if count > 1:
         found.append(("several-images", f"{count} {noun}, of which the first alone is read"))
+    if bits is not None and header.bits < _MOST_BITS:
+        found.append(("unused-bits", f"an image of {header.bits} bits, on which bits={bits} has no effect"))
     if decode and bits is None and header.bits == _MOST_BITS and header.levels == "unsigned":
         highest = _highest(path)
         used = next((few for few in _USUAL_BITS if highest < 2**few), None)

@@ -218,3 +218,9 @@ def test_a_decompression_bomb_takes_no_memory(tmp_path):
     )
     with pytest.raises(ValueError, match="32000 x 32000 pixels, and more than 268435456 are not decoded"):
         read_image(path)
+
+
+def test_bits_without_effect_are_told(tmp_path):
+    root = yolo_set(tmp_path / "set", greys(8).astype(np.uint8))
+    kinds = [fault.kind for fault in check(root, bits=12).faults]
+    assert kinds == ["unused-bits"] and not check(root).faults
