@@ -179,6 +179,9 @@ class YOLO(Dataset):
 
 def _refuse_keypoints(description: Description) -> None:
     """Raises where key points follow the boxes and nothing says that the boxes alone will do."""
+    if description.task == "pose" and not description.says_keypoints:
+        fault = Fault(description.file, None, "key-points", "task: pose, but no kpt_shape")
+        raise FaultError(fault, "write kpt_shape: [points, 2 or 3] and task: detect to use the boxes alone")
     if description.keypoints is not None and description.task != "detect":
         message = (
             f"kpt_shape: {list(description.keypoints)}: boxes with key points, which kzoo does not learn"

@@ -327,3 +327,14 @@ def test_addresses_are_refused_as_they_are_written(tmp_path):
     file.write_text("train: https://example.com/set\nval: x\nnames: [a]\n")
     with pytest.raises(ValueError, match=r"data\.yaml: train: https://example\.com/set is an address"):
         kzoo.data.load(file)
+
+
+def test_a_pose_task_without_its_shape_is_refused(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    file = tmp_path / "data.yaml"
+    file.write_text("train: images\nnames: [a]\ntask: pose\n")
+    with pytest.raises(ValueError, match=r"data\.yaml: task: pose, but no kpt_shape; write kpt_shape"):
+        kzoo.data.load(file)
+    file.write_text("train: images\nnames: [a]\ntask: pose\nkpt_shape: null\n")
+    assert len(kzoo.data.load(file)) == 1
