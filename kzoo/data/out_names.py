@@ -38,7 +38,8 @@ def check_classes(names: Iterable[str], to: str) -> None:
     """Refuses class names that a format cannot hold.
 
     Raises:
-        ValueError: one is no text that can be written; or for Pascal VOC and YOLO blank or there twice.
+        ValueError: one is no text that can be written, blank, or there twice; or for Pascal VOC and YOLO has several
+            lines or a control character.
     """
     counts = Counter(names)
     for name in counts:
@@ -46,11 +47,12 @@ def check_classes(names: Iterable[str], to: str) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise ValueError(f"class {name!r}: half a character, which no file can hold; rename it") from None
+        if not name.strip() or name != name.strip() or counts[name] > 1:
+            raise ValueError(f"class {name!r}: {to} needs names that differ and are not blank; rename it")
         if to == "coco":
             continue
-        blank = not name.strip() or name != name.strip() or len(name.splitlines()) > 1
-        if blank or counts[name] > 1:
-            raise ValueError(f"class {name!r}: {to} needs names that differ and are not blank; rename it")
+        if len(name.splitlines()) > 1:
+            raise ValueError(f"class {name!r}: more than one line, which {to} cannot hold; rename it")
         if any((ord(letter) < 32 and letter != "\t") or ord(letter) in (0xFFFE, 0xFFFF) for letter in name):
             raise ValueError(f"class {name!r}: a control character, which no text can hold; rename it")
 
