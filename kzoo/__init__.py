@@ -6,8 +6,8 @@ Names are imported when they are first used, so `import kzoo` loads neither Kera
 import importlib
 import pkgutil
 
-from kzoo.lazy import submodules
 from kzoo.registration import register
+from kzoo.system.lazy import submodules
 
 __version__ = "0.1.0"
 
@@ -21,7 +21,7 @@ _EXPORTS = {
     "list_models": "kzoo.registry",
     "load": "kzoo.opening",
     "train": "kzoo.training",
-    "with_nms": "kzoo.detect",
+    "with_nms": "kzoo.inference.detect",
 }
 _MODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
 _submodule = submodules(__name__, __path__)

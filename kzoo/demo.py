@@ -25,9 +25,9 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
         `map`, `map50` and `voc` on images the model has not seen, and the same of each export.
     """
     import kzoo
-    from kzoo.data.shapes import Shapes
-    from kzoo.draw import contact_sheet, save_picture
+    from kzoo.data.formats.shapes import Shapes
     from kzoo.evaluation import Evaluator
+    from kzoo.structures.draw import contact_sheet, save_picture
 
     started, out = time.perf_counter(), Path(out)
     train, val, test = (

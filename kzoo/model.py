@@ -13,7 +13,7 @@ from kzoo.augment.letterbox import check_resize
 from kzoo.heads import Head
 from kzoo.policy import check_settings, dtype_policy
 from kzoo.streams import Look, as_stream, is_dataset
-from kzoo.targets import check_keys
+from kzoo.structures.targets import check_keys
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -293,14 +293,14 @@ class ZooModel(keras.Model):
         return self.decoder(_sides(x)).predict_on_batch(x)
 
     def detect(self, source, **arguments):
-        """Finds objects in a photograph: see `kzoo.detect.detect`."""
-        from kzoo.detect import detect
+        """Finds objects in a photograph: see `kzoo.inference.detect.detect`."""
+        from kzoo.inference.detect import detect
 
         return detect(self, source, **arguments)
 
     def segment(self, source, **arguments):
-        """The class of every pixel of a photograph of any size: see `kzoo.segment.segment`."""
-        from kzoo.segment import segment
+        """The class of every pixel of a photograph of any size: see `kzoo.inference.segment.segment`."""
+        from kzoo.inference.segment import segment
 
         return segment(self, source, **arguments)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kzoo.data.names import class_names
-from kzoo.files import refuse_address
+from kzoo.data.formats.names import class_names
 from kzoo.options import Place
+from kzoo.system.files import refuse_address
 
 _FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, or Darknet's .cfg"
 
@@ -26,7 +26,7 @@ def load(
             of Darknet's, by its `.cfg`.
         compile: whether a `.keras` file's optimizer and its state are restored too.
         weights: of a `.cfg`, its `.weights`; the file of that name beside it where None.
-        names: class names in the place of the model's own, or where they are: see `kzoo.data.names`.
+        names: class names in the place of the model's own, or where they are: see `kzoo.data.formats.names`.
 
     Returns:
         A `ZooModel`, or an export's runtime: both have `image_size`, `names`, `predict` and `detect`.

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.data.finding import IMAGE_SUFFIXES, files_in, walk_files
-from kzoo.files import refuse_address, replacing
-from kzoo.quiet import native_output_hidden
+from kzoo.data.formats.finding import IMAGE_SUFFIXES, files_in, walk_files
+from kzoo.system.files import refuse_address, replacing
+from kzoo.system.quiet import native_output_hidden
 
 log = logging.getLogger("kzoo")
 

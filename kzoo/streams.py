@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from kzoo.images import check_images
-from kzoo.targets import KEYS, check_keys, check_sample_weight, check_targets
+from kzoo.structures.images import check_images
+from kzoo.structures.targets import KEYS, check_keys, check_sample_weight, check_targets
 
 
 class Look:
@@ -189,7 +189,7 @@ def _named(targets) -> list[tuple]:
 
 
 def _from_grain(data, look):
-    from kzoo.data.passes import Batches
+    from kzoo.data.loading.passes import Batches
 
     ours = isinstance(data, Batches)
     epoch = data.epoch if ours else None

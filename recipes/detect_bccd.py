@@ -12,8 +12,8 @@ import keras
 
 import kzoo
 from kzoo.data.anchors import kmeans_anchors
-from kzoo.data.check import require_sound
-from kzoo.data.loader import batches
+from kzoo.data.checks.check import require_sound
+from kzoo.data.loading.loader import batches
 from kzoo.training import Evaluation
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -13,7 +13,7 @@ import keras
 
 import kzoo
 from kzoo.data.dataset import Selection
-from kzoo.data.loader import batches
+from kzoo.data.loading.loader import batches
 from kzoo.training import Evaluation
 
 MODELS = {

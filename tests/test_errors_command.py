@@ -155,7 +155,7 @@ def test_another_dataset_is_refused(tmp_path):
 
 def test_faulty_images_that_are_left_out_do_not_shift_the_others(bccd, tmp_path):
     from kzoo import data
-    from kzoo.data.check import require_sound
+    from kzoo.data.checks.check import require_sound
 
     class Blind(ColorDetector):
         def predict_on_batch(self, images):

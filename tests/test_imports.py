@@ -13,33 +13,18 @@ PACKAGE = Path(kzoo.__file__).parent
 
 # Each room and the floor it is on; a module imports from its own floor or below.
 FLOORS = {
-    "structures": 0, "files": 0, "progress": 0, "quiet": 0, "registry": 0, "registration": 0, "lazy": 0, "policy": 0,
-    "images": 0, "targets": 0, "draw": 0, "contours": 0, "ops": 0,
-    "options": 0, "memory": 0,
+    "system": 0, "options": 0, "ops": 0, "registry": 0, "registration": 0, "policy": 0, "structures": 0,
     "data": 1, "augment": 1, "losses": 1, "layers": 1,
-    "backbones": 2, "heads": 2, "sources": 2, "tiles": 2, "streams": 2,
-    "model": 3, "detect": 3, "segment": 3,
+    "backbones": 2, "heads": 2, "sources": 2, "streams": 2,
+    "model": 3, "inference": 3,
     "models": 4, "darknet": 4, "weights": 4,
-    "metrics": 5, "evaluation": 5, "opening": 5, "results": 5, "predict": 5, "deploy": 5, "training": 5,
+    "metrics": 5, "evaluation": 5, "opening": 5, "deploy": 5, "training": 5,
     "demo": 6, "cli": 7,
 }  # fmt: skip
-# The few that reach up on purpose, inside a function, for a method that reads well: model.detect, detections.draw.
-NUMPY_ONLY = (
-    "structures",
-    "files",
-    "progress",
-    "draw",
-    "contours",
-    "registry",
-    "images",
-    "targets",
-    "options",
-    "memory",
-    "data",
-    "augment",
-    "metrics",
-    "tiles",
-)
+# Within `data`: files to records, what can be wrong with them, and batches of them.
+DATA_FLOORS = {"painting": 0, "formats": 1, "checks": 2, "loading": 2}
+NUMPY_ONLY = ("structures", "system", "options", "registry", "data", "augment", "metrics", "sources")
+MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/
 TENSORFLOW_ROOMS = ("deploy", "training")
 # Keras's own cannot resize to sides that are known at run time only, and lets TensorFlow tune what Grain has ready.
 TENSORFLOW_FILES = ("ops/resize.py", "streams.py")
@@ -75,6 +60,69 @@ def test_imports_run_one_way():
                 if FLOORS[parts[1]] > FLOORS[room(path)]:
                     wrong.append(f"{path} imports {name}")
     assert not wrong
+
+
+def test_imports_within_data_run_one_way():
+    wrong = []
+    for path, tree in modules():
+        own = DATA_FLOORS.get(path.parts[1]) if path.parts[0] == "data" else None
+        for name in imported(tree) if own is not None else ():
+            parts = name.split(".")
+            if parts[:2] == ["kzoo", "data"] and DATA_FLOORS.get(parts[2], 0) > own:
+                wrong.append(f"{path} imports {name}")
+    assert not wrong
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions count, too: two files in a circle are one file that pretends to be two."""
+    names = {dotted(path): tree for path, tree in modules()}
+    arrows = {
+        name: {target for target in targets(tree, names) if target != name} for name, tree in names.items()
+    }
+    # A package's face hands on names of its own files, and kzoo's, which all name, imports what it is asked for.
+    arrows["kzoo"] = set()
+    assert circles(arrows) == []
+
+
+def dotted(path: Path) -> str:
+    parts = ["kzoo", *path.with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def targets(tree, names):
+    """The modules of kzoo that a module imports: of `a.b.c` the longest part that is one."""
+    for name in imported(tree):
+        while name and name not in names:
+            name = name.rpartition(".")[0]
+        if name:
+            yield name
+
+
+def circles(arrows):
+    """Paths of modules that end where they begin, one for each module that is on one."""
+    found = []
+    for start in arrows:
+        paths, seen = [[start]], {start}
+        while paths:
+            path = paths.pop()
+            if start in arrows[path[-1]]:
+                found.append(" -> ".join([*path, start]))
+                break
+            fresh = arrows[path[-1]] - seen
+            seen |= fresh
+            paths += [[*path, name] for name in sorted(fresh)]
+    return found
+
+
+def test_circles_are_seen():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b -> c -> b", "c -> b -> c"]
+
+
+@pytest.mark.parametrize("room", ["", "data"])
+def test_rooms_are_not_heaps(room):
+    files = [path for path in (PACKAGE / room).iterdir() if path.suffix == ".py"]
+    assert len(files) <= MOST_FILES, f"{len(files)} files in a row; which of them belong together?"
 
 
 def test_the_data_side_is_numpy_only():

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import kzoo
 from kzoo.cli.main import app
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 
 SIDE = 64
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import kzoo
-from kzoo.data.loader import batches
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
+from kzoo.data.loading.loader import batches
 from kzoo.model import ZooModel
 from kzoo.streams import as_stream
 

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 import kzoo.data
 from kzoo.cli.main import app
 from kzoo.data.anchors import kmeans_anchors
-from kzoo.data.check import check, require_sound
-from kzoo.data.loader import batches
-from kzoo.data.sampling import repeat_factors
+from kzoo.data.checks.check import check, require_sound
+from kzoo.data.loading.loader import batches
+from kzoo.data.loading.sampling import repeat_factors
 from kzoo.evaluation import evaluate, write_error_page
 
 SIZE = (48, 80)

@@ -1,5 +1,5 @@
 """Backbones: from images to a list of feature maps."""
 
-from kzoo.lazy import submodules
+from kzoo.system.lazy import submodules
 
 __getattr__ = submodules(__name__, __path__)

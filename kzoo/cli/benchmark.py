@@ -45,7 +45,7 @@ def benchmark(
 
 
 def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, names: str | None):
-    from kzoo.data.names import class_names
+    from kzoo.data.formats.names import class_names
     from kzoo.opening import load
     from kzoo.registry import build
 

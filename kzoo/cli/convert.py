@@ -62,7 +62,7 @@ def convert(
         stop = partial_stop(out) if stop_at is None else stop_at
         written = darknet.save(model, out, stop_at=stop)
     else:
-        from kzoo.files import replacing
+        from kzoo.system.files import replacing
 
         with replacing(out) as fresh:
             model.save(fresh)

@@ -38,7 +38,7 @@ def check(
     bits: Bits = None,
 ):
     """Report every fault with file and line. The exit status is 1 where there are errors."""
-    from kzoo.data.check import check
+    from kzoo.data.checks.check import check
 
     report = check(path, split, decode, task, bits)
     if json:
@@ -58,7 +58,7 @@ def info(
 ):
     """Say what a dataset holds: format, splits, images, boxes, classes."""
     from kzoo import data
-    from kzoo.data.report import plural
+    from kzoo.data.checks.report import plural
 
     whole = data.load(path, split, task=task)
     found = {
@@ -90,7 +90,7 @@ def convert(
     to: parameter(LAYOUT),
 ):
     """Write a dataset in another format, with its splits, classes and every box."""
-    from kzoo.data.convert import convert
+    from kzoo.data.formats.convert import convert
 
     typer.echo(convert(path, out, to).summary())
 
@@ -104,8 +104,8 @@ def shapes(
     to: parameter(LAYOUT.but(help="The format to write; all keep the masks.")) = "coco",
 ):
     """Write the synthetic dataset of circles, rectangles and triangles as files."""
-    from kzoo.data.convert import write
-    from kzoo.data.shapes import make_splits
+    from kzoo.data.formats.convert import write
+    from kzoo.data.formats.shapes import make_splits
 
     typer.echo(write(make_splits(count, image_size, seed), out, to).summary())
 
@@ -134,10 +134,10 @@ def preview(
     """
     from kzoo import data
     from kzoo.augment.compose import PRESETS
-    from kzoo.data.check import require_sound
+    from kzoo.data.checks.check import require_sound
+    from kzoo.data.loading.preview import preview
     from kzoo.data.parts import training_part
-    from kzoo.data.preview import preview
-    from kzoo.draw import save_picture
+    from kzoo.structures.draw import save_picture
 
     out = Path(out)
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):

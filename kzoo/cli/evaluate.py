@@ -55,7 +55,7 @@ def evaluate(
     from time import perf_counter
 
     from kzoo import evaluation
-    from kzoo.data.check import require_sound
+    from kzoo.data.checks.check import require_sound
     from kzoo.opening import load
 
     found = load(model, weights=weights, names=names)
@@ -98,8 +98,8 @@ def _show(head: dict, metrics, masks: bool, errors: bool, out: Path | None) -> N
 
 
 def _write(out: Path, head: dict, metrics, masks: bool) -> None:
-    from kzoo.files import write_atomically
     from kzoo.metrics import plot_confusion, plot_precision_recall
+    from kzoo.system.files import write_atomically
 
     more = {} if masks else {"curves": True}
     write_atomically(out / "metrics.json", _json({**head, **metrics.to_dict(**more)}))

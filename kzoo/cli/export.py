@@ -37,8 +37,8 @@ def export(
     """Write a model with normalisation, decoding and suppression inside, and check what was written."""
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
-    from kzoo.detect import resize_of, with_nms
     from kzoo.evaluation import data_task
+    from kzoo.inference.detect import resize_of, with_nms
     from kzoo.opening import load
 
     writing.check_format(out, format, quantize, data)  # before what takes its time

@@ -35,7 +35,7 @@ def _quietly(command: Callable) -> Callable:
     def run(*args, **kwargs):
         given = inspect.signature(command).bind(*args, **kwargs).arguments
         if not str(given.get("model")).endswith((".tflite", ".onnx")):
-            from kzoo.quiet import native_output_hidden
+            from kzoo.system.quiet import native_output_hidden
 
             with native_output_hidden():
                 from kzoo.training.devices import gpus

@@ -55,8 +55,8 @@ def predict(
     names: Names = None,
 ):
     """Find objects or masks in images, folders, globs and videos, and write annotated pictures."""
+    from kzoo.inference.folder import predict as run
     from kzoo.opening import load
-    from kzoo.predict import predict as run
     from kzoo.sources import expand
 
     if out is not None and not (pictures or json or txt or masks or cutout):

@@ -14,15 +14,16 @@ from kzoo.darknet import keys
 from kzoo.darknet.beside import names_around
 from kzoo.darknet.cfg import Cfg, CfgWarning, parse, read
 from kzoo.darknet.network import build_model
-from kzoo.darknet.plan import Plan, make_plan
+from kzoo.darknet.plan import Plan
+from kzoo.darknet.planning import make_plan
 from kzoo.darknet.tensors import Parts
 from kzoo.darknet.weights import Header, open_weights, partial_stop, write_weights
 from kzoo.darknet.writing import describe
-from kzoo.data.names import class_names
-from kzoo.files import write_atomically
+from kzoo.data.formats.names import class_names
 from kzoo.heads.region import RegionHead
 from kzoo.layers.folding import convolutions_before, folded_network
 from kzoo.model import ZooModel
+from kzoo.system.files import write_atomically
 
 _MAIN = ("conv", "dense", "local", "add")  # what the layers that have weights are called, besides "bn"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.darknet.plan import Layer, Plan
-from kzoo.files import replacing
+from kzoo.system.files import replacing
 
 _FLOAT = np.dtype("<f4")
 

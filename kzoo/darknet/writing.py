@@ -160,7 +160,7 @@ class _Writer:
         if head.nms_kind not in ("greedy", "diou"):
             raise ValueError(
                 f"{self.model.name}: nms_kind={head.nms_kind!r} is no kind of Darknet's; write the model with "
-                "greedy or diou, as kzoo.detect.with_nms gives it"
+                "greedy or diou, as kzoo.inference.detect.with_nms gives it"
             )
         square = head.size_transform == "square"
         conv = head.convs[level]

@@ -3,100 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import operator
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.image import image_size, probe_image, read_image
-from kzoo.data.text import read_lines
+from kzoo.data.painting.rasterise import ignoring, paint, refuse_sizes
+from kzoo.data.painting.rle import draw_masks
+from kzoo.data.record import Record
 from kzoo.structures import Sample
-
-# What the usual parts are called, in small letters and without a number behind.
-_USUAL = {
-    "train": frozenset({"train", "training"}),
-    "val": frozenset({"val", "valid", "validation", "dev", "eval"}),
-    "test": frozenset({"test", "testing"}),
-}
-
-
-@dataclass
-class Record:
-    """The annotation of one image as its file has it: nothing decoded, clipped or left out.
-
-    Attributes:
-        path: the image file.
-        boxes: (N, 4) float32 xyxy pixels of the upright image, 0-based, right and bottom edges exclusive.
-        labels: (N,) int64 indices into the dataset's classes; one outside of them is an unknown class.
-        difficult: (N,) bool, Pascal VOC's flag.
-        crowd: (N,) bool, COCO's `iscrowd`.
-        id: file stem or COCO image id.
-        source: the annotation file; None where there is none.
-        lines: line of every box in `source`, or its position in `element`.
-        size: (height, width) the annotation file claims; None where it does not say.
-        polygons: for every box a list of (K, 2) float64 arrays in pixels, a COCO RLE dict, or None.
-        areas: (N,) float64 square pixels the annotation file claims; None where it does not say.
-        xywh: (N, 4) float64 x, y, width, height as the annotation file has them, where it has them so; None where not.
-        element: the list of a JSON file that `lines` counts in.
-        problems: what could not be read as a box at all.
-        mask: the file of the semantic mask; None where there is none, or where it is drawn from `polygons`.
-    """
-
-    path: Path
-    boxes: np.ndarray = None
-    labels: np.ndarray = None
-    difficult: np.ndarray = None
-    crowd: np.ndarray = None
-    id: str | int = ""
-    source: Path | None = None
-    lines: list[int] = field(default_factory=list)
-    size: tuple[int, int] | None = None
-    polygons: list | None = None
-    areas: np.ndarray | None = None
-    element: str = ""
-    problems: list[Fault] = field(default_factory=list)
-    mask: Path | None = None
-    xywh: np.ndarray | None = None
-
-    def __post_init__(self):
-        with np.errstate(over="ignore"):  # to infinity, of which kzoo.data.check tells
-            self.boxes = np.asarray(() if self.boxes is None else self.boxes, np.float32).reshape(-1, 4)
-        count = len(self.boxes)
-        self.labels = np.asarray(() if self.labels is None else self.labels, np.int64).reshape(count)
-        for name in ("difficult", "crowd"):
-            value = getattr(self, name)
-            setattr(
-                self, name, np.zeros(count, bool) if value is None else np.asarray(value, bool).reshape(count)
-            )
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    def fault(self, kind: str, message: str, severity: str = "error", box: int | None = None) -> Fault:
-        """A fault of this record's annotation file, at the line of `box` where one is given."""
-        line = self.lines[box] if box is not None and box < len(self.lines) else None
-        return Fault(self.source or self.path, line, kind, message, severity, self.element, box)
-
-    def select(self, keep: np.ndarray) -> Record:
-        """The record with the boxes of `keep` (N bool) alone, and without problems."""
-        picked = np.flatnonzero(keep)
-        return dataclasses.replace(
-            self,
-            boxes=self.boxes[picked],
-            labels=self.labels[picked],
-            difficult=self.difficult[picked],
-            crowd=self.crowd[picked],
-            lines=[self.lines[i] for i in picked] if self.lines else [],
-            polygons=None if self.polygons is None else [self.polygons[i] for i in picked],
-            areas=None if self.areas is None else self.areas[picked],
-            xywh=None if self.xywh is None else self.xywh[picked],
-            problems=[],
-        )
 
 
 class Dataset:
@@ -180,8 +98,6 @@ class Dataset:
 
         Here it is painted from the polygons of the record. Readers of mask files override it.
         """
-        from kzoo.data.rasterise import paint
-
         return paint(record, size)
 
     def problems(self) -> list[Fault]:
@@ -207,9 +123,6 @@ class Dataset:
         mask = self.mask_of(index, record, image.shape[:2]) if self.semantic else None
         masks = None
         if self.masks and record.polygons is not None:
-            from kzoo.data.rasterise import refuse_sizes
-            from kzoo.data.rle import draw_masks
-
             refuse_sizes(record, image.shape[:2])
             masks = draw_masks(record.polygons, image.shape[:2])
         return Sample(
@@ -288,8 +201,6 @@ class Selection(Dataset):
     def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
         position = self.indices[index]
         if position in self.keep and record.mask is None:
-            from kzoo.data.rasterise import ignoring
-
             whole = ignoring(self.base.record(position), self.keep[position])
             # Where that leaves no pixel to learn from, those that are left out are ground after all.
             with contextlib.suppress(FaultError):
@@ -305,67 +216,3 @@ def file_identity(path: Path) -> str:
     path = path.resolve()
     state = path.stat()
     return f"{path}|{state.st_mtime_ns}|{state.st_size}"
-
-
-def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:
-    """The split of `available` that `asked` means: itself, "train2017" or "Train" for "train", "Validation" for "val".
-
-    Where there is one split alone and its name says nothing, such as CVAT's "default", it is the one to train on.
-
-    Raises:
-        ValueError: there is none; the message lists those there are.
-    """
-    if asked in available:
-        return asked
-    wanted = _usual_name(asked)
-    for plain in (str.casefold, _usual_name, lambda name: _usual_name(_without_number(name))):
-        for candidate in available:
-            if plain(candidate) in (wanted, asked.casefold()):
-                return candidate
-    if wanted == "train" and len(available) == 1 and not is_usual_split(available[0]):
-        return available[0]
-    have = f"choose one of {', '.join(available)}" if available else "it has no splits: leave the split out"
-    raise ValueError(f"{root}: no split {asked!r}; {have}")
-
-
-def order_splits(names: Iterable[str]) -> list[str]:
-    """Names of splits, train, val and test first, whatever number they end in; the others by name."""
-    usual = list(_USUAL)
-
-    def rank(name: str) -> tuple[int, str]:
-        plain = _usual_name(_without_number(name))
-        return usual.index(plain) if plain in usual else len(usual), name
-
-    return sorted(names, key=rank)
-
-
-def is_usual_split(name: str) -> bool:
-    """Whether a name is one that parts of datasets have, in any letter case: "train", "Valid", "test2017"."""
-    return _usual_name(_without_number(name)) in _USUAL
-
-
-def _usual_name(split: str) -> str:
-    """ "train", "val" or "test" for the names that mean it; else the name, in small letters."""
-    plain = split.casefold()
-    return next((usual for usual, names in _USUAL.items() if plain in names), plain)
-
-
-def _without_number(split: str) -> str:
-    return re.sub(r"[\W_]*\d+$", "", split)
-
-
-def read_names(path: Path) -> list[str]:
-    """Class names from a text file, one a line; blank lines at the end are left out."""
-    names = [line.strip() for line in read_lines(path)]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise ValueError(f"{path}: no class names in it; write one a line")
-    return names
-
-
-def image_fault(path: Path, error: Exception) -> Fault:
-    """The fault of an image file that `read_image` or `image_size` refused with `error`."""
-    if isinstance(error, FileNotFoundError):
-        return Fault(path, None, "missing-image", "no such image file")
-    return Fault(path, None, "unreadable-image", str(error).removeprefix(f"{path}: ").partition(";")[0])

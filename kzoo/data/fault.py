@@ -65,3 +65,10 @@ class FaultError(ValueError):
     def __reduce__(self):
         # Errors cross from worker processes.
         return FaultError, (self.fault, self.remedy)
+
+
+def image_fault(path: Path, error: Exception) -> Fault:
+    """The fault of an image file that `read_image` or `image_size` refused with `error`."""
+    if isinstance(error, FileNotFoundError):
+        return Fault(path, None, "missing-image", "no such image file")
+    return Fault(path, None, "unreadable-image", str(error).removeprefix(f"{path}: ").partition(";")[0])

@@ -9,16 +9,22 @@
 
 Where there are several parts and none is what is looked for, one has to be named. Names are told apart without regard
 to letter case, and "train2017", "training", "valid" and the like mean the usual ones (see
-`kzoo.data.dataset.choose_split`).
+`choose_split`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kzoo.data.dataset import choose_split
+# What the usual parts are called, in small letters and without a number behind.
+_USUAL = {
+    "train": frozenset({"train", "training"}),
+    "val": frozenset({"val", "valid", "validation", "dev", "eval"}),
+    "test": frozenset({"test", "testing"}),
+}
 
 
 def training_part(
@@ -100,3 +106,50 @@ def _first(usual: Sequence[str], parts: Sequence[str], root: str | Path) -> str 
         with contextlib.suppress(ValueError):
             return choose_split(name, parts, root)
     return None
+
+
+def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:
+    """The split of `available` that `asked` means: itself, "train2017" or "Train" for "train", "Validation" for "val".
+
+    Where there is one split alone and its name says nothing, such as CVAT's "default", it is the one to train on.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if asked in available:
+        return asked
+    wanted = _usual_name(asked)
+    for plain in (str.casefold, _usual_name, lambda name: _usual_name(_without_number(name))):
+        for candidate in available:
+            if plain(candidate) in (wanted, asked.casefold()):
+                return candidate
+    if wanted == "train" and len(available) == 1 and not is_usual_split(available[0]):
+        return available[0]
+    have = f"choose one of {', '.join(available)}" if available else "it has no splits: leave the split out"
+    raise ValueError(f"{root}: no split {asked!r}; {have}")
+
+
+def order_splits(names: Iterable[str]) -> list[str]:
+    """Names of splits, train, val and test first, whatever number they end in; the others by name."""
+    usual = list(_USUAL)
+
+    def rank(name: str) -> tuple[int, str]:
+        plain = _usual_name(_without_number(name))
+        return usual.index(plain) if plain in usual else len(usual), name
+
+    return sorted(names, key=rank)
+
+
+def is_usual_split(name: str) -> bool:
+    """Whether a name is one that parts of datasets have, in any letter case: "train", "Valid", "test2017"."""
+    return _usual_name(_without_number(name)) in _USUAL
+
+
+def _usual_name(split: str) -> str:
+    """ "train", "val" or "test" for the names that mean it; else the name, in small letters."""
+    plain = split.casefold()
+    return next((usual for usual, names in _USUAL.items() if plain in names), plain)
+
+
+def _without_number(split: str) -> str:
+    return re.sub(r"[\W_]*\d+$", "", split)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kzoo.data.dataset import Dataset, Record, Selection
+from kzoo.data.dataset import Dataset, Selection
+from kzoo.data.record import Record
 from kzoo.structures import IGNORED, Sample
 
 CLASSES_REMEDY = (

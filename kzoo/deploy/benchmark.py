@@ -20,7 +20,7 @@ from kzoo.augment.letterbox import fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.deploy.runtime import Exported, cores
 from kzoo.deploy.writing import write
-from kzoo.detect import resize_of
+from kzoo.inference.detect import resize_of
 from kzoo.options import checked
 from kzoo.options.commands import BENCHMARK
 

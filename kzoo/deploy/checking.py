@@ -114,7 +114,7 @@ def picture(data, image_size, resize: str = "letterbox") -> np.ndarray:
         resize: how it is brought to that size.
     """
     if data is None:
-        from kzoo.data.shapes import LEAST_SIDE, Shapes
+        from kzoo.data.formats.shapes import LEAST_SIDE, Shapes
 
         data = Shapes(1, image_size=tuple(max(LEAST_SIDE, side) for side in image_size))
     return fit(data[0].image, image_size, resize)[0][None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kzoo
 from kzoo.augment.letterbox import check_resize
-from kzoo.detect import DEFAULT_SCORE
+from kzoo.inference.detect import DEFAULT_SCORE
 
 FILE_NAME = "kzoo.json"
 _DECODING = ("score_threshold", "nms_threshold", "max_detections", "class_agnostic", "nms_kind")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kzoo.deploy.graph import PARTS
 from kzoo.deploy.metadata import FILE_NAME, Metadata
 from kzoo.model import ZooModel
-from kzoo.quiet import native_output_hidden
+from kzoo.system.quiet import native_output_hidden
 
 OPSET = 17
 # Below this a tensor may be a shape or a threshold, which the converter wants to see.

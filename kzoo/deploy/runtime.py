@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.deploy.metadata import FILE_NAME, Metadata
-from kzoo.images import check_images
-from kzoo.quiet import native_output_hidden
+from kzoo.structures.images import check_images
+from kzoo.system.quiet import native_output_hidden
 
 
 def cores() -> int:
@@ -73,14 +73,14 @@ class Exported:
         return _joined(parts)
 
     def detect(self, source, **arguments):
-        """Finds objects in a photograph: see `kzoo.detect.detect`."""
-        from kzoo.detect import detect
+        """Finds objects in a photograph: see `kzoo.inference.detect.detect`."""
+        from kzoo.inference.detect import detect
 
         return detect(self, source, **arguments)
 
     def segment(self, source, **arguments):
-        """The class of every pixel of a photograph of any size: see `kzoo.segment.segment`."""
-        from kzoo.segment import segment
+        """The class of every pixel of a photograph of any size: see `kzoo.inference.segment.segment`."""
+        from kzoo.inference.segment import segment
 
         return segment(self, source, **arguments)
 

@@ -14,7 +14,7 @@ from kzoo.deploy.metadata import Metadata
 from kzoo.deploy.tflite_join import join
 from kzoo.deploy.tflite_metadata import attach
 from kzoo.model import ZooModel
-from kzoo.quiet import native_output_hidden
+from kzoo.system.quiet import native_output_hidden
 
 
 def write_tflite(

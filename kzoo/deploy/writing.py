@@ -10,11 +10,11 @@ import numpy as np
 
 from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
-from kzoo.detect import with_nms
-from kzoo.files import disk_error, replacing, sweep
-from kzoo.memory import check_batch
+from kzoo.inference.detect import with_nms
 from kzoo.options import checked, refuse_idle
 from kzoo.options.commands import EXPORT, QUANTIZED
+from kzoo.system.files import disk_error, replacing, sweep
+from kzoo.system.memory import check_batch
 
 FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 DEFAULT_FOLDER = Path("saved_models")

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kzoo.data.relabel import where
-from kzoo.detect import batch_size_of, refuse_idle_inference, with_nms
 from kzoo.evaluation.datasets import data_task, open_split
 from kzoo.evaluation.detection import Evaluator
 from kzoo.evaluation.error_page import write_error_page
 from kzoo.evaluation.segmentation import MaskEvaluator
-from kzoo.memory import check_batch
+from kzoo.inference.detect import batch_size_of, refuse_idle_inference, with_nms
+from kzoo.inference.segment import Inference
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.options import checked
 from kzoo.options.commands import EVALUATE
-from kzoo.segment import Inference
+from kzoo.system.memory import check_batch
 
 __all__ = ["Evaluator", "MaskEvaluator", "data_task", "evaluate", "open_split", "write_error_page"]
 
@@ -60,7 +60,7 @@ def evaluate(
         resize: how images are brought to that size: one of `kzoo.augment.RESIZES`; the model's own way
             where None.
         rectangular: of detectors: batches of images of one shape, see `Evaluator`.
-        method: of segmenters: "resize" or "window", see `kzoo.segment.Inference`.
+        method: of segmenters: "resize" or "window", see `kzoo.inference.segment.Inference`.
         overlap: likewise, pixels.
         flips: likewise, mirror images to average over.
         errors: of detectors: also what is wrong and what it costs, see `kzoo.metrics.ErrorAnalysis`.
@@ -102,7 +102,7 @@ def evaluate(
     elif bits is not None:
         raise ValueError(f"evaluate: bits={bits} of a dataset that is open already; open it with bits={bits}")
     if skip_faulty:
-        from kzoo.data.check import require_sound
+        from kzoo.data.checks.check import require_sound
 
         if not hasattr(data, "record"):
             raise ValueError(

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
-from kzoo.detect import resize_of, takes_fractions, to_detections
 from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
+from kzoo.inference.detect import resize_of, takes_fractions, to_detections
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
-from kzoo.progress import track
 from kzoo.sources import chunks
 from kzoo.structures import Detections
+from kzoo.system.progress import track
 
 STRIDE = 32  # of the coarsest feature maps
 CACHE_BYTES = 512 * 2**20
@@ -94,7 +94,7 @@ class Evaluator:
         self._kept: tuple[tuple, list[_Item]] = ((), [])
 
     def __call__(self, detector) -> DetectionMetrics:
-        """Evaluates a `kzoo.detect.Detector`: a model or an exported file.
+        """Evaluates a `kzoo.inference.detect.Detector`: a model or an exported file.
 
         Raises:
             ValueError: the detector knows other classes, finds no boxes at all, or an image cannot be read.

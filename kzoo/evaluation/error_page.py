@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.draw import save_picture
-from kzoo.files import replacing, write_atomically
 from kzoo.metrics.detection import DetectionMetrics
 from kzoo.metrics.error_analysis import ErrorAnalysis, ImageErrors
 from kzoo.metrics.error_pictures import (
@@ -21,6 +19,8 @@ from kzoo.metrics.error_pictures import (
 )
 from kzoo.metrics.errors import KINDS
 from kzoo.metrics.plots import plot_errors
+from kzoo.structures.draw import save_picture
+from kzoo.system.files import replacing, write_atomically
 
 WORST = 16
 STYLE = """
@@ -45,7 +45,7 @@ def write_error_page(metrics: DetectionMetrics, dataset, folder: str | Path, wor
 
     Args:
         metrics: what `kzoo.evaluate(..., errors=True)` gave.
-        dataset: what was evaluated; with `skip_faulty` what `kzoo.data.check.require_sound` leaves of it.
+        dataset: what was evaluated; with `skip_faulty` what `kzoo.data.checks.check.require_sound` leaves of it.
         folder: where to write.
         worst: how many images to show, the most costly first.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
+from kzoo.inference.segment import Inference
 from kzoo.metrics.segmentation import SegmentationEvaluator, SegmentationMetrics
-from kzoo.progress import track
-from kzoo.segment import Inference
 from kzoo.sources import chunks
+from kzoo.system.progress import track
 
 
 class MaskEvaluator:
@@ -31,7 +31,7 @@ class MaskEvaluator:
         self.count = image_count(dataset, limit)
 
     def __call__(self, segmenter) -> SegmentationMetrics:
-        """Evaluates a `kzoo.segment.Segmenter`: a model or an exported file.
+        """Evaluates a `kzoo.inference.segment.Segmenter`: a model or an exported file.
 
         Raises:
             ValueError: the segmenter knows other classes, finds no masks at all, or an image or its mask cannot be

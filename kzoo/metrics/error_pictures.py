@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from kzoo.draw import drawn_name
 from kzoo.metrics.error_analysis import NAMES, ImageErrors, Mistake
 from kzoo.metrics.errors import KINDS, LEFT_OUT, RIGHT
+from kzoo.structures.draw import drawn_name
 from kzoo.structures.lettering import text_size, write
 
 # Told apart by those who see colours differently, too: Okabe and Ito's, and a blue that is light on dark ground.

@@ -30,7 +30,7 @@ def _figure(width: float, height: float):
 
 
 def _save(figure, path: str | Path) -> Path:
-    from kzoo.files import replacing
+    from kzoo.system.files import replacing
 
     with replacing(path) as fresh:
         figure.savefig(fresh)

@@ -1,5 +1,5 @@
 """Architectures: functions that join a backbone, a neck and a head."""
 
-from kzoo.lazy import submodules
+from kzoo.system.lazy import submodules
 
 __getattr__ = submodules(__name__, __path__)

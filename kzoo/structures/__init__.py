@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kzoo.structures.detections import Detections
-from kzoo.structures.sample import IGNORED, Sample
+from kzoo.structures.labels import IGNORED
+from kzoo.structures.sample import Sample
 from kzoo.structures.segmentation import Segmentation
 
 __all__ = ["IGNORED", "Detections", "Sample", "Segmentation"]

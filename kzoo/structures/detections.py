@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.structures.arrays import as_array
+from kzoo.structures.draw import draw_boxes
 from kzoo.structures.result import Result
 
 
@@ -121,8 +122,6 @@ class Detections(Result):
         Args:
             image: what to draw on; the detections' own image where None.
         """
-        from kzoo.draw import draw_boxes
-
         image = self.image if image is None else image
         if image is None:
             raise ValueError("draw: these detections carry no image; pass one: detections.draw(image)")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from kzoo.structures.draw import encode_png
+from kzoo.structures.labels import class_name
+
 
 class Result:
     """A result with `names`, `path` and `image`, a `summary` and `draw`."""
@@ -12,14 +15,10 @@ class Result:
 
     def name(self, label: int) -> str:
         """The class name of `label`."""
-        from kzoo.draw import class_name
-
         return class_name(self.names, int(label))
 
     def _repr_png_(self) -> bytes | None:
         """Shows the drawn picture in a notebook."""
         if self.image is None:
             return None
-        from kzoo.draw import encode_png
-
         return encode_png(self.draw())

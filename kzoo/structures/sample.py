@@ -8,8 +8,6 @@ import numpy as np
 
 from kzoo.structures.arrays import as_array
 
-IGNORED = 255  # In semantic masks: a pixel that neither trains nor counts.
-
 
 @dataclass
 class Sample:

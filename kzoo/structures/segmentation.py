@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kzoo.structures.contours import polygon, regions
+from kzoo.structures.draw import draw_mask
 from kzoo.structures.result import Result
 
 _BACKGROUND = ("background", "bg", "ground", "unlabeled", "unlabelled", "void")
@@ -68,8 +70,6 @@ class Segmentation(Result):
             that COCO's tools fill exactly the region's pixels), `area`, `bbox` (x, y, width, height), and `score`,
             the region's mean probability, 1 where there are none.
         """
-        from kzoo.contours import polygon, regions
-
         rows = []
         for label in np.setdiff1d(self.mask, [] if self.background is None else [self.background]):
             for part, (x1, y1, x2, y2) in regions(self.mask == label):
@@ -109,8 +109,6 @@ class Segmentation(Result):
             opacity: of the colours, 0 to 1.
             legend: whether a panel at the right says which colour is which class.
         """
-        from kzoo.draw import draw_mask
-
         image = self.image if image is None else image
         if image is None:
             raise ValueError("draw: this segmentation carries no image; pass one: segmentation.draw(image)")

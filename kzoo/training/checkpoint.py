@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kzoo.files import disk_error, replacing
 from kzoo.model import ZooModel
 from kzoo.opening import load
+from kzoo.system.files import disk_error, replacing
 from kzoo.training.optimizers import exclude_from_decay
 
 _STATE, _SEEDS = "training.json", "seeds.json"

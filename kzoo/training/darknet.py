@@ -14,8 +14,9 @@ from kzoo.darknet import cfg as cfg_files
 from kzoo.darknet import keys
 from kzoo.darknet.beside import read_map
 from kzoo.darknet.cfg import Cfg, Section
-from kzoo.darknet.plan import HEADS, make_plan
-from kzoo.data.loader import steps_per_epoch
+from kzoo.darknet.plan import HEADS
+from kzoo.darknet.planning import make_plan
+from kzoo.data.loading.loader import steps_per_epoch
 from kzoo.training.config import POLICIES, TrainConfig
 
 # What becomes of each key: an option of `TrainConfig`, or part of one. The head has the others from the importer.

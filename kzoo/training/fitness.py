@@ -9,11 +9,11 @@ from typing import Any
 import keras
 
 from kzoo.augment.compose import Compose
-from kzoo.data.loader import steps_per_epoch
+from kzoo.data.loading.loader import steps_per_epoch
 from kzoo.evaluation.detection import check_any_size
-from kzoo.memory import check_batch
 from kzoo.model import ZooModel
 from kzoo.options import declared, refuse_idle
+from kzoo.system.memory import check_batch
 from kzoo.training.config import TrainConfig
 from kzoo.training.inputs import input_sizes
 from kzoo.training.tasks import TASKS

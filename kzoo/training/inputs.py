@@ -10,14 +10,13 @@ from pathlib import Path
 
 from kzoo import data as datasets
 from kzoo.augment.compose import Compose
-from kzoo.data.batch import SIZE_STEPS
-from kzoo.data.check import sound_part
-from kzoo.data.dataset import is_usual_split
-from kzoo.data.loader import Batches, batches
-from kzoo.data.parts import evaluation_part, shown_part, training_part, validation_part
+from kzoo.data.checks.check import sound_part
+from kzoo.data.checks.report import plural
+from kzoo.data.loading.batch import SIZE_STEPS
+from kzoo.data.loading.loader import Batches, batches
+from kzoo.data.loading.workers import is_sendable
+from kzoo.data.parts import evaluation_part, is_usual_split, shown_part, training_part, validation_part
 from kzoo.data.relabel import relabelled
-from kzoo.data.report import plural
-from kzoo.data.workers import is_sendable
 from kzoo.training.config import TrainConfig
 
 log = logging.getLogger("kzoo")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo.files import replacing
+from kzoo.system.files import replacing
 
 
 def plot_results(rows: list[dict], path: Path) -> Path:

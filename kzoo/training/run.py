@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from kzoo.data.text import read_text
-from kzoo.files import hold, release, sweep, write_atomically
+from kzoo.data.formats.text import read_text
+from kzoo.system.files import hold, release, sweep, write_atomically
 from kzoo.training.config import TrainConfig
 
 SOURCES = ("model", "data", "val")  # what `args.yaml` says besides the options

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kzoo.draw import contact_sheet, draw_boxes, draw_mask, save_picture
 from kzoo.evaluation import Evaluator, MaskEvaluator
+from kzoo.inference.segment import Inference
 from kzoo.metrics import plot_confusion, plot_precision_recall
-from kzoo.segment import Inference
+from kzoo.structures.draw import contact_sheet, draw_boxes, draw_mask, save_picture
 from kzoo.training.run import RunFolder
 
 PICTURES = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kzoo.data.names import COCO
+from kzoo.data.formats.names import COCO
 
 HIGHEST = 90
 # Ids of classes that were planned, and that no photograph shows.

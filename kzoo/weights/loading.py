@@ -14,9 +14,9 @@ import numpy as np
 
 from kzoo.darknet.importing import blocks, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
-from kzoo.files import refuse_address
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.registry import given_arguments
+from kzoo.system.files import refuse_address
 from kzoo.weights.applications import (
     IMAGENET,
     fetch_imagenet,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from kzoo.data.names import class_names
-from kzoo.progress import track
+from kzoo.data.formats.names import class_names
+from kzoo.system.progress import track
 from kzoo.weights.coco import class_lists
 
 _TABLE = Path(__file__).with_name("published.yaml")

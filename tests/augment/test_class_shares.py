@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import kzoo
 from kzoo.augment.mix import CopyPaste, CutMix, MixUp
 from kzoo.augment.mosaic import Mosaic
-from kzoo.data.loader import batches
+from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
 
 CLASSES = ["dark", "bright", "other"]

@@ -13,8 +13,8 @@ from painting import assert_mask_follows_image, assert_sound, painted
 from kzoo.augment.compose import transforms
 from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
 from kzoo.augment.named import FromAlbumentations
-from kzoo.data.loader import batches
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
+from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
 
 ALL = [kind(p=1.0) for kind in (Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise)]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kzoo.augment import RESIZES, Compose, Flip, Mosaic, fit, fit_placement, place
-from kzoo.data.loader import batches
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
+from kzoo.data.loading.loader import batches
 from kzoo.options import commands
 from kzoo.structures import Sample
 

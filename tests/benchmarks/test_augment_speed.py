@@ -13,9 +13,9 @@ import cv2
 import pytest
 
 import kzoo.data
-from kzoo.data.check import require_sound
-from kzoo.data.convert import write
-from kzoo.data.loader import batches
+from kzoo.data.checks.check import require_sound
+from kzoo.data.formats.convert import write
+from kzoo.data.loading.loader import batches
 
 SIDE, BATCH = 640, 16
 ROUNDS, STEPS = 5, 12  # Batches timed in turn, and in a row.

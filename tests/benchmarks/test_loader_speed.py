@@ -7,7 +7,7 @@ import pytest
 
 import kzoo.data
 from kzoo.data.dataset import Selection
-from kzoo.data.loader import batches
+from kzoo.data.loading.loader import batches
 
 IMAGES = 96
 BATCH = 16

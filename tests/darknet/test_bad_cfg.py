@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kzoo import darknet
-from kzoo.darknet import cfg, plan
+from kzoo.darknet import cfg, planning
 
 LINES = """\
 [net]
@@ -57,7 +57,7 @@ def added(*lines):
     return "\n".join([*LINES, *lines]) + "\n"
 
 
-def refusal(content, folder, call=lambda path: plan.make_plan(cfg.read(path))):
+def refusal(content, folder, call=lambda path: planning.make_plan(cfg.read(path))):
     """The one line of the error that a file gives."""
     path = folder / "bad.cfg"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -190,7 +190,7 @@ def test_odd_but_sound(end, tmp_path):
     text = changed(8, "\t filters\t= 8 # not 16", "filters=4", "; a comment", "#caf\xe9 [").replace("\n", end)
     path = tmp_path / "odd.cfg"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode("latin-1"))
-    assert plan.make_plan(cfg.read(path)).floats == FLOATS
+    assert planning.make_plan(cfg.read(path)).floats == FLOATS
 
 
 def test_no_cfg(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kzoo.darknet import cfg, plan
+from kzoo.darknet import cfg, planning
 
 DETECTOR = """\
 [net]
@@ -259,7 +259,7 @@ CONTENT = st.builds(changed, st.sampled_from(BASES), st.lists(CHANGE, min_size=1
 def planned(content):
     """The plan of a description, or None where it was refused as it should be."""
     try:
-        return plan.make_plan(cfg.parse(content, "some.cfg"))
+        return planning.make_plan(cfg.parse(content, "some.cfg"))
     except ValueError as error:
         said = str(error)
         assert said.startswith("some.cfg:") and said.isprintable() and len(said) < 400, said[:400]
@@ -292,7 +292,7 @@ def test_planned_or_refused(content):
     finally:
         tracemalloc.stop()
     if found is not None:
-        assert found.floats <= plan.MAX_FLOATS
+        assert found.floats <= planning.MAX_FLOATS
         assert all(min(layer.shape) > 0 for layer in found.layers)
         assert all(index < layer.index for layer in found.layers for index in layer.inputs)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kzoo.darknet import cfg, plan, weights
+from kzoo.darknet import cfg, planning, weights
 
 NETWORK = """\
 [net]
@@ -28,7 +28,7 @@ output=3
 batch_normalize=1
 [softmax]
 """
-PLAN = plan.make_plan(cfg.parse(NETWORK, "some.cfg"))
+PLAN = planning.make_plan(cfg.parse(NETWORK, "some.cfg"))
 BODY = np.random.default_rng(0).standard_normal(PLAN.floats).astype("<f4").tobytes()
 INT = st.one_of(st.sampled_from([0, 1, 2, 5, 999, 1000, 1001, -1, -(2**31), 2**31 - 1]), st.integers(-5, 30))
 HEADER = st.tuples(INT, INT, INT, st.integers(0, 2**64 - 1), st.booleans())

@@ -12,7 +12,7 @@ from darknet_reference import random_weights
 import kzoo
 from kzoo import darknet
 from kzoo.darknet.cfg import parse, read
-from kzoo.darknet.plan import make_plan
+from kzoo.darknet.planning import make_plan
 from kzoo.darknet.writing import describe
 from kzoo.layers.conv import scaled
 from kzoo.model import backbone_layers

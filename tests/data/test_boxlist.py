@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 import kzoo.data
 from kzoo.cli.data import app
-from kzoo.data.check import check
-from kzoo.data.convert import convert
-from kzoo.draw import encode_png
+from kzoo.data.checks.check import check
+from kzoo.data.formats.convert import convert
+from kzoo.structures.draw import encode_png
 
 PNG = encode_png(np.zeros((64, 96, 3), np.uint8))
 RETINANET = "images/a.png,20,10,60,40,kettle\nimages/a.png,1.5,2,30,20,cup\nimages/b.png,,,,,\n"

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data import cache, dataset
-from kzoo.data.cache import Recent, cached, default_folder
-from kzoo.data.loader import batches
-from kzoo.draw import encode_png
+from kzoo.data import dataset
+from kzoo.data.loading import cache
+from kzoo.data.loading.cache import Recent, cached, default_folder
+from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
+from kzoo.structures.draw import encode_png
 
 
 @pytest.fixture

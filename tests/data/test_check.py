@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 import kzoo.data
-from kzoo.data.check import check, inspect_record, require_sound
-from kzoo.data.dataset import Record
-from kzoo.data.shapes import Shapes
-from kzoo.data.voc import VOC
+from kzoo.data.checks.check import check, inspect_record, require_sound
+from kzoo.data.formats.shapes import Shapes
+from kzoo.data.formats.voc.reading import VOC
+from kzoo.data.record import Record
 
 
 def kinds(faults) -> list[str]:

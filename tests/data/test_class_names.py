@@ -2,7 +2,7 @@
 
 import pytest
 
-from kzoo.data.names import COCO, VOC, class_names
+from kzoo.data.formats.names import COCO, VOC, class_names
 
 
 def test_the_known_lists_are_darknets(darknet_data):

@@ -11,13 +11,13 @@ from hypothesis.extra import numpy as hypothesis_numpy
 from pycocotools import mask as oracle
 
 import kzoo.data
-from kzoo.data.check import check, require_sound
-from kzoo.data.coco import COCO, to_coco
-from kzoo.data.dataset import Record
-from kzoo.data.rasterise import paint
-from kzoo.data.rle import box_of_runs, draw_masks, encode_mask, run_lengths
-from kzoo.data.voc import VOC
-from kzoo.draw import encode_png
+from kzoo.data.checks.check import check, require_sound
+from kzoo.data.formats.coco.reading import COCO, to_coco
+from kzoo.data.formats.voc.reading import VOC
+from kzoo.data.painting.rasterise import paint
+from kzoo.data.painting.rle import box_of_runs, draw_masks, encode_mask, run_lengths
+from kzoo.data.record import Record
+from kzoo.structures.draw import encode_png
 
 
 def content(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.check import check, require_sound
-from kzoo.data.rle import compress_mask, encode_mask
-from kzoo.draw import encode_png
+from kzoo.data.checks.check import check, require_sound
+from kzoo.data.painting.rle import compress_mask, encode_mask
+from kzoo.structures.draw import encode_png
 
 SECONDS, BYTES = 5, 2**26
 SIZE = (60, 80)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.check import check
+from kzoo.data.checks.check import check
 
 
 def _write(folder, image_id=1, category_id=1, categories=None, box=(2, 1, 4, 3)):

@@ -10,11 +10,12 @@ from PIL import Image
 from pycocotools.coco import COCO as Oracle
 
 import kzoo.data
-from kzoo.data.check import check
-from kzoo.data.convert import convert, voc_corners, write
-from kzoo.data.dataset import Dataset, Record
-from kzoo.data.shapes import Shapes, make_splits
-from kzoo.data.voc import Annotation
+from kzoo.data.checks.check import check
+from kzoo.data.dataset import Dataset
+from kzoo.data.formats.convert import convert, voc_corners, write
+from kzoo.data.formats.shapes import Shapes, make_splits
+from kzoo.data.formats.voc.reading import Annotation
+from kzoo.data.record import Record
 
 FORMATS = ("voc", "yolo", "coco")
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import kzoo.data
-from kzoo.data.convert import write
-from kzoo.data.dataset import Dataset, Record
-from kzoo.data.out_names import free_name
+from kzoo.data.dataset import Dataset
+from kzoo.data.formats.convert import write
+from kzoo.data.formats.out_names import free_name
+from kzoo.data.record import Record
 
 HOSTILE = [
     "../../x", "/tmp/x", "..", ".", "", " ", "a/b", "a\\b", "..\\x", "C:\\x", "a\0b", "a\nb", ".hidden", "x" * 300,
@@ -98,7 +99,7 @@ def test_names_of_images(tmp_path, path, wanted):
 
 
 def test_a_part_for_the_rest_takes_no_others_name(tmp_path, image):
-    from kzoo.data.convert import convert
+    from kzoo.data.formats.convert import convert
 
     (tmp_path / "in" / "images").mkdir(parents=True)
     for letter in "abc":

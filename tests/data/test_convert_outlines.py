@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 import kzoo.data
-from kzoo.data.convert import convert, write
-from kzoo.data.outlines import joined, to_polygons
-from kzoo.data.rle import compress_mask, draw_masks, encode_mask
-from kzoo.data.shapes import make_splits
-from kzoo.data.voc_writing import indexed_png
+from kzoo.data.formats.convert import convert, write
+from kzoo.data.formats.shapes import make_splits
+from kzoo.data.formats.voc.writing import indexed_png
+from kzoo.data.painting.outlines import joined, to_polygons
+from kzoo.data.painting.rle import compress_mask, draw_masks, encode_mask
 
 
 def overlap(a, b):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 
 import kzoo.data
-from kzoo.data.check import check, require_sound
-from kzoo.data.convert import convert
+from kzoo.data.checks.check import check, require_sound
+from kzoo.data.formats.convert import convert
 from kzoo.data.image import orientation as orientation_of
 
 STORED = (60, 100)  # height, width
@@ -113,7 +113,7 @@ def test_boxes_of_another_scale_are_scaled(tmp_path, write, scale, orientation):
 def test_outlines_and_areas_go_with_the_boxes(tmp_path):
     mask = np.zeros(STORED, bool)
     mask[THING[1] : THING[3], THING[0] : THING[2]] = True
-    from kzoo.data.rle import encode_mask
+    from kzoo.data.painting.rle import encode_mask
 
     for name, shape in {"polygon": None, "runs": encode_mask(mask)}.items():
         root = coco(tmp_path / name, STORED, THING, 8, segmentation=shape)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.yolo import YOLO
-from kzoo.draw import encode_png
+from kzoo.data.formats.yolo.reading import YOLO
+from kzoo.structures.draw import encode_png
 
 PNG = encode_png(np.zeros((64, 96, 3), np.uint8))
 BOX = "0 .41666667 .390625 .41666667 .46875\n"
@@ -192,8 +192,8 @@ def test_hidden_names_are_passed_over_and_counted(tmp_path):
         "images/a.png\nimages/._a.png\nimages/.ipynb_checkpoints/a-checkpoint.png\n./images/a.png\n",
     )
     assert [name for name, _ in boxes(root)] == [name for name, _ in boxes(root, "val")] == ["a.png"]
-    assert kzoo.data.check.check(root, "train").faults == []
-    faults = kzoo.data.check.check(root, "val").faults
+    assert kzoo.data.checks.check.check(root, "train").faults == []
+    faults = kzoo.data.checks.check.check(root, "val").faults
     assert [(f.kind, f.line, f.severity) for f in faults] == [
         ("hidden-image", 2, "warning"),
         ("listed-twice", 4, "warning"),
@@ -238,7 +238,7 @@ def test_images_in_a_list_that_are_missing_are_named_with_its_line(tmp_path):
         dataset(tmp_path, "train: list.txt\nnames: [k]\n") / "list.txt",
         f"images/a.png\n\nimages/lost.png\n{'x' * 300}\nimages\n",
     )
-    faults = {(fault.kind, fault.place): fault for fault in kzoo.data.check.check(tmp_path).errors}
+    faults = {(fault.kind, fault.place): fault for fault in kzoo.data.checks.check.check(tmp_path).errors}
     missing = faults["missing-image", str(tmp_path / "images/lost.png")]
     assert missing.message == "no such image file, named by list.txt:3"
     assert "too long" in faults["malformed", f"{tmp_path / 'list.txt'}:4"].message
@@ -316,7 +316,7 @@ def test_flags_of_files_that_are_not_there_are_counted(tmp_path):
 @pytest.mark.parametrize("word", ["1e19", "-1e308", "9" * 400, "2147483648"])
 def test_classes_beyond_all_numbers(tmp_path, word):
     put(dataset(tmp_path) / "labels/a.txt", f"{word} .5 .5 .2 .2\n0 1e300 1e300 1e300 1e300\n")
-    report = kzoo.data.check.check(tmp_path)
+    report = kzoo.data.checks.check.check(tmp_path)
     assert {fault.kind for fault in report.errors} >= {"not-finite"}
     assert any(fault.kind in ("unknown-class", "malformed") and fault.line == 1 for fault in report.errors)
     assert all(len(str(fault)) < 400 for fault in report.errors)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kzoo.data.finding import (
+from kzoo.data.formats.finding import (
     IMAGE_SUFFIXES,
     existing_path,
     files_in,

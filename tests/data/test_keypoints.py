@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.yolo import YOLO
-from kzoo.draw import encode_png
+from kzoo.data.formats.yolo.reading import YOLO
+from kzoo.structures.draw import encode_png
 
 PNG = encode_png(np.zeros((64, 96, 3), np.uint8))
 TWO = "0 .5 .5 .2 .2 .45 .45 .55 .55\n"

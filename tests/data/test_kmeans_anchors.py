@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import kzoo.data
 from kzoo.data.anchors import input_shapes, kmeans, kmeans_anchors, shape_iou
-from kzoo.data.dataset import Dataset, Record
+from kzoo.data.dataset import Dataset
+from kzoo.data.record import Record
 
 YOLOV3 = [(10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326)]
 

@@ -10,7 +10,7 @@ import pytest
 
 import kzoo.data
 from kzoo.augment import Recolor, letterbox, transforms
-from kzoo.data.loader import Batches, batches, most_boxes, steps_per_epoch
+from kzoo.data.loading.loader import Batches, batches, most_boxes, steps_per_epoch
 from kzoo.structures import Sample
 
 
@@ -438,8 +438,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, sys
 sys.path.insert(0, {folder!r})
 from test_loader import Drawn
-from kzoo.data import batch
-from kzoo.data.loader import batches
+from kzoo.data.loading import batch
+from kzoo.data.loading.loader import batches
 
 class Model(keras.Model):
     def __init__(self):

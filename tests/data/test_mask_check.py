@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import kzoo.data
 from kzoo.cli.data import app
-from kzoo.data.check import check, require_sound
+from kzoo.data.checks.check import check, require_sound
 from kzoo.data.fault import Fault, FaultError
 
 

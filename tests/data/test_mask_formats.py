@@ -16,13 +16,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import kzoo.data
-import kzoo.data.instances
-from kzoo.data.batch import BatchMaker
-from kzoo.data.instances import Instances
-from kzoo.data.legend import read_legend
-from kzoo.data.levels import read_levels
-from kzoo.data.loader import batches
-from kzoo.data.voc_masks import CLASSES
+import kzoo.data.formats.masks.instances
+from kzoo.data.formats.masks.instances import Instances
+from kzoo.data.formats.masks.legend import read_legend
+from kzoo.data.formats.masks.levels import read_levels
+from kzoo.data.formats.voc.masks import CLASSES
+from kzoo.data.loading.batch import BatchMaker
+from kzoo.data.loading.loader import batches
 
 SIZE = (24, 40)  # height, width
 CITY = ((128, 64, 128), (70, 70, 70), (0, 0, 142))
@@ -325,8 +325,10 @@ def test_a_folder_an_image_in_folders_of_parts(tmp_path):
 def test_masks_of_an_image_are_decoded_once(tmp_path, monkeypatch):
     write_instances(tmp_path, "x", squares())
     dataset, read = kzoo.data.load(tmp_path), []
-    real = kzoo.data.instances.read_levels
-    monkeypatch.setattr(kzoo.data.instances, "read_levels", lambda path: read.append(path) or real(path))
+    real = kzoo.data.formats.masks.instances.read_levels
+    monkeypatch.setattr(
+        kzoo.data.formats.masks.instances, "read_levels", lambda path: read.append(path) or real(path)
+    )
     first, again = dataset[0], dataset[0]
     assert len(read) == 3
     np.testing.assert_array_equal(first.mask, again.mask)

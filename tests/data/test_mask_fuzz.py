@@ -14,12 +14,12 @@ from PIL.PngImagePlugin import PngInfo
 from test_mask_formats import SIZE, numbers, squares, write_image, write_instances
 
 import kzoo.data
-from kzoo.data.arrays import Arrays
-from kzoo.data.check import check
+from kzoo.data.checks.check import check
+from kzoo.data.formats.arrays import Arrays
+from kzoo.data.formats.lists import read_lists
+from kzoo.data.formats.masks.legend import read_legend
+from kzoo.data.formats.masks.levels import read_levels
 from kzoo.data.image import image_size, oddities, orientation, probe_image, read_image
-from kzoo.data.legend import read_legend
-from kzoo.data.levels import read_levels
-from kzoo.data.lists import read_lists
 
 FAST = 1000
 MANY = 30_000

@@ -9,9 +9,9 @@ from PIL import Image
 from test_mask_formats import SIZE, numbers, write_image, write_palette
 
 import kzoo.data
-from kzoo.data.check import check
-from kzoo.data.finding import IMAGE_SUFFIXES
-from kzoo.data.mask_folders import find_beside, find_pairs
+from kzoo.data.checks.check import check
+from kzoo.data.formats.finding import IMAGE_SUFFIXES
+from kzoo.data.formats.masks.folders import find_beside, find_pairs
 
 
 def write_mask(path, seed: int = 0, **options):

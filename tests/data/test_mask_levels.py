@@ -10,9 +10,9 @@ from PIL import Image
 from test_mask_formats import CITY, SIZE, numbers, write_image, write_pair
 
 import kzoo.data
-from kzoo.data.check import check, require_sound
-from kzoo.data.levels import read_levels
-from kzoo.data.mask_values import names_of_values
+from kzoo.data.checks.check import check, require_sound
+from kzoo.data.formats.masks.levels import read_levels
+from kzoo.data.formats.masks.values import names_of_values
 
 LARGE = (120, 160)
 

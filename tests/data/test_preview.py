@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 import kzoo.data
 from kzoo.augment import Affine, Compose, Flip
 from kzoo.cli.data import app
-from kzoo.data.preview import describe, preview
-from kzoo.draw import color
+from kzoo.data.loading.preview import describe, preview
 from kzoo.structures import Sample
+from kzoo.structures.draw import color
 
 
 def run(*arguments):

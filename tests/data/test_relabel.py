@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 import kzoo.data
-from kzoo.data.cache import cached
-from kzoo.data.check import check, require_sound
+from kzoo.data.checks.check import check, require_sound
 from kzoo.data.dataset import Selection
+from kzoo.data.formats.shapes import Shapes
+from kzoo.data.loading.cache import cached
 from kzoo.data.relabel import label_table, relabelled, translate
-from kzoo.data.shapes import Shapes
 
 KNOWN = ["triangle", "square", "circle", "rectangle"]
 PLACES = [2, 3, 0]  # of circle, rectangle and triangle

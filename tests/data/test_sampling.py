@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import kzoo
-from kzoo.data.loader import batches
-from kzoo.data.sampling import repeat_factors, repeated_order
+from kzoo.data.loading.loader import batches
+from kzoo.data.loading.sampling import repeat_factors, repeated_order
 
 
 class Labels:

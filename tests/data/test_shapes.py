@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.rle import draw_masks
-from kzoo.data.shapes import Shapes, make_splits
+from kzoo.data.formats.shapes import Shapes, make_splits
+from kzoo.data.painting.rle import draw_masks
 
 
 def test_boxes_are_tight_around_the_masks():

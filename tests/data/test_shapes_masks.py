@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.shapes import make_splits
+from kzoo.data.formats.shapes import make_splits
 
 
 def test_ground_and_three_shapes():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import kzoo.data
-from kzoo.data.check import check, require_sound
+from kzoo.data.checks.check import check, require_sound
 
 SIDE = 40
 SOUND = (5, 5, 20, 25)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kzoo.data.dataset import choose_split, is_usual_split, order_splits
+from kzoo.data.parts import choose_split, is_usual_split, order_splits
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kzoo.data.text import read_json, read_lines, read_text
+from kzoo.data.formats.text import read_json, read_lines, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.voc import VOC, parse, splits
-from kzoo.draw import encode_png
+from kzoo.data.formats.voc.reading import VOC, parse, splits
+from kzoo.structures.draw import encode_png
 
 
 def thing(name="cat", box=(1, 1, 10, 20), extra="") -> str:

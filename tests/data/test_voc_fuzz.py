@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.check import check, require_sound
-from kzoo.data.voc_xml import parse
-from kzoo.draw import encode_png
+from kzoo.data.checks.check import check, require_sound
+from kzoo.data.formats.voc.xml import parse
+from kzoo.structures.draw import encode_png
 
 SECONDS, BYTES = 5, 2**25
 SOUND = b"""<?xml version="1.0" encoding="utf-8"?>

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.check import check
-from kzoo.data.voc import VOC, parse
-from kzoo.draw import encode_png
+from kzoo.data.checks.check import check
+from kzoo.data.formats.voc.reading import VOC, parse
+from kzoo.structures.draw import encode_png
 
 ONE = """<annotation>
 <folder>{folder}</folder><filename>{filename}</filename><path>{path}</path>

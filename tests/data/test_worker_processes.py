@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_loader import MANY, Drawn, Recorded, equal
 
-from kzoo.data.loader import batches
+from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
 
 

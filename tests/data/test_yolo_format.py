@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kzoo.data
-from kzoo.data.yolo import YOLO, label_candidates, parse
-from kzoo.draw import encode_png
+from kzoo.data.formats.yolo.reading import YOLO, label_candidates, parse
+from kzoo.structures.draw import encode_png
 
 PNG = encode_png(np.zeros((100, 200, 3), np.uint8))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import kzoo.data
-from kzoo.data.check import check
-from kzoo.draw import encode_png
+from kzoo.data.checks.check import check
+from kzoo.structures.draw import encode_png
 
 PNG = encode_png(np.zeros((20, 30, 3), np.uint8))
 FILES = {

@@ -25,7 +25,7 @@ def small_detector():
 @pytest.fixture(scope="session")
 def images():
     """Pictures of shapes, (3, 64, 64, 3) uint8."""
-    from kzoo.data.shapes import Shapes
+    from kzoo.data.formats.shapes import Shapes
 
     return np.stack([Shapes(3, image_size=SIZE)[i].image for i in range(3)])
 

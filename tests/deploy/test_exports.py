@@ -16,7 +16,7 @@ from kzoo.deploy import open_export
 from kzoo.deploy.checking import compare
 from kzoo.deploy.inference import inference_model
 from kzoo.deploy.metadata import Metadata
-from kzoo.detect import to_detections
+from kzoo.inference.detect import to_detections
 from kzoo.layers.folding import folded_network
 
 FORMS = ["saved_model", "tflite", "onnx"]

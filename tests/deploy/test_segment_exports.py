@@ -23,7 +23,7 @@ def segmenter(name, **arguments):
 
 
 def pictures(count=2):
-    from kzoo.data.shapes import Shapes
+    from kzoo.data.formats.shapes import Shapes
 
     return np.stack([Shapes(count, image_size=SIZE)[i].image for i in range(count)])
 

@@ -100,7 +100,7 @@ def test_calibration_takes_images_from_all_over_a_dataset():
     levels = [int(image[0, 32, 32, 0]) for image in seen]
     assert levels == sorted(levels) and levels[0] == 0 and levels[-1] == 249
 
-    from kzoo.data.shapes import Shapes
+    from kzoo.data.formats.shapes import Shapes
 
     assert len(list(writing.calibration_images(Shapes(4, image_size=(40, 50)), SIZE))) == 4
 

@@ -7,8 +7,8 @@ import pytest
 import kzoo
 from kzoo.darknet.writing import describe
 from kzoo.deploy import open_export
-from kzoo.detect import with_nms
 from kzoo.heads import ClassifyHead, DetectionHead, GridHead, YoloHead
+from kzoo.inference.detect import with_nms
 from kzoo.model import ZooModel
 from kzoo.ops.nms import KINDS
 
@@ -178,7 +178,7 @@ def test_commands_take_a_kind(tmp_path, monkeypatch):
 
 
 def test_evaluate_takes_a_kind():
-    from kzoo.data.shapes import Shapes
+    from kzoo.data.formats.shapes import Shapes
 
     data = Shapes(2, image_size=SIZE)
     names = list(data.classes)

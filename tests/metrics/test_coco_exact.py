@@ -11,8 +11,9 @@ import pytest
 from pycocotools.coco import COCO as Oracle
 from pycocotools.cocoeval import COCOeval
 
-from kzoo.data.coco import COCO, to_coco
-from kzoo.data.dataset import Dataset, Record, Selection
+from kzoo.data.dataset import Dataset, Selection
+from kzoo.data.formats.coco.reading import COCO, to_coco
+from kzoo.data.record import Record
 from kzoo.metrics import DetectionEvaluator, ErrorEvaluator
 from kzoo.structures import Detections
 

@@ -119,8 +119,8 @@ def test_help_says_type_and_range():
 
 def test_choices_are_those_of_the_functions():
     from kzoo.deploy import benchmark, writing
+    from kzoo.inference.segment import FLIPS
     from kzoo.ops.nms import KINDS
-    from kzoo.segment import FLIPS
 
     assert tuple(RESIZES) == commands.RESIZES and set(commands.SUPPRESSIONS) == set(KINDS)
     assert set(commands.FLIPS) == set(FLIPS) and tuple(benchmark.FORMS) == commands.FORMS

@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 from tiny_detector import SIDE, tiny_detector
 
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 
 
 @pytest.fixture

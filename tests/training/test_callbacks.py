@@ -4,7 +4,7 @@ import pytest
 from tiny_detector import SIDE, flat
 
 import kzoo
-from kzoo.data.loader import batches
+from kzoo.data.loading.loader import batches
 from kzoo.training.callbacks import AveragedValidation, Evaluation, Recorder, StopOnNaN, score_of
 
 

@@ -9,7 +9,7 @@ import yaml
 from tiny_detector import SIDE
 
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from kzoo.training import resume
 from kzoo.training.config import TrainConfig
 from kzoo.training.darknet import CfgTraining

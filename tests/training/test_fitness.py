@@ -5,9 +5,9 @@ import pytest
 from tiny_detector import SIDE
 
 import kzoo
-from kzoo import memory
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from kzoo.options import declared
+from kzoo.system import memory
 from kzoo.training.config import TrainConfig
 from kzoo.training.fitness import check_options, feature_bytes
 

@@ -6,7 +6,7 @@ import pytest
 from tiny_detector import SIDE, tiny_detector
 
 import kzoo
-from kzoo.data.loader import batches
+from kzoo.data.loading.loader import batches
 from kzoo.training import SGD, AdamW
 from kzoo.training.config import TrainConfig
 from kzoo.training.optimizers import follow_options, make_optimizer

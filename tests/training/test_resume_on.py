@@ -8,7 +8,7 @@ import yaml
 from tiny_detector import SIDE, tiny_detector
 
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from kzoo.training import TrainConfig, resume
 from kzoo.training.resuming import changed, go_on, nothing_to_do, with_transforms
 from kzoo.training.run import RunFolder

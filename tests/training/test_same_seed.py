@@ -6,7 +6,7 @@ import pytest
 from tiny_detector import SIDE, flat, tiny_detector
 
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from kzoo.training import resume
 
 DROPPING = {"dropping": True}

@@ -13,7 +13,7 @@ import pytest
 from tiny_detector import SIDE, flat, tiny_detector
 
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from kzoo.model import backbone_layers
 from kzoo.training import inputs, resume
 from kzoo.training.checkpoint import read_state
@@ -88,7 +88,7 @@ def start(program: str) -> subprocess.Popen:
 
 KILLED = """
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from tiny_detector import tiny_detector
 train, val = Shapes(48, (64, 64), split="train"), Shapes(8, (64, 64), split="val")
 kzoo.train(tiny_detector(policy="mixed_bfloat16"), train, val, **{options})
@@ -227,7 +227,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from kzoo.training import devices
 devices.gpus = lambda: ["CPU:0", "CPU:1"]
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 try:
     devices.strategy(batch_size=9)
 except ValueError as error:

@@ -10,7 +10,7 @@ import pytest
 
 import kzoo
 from kzoo import darknet
-from kzoo.data.names import COCO
+from kzoo.data.formats.names import COCO
 from kzoo.registry import entry
 from kzoo.weights import published
 from kzoo.weights.published import Published, cache_folder, fetch

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kzoo
-from kzoo.data.shapes import Shapes
+from kzoo.data.formats.shapes import Shapes
 from kzoo.training.assembly import adopt_model, build_model, build_saved
 from kzoo.training.config import TrainConfig
 

@@ -7,7 +7,7 @@ from keras import ops
 from test_torch_weights import RNG, conv, refused, resnet18, vgg16, write
 
 import kzoo
-from kzoo.data.names import COCO
+from kzoo.data.formats.names import COCO
 from kzoo.weights import published
 from kzoo.weights.coco import IDS, class_lists, select_ids
 from kzoo.weights.published import Published, table

@@ -1,0 +1,1 @@
+"""Lists of boxes, a line each: CSV and keras-yolo3."""

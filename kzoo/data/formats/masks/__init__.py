@@ -1,0 +1,1 @@
+"""Masks as images: one of classes, or one for each object."""

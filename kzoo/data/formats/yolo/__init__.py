@@ -1,0 +1,1 @@
+"""YOLO: a description, images, and a text file of boxes for each."""

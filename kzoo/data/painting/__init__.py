@@ -1,0 +1,1 @@
+"""Masks of outlines and run lengths, and back."""

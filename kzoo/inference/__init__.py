@@ -1,0 +1,1 @@
+"""From photographs, folders and videos to results."""

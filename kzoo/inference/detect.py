@@ -1,0 +1,243 @@
+"""From photographs to `Detections` in their own pixels, for every detector: a model or an exported file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from kzoo.augment.letterbox import Placement, check_resize, fit
+from kzoo.data.image import read_image
+from kzoo.options import Option, checked, refuse_idle
+from kzoo.options.commands import EVALUATE
+from kzoo.sources import chunks
+from kzoo.structures import Detections
+from kzoo.system.files import refuse_address
+from kzoo.system.memory import check_batch
+
+log = logging.getLogger("kzoo")
+DEFAULT_SCORE = 0.25
+
+
+class Detector(Protocol):
+    """What can be detected with: a `ZooModel`, or an exported file that `kzoo.load` opened.
+
+    Attributes:
+        image_size: height and width in pixels of the input.
+        names: class names.
+        resize: how photographs become its input: one of `kzoo.augment.RESIZES`; "letterbox" where it has none.
+    """
+
+    image_size: tuple[int, int]
+    names: Sequence[str]
+    resize: str
+
+    def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M)."""
+
+
+@checked(EVALUATE)
+def detect(
+    detector: Detector,
+    source: str | Path | np.ndarray | Sequence,
+    score_threshold: float = DEFAULT_SCORE,
+    batch_size: int = 8,
+    resize: str | None = None,
+) -> Detections | list[Detections]:
+    """Finds objects in photographs.
+
+    Args:
+        detector: a model or an exported file.
+        source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
+        score_threshold: what scores lower is left out, from 0 to 1.
+        batch_size: images a step, where `source` is a list.
+        resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the detector's own where None.
+
+    Returns:
+        `Detections` in the photograph's own pixels; a list of them for a list.
+
+    Raises:
+        ValueError: a file is no readable image, or an array is no image.
+        FileNotFoundError: there is no such file.
+
+    Example:
+        >>> kzoo.load("runs/detect/cells").detect("blood.jpg").draw()
+    """
+    if getattr(detector, "task", "detect") != "detect":
+        raise ValueError(
+            f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
+        )
+    if isinstance(source, (list, tuple)):
+        return list(detect_stream(detector, source, score_threshold, batch_size, resize))
+    return next(detect_stream(detector, [source], score_threshold, 1, resize))
+
+
+def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
+    """The same detector with another suppression; the one that is given stays as it is.
+
+    Args:
+        detector: a `ZooModel`. An exported file has its suppression inside, and takes no other.
+        kind: one of `kzoo.ops.nms.KINDS`; where None the detector itself is given back.
+        sigma: the head's `nms_sigma` for it.
+
+    Returns:
+        A model of the same network and of a head with the same weights, as they are now.
+
+    Raises:
+        ValueError: there is no such kind, or the detector cannot have it.
+
+    Example:
+        >>> with_nms(model, "soft-gaussian").detect("crowd.jpg")
+    """
+    if kind is None:
+        return detector
+    head = getattr(detector, "head", None)
+    if head is None:
+        return _with_its_own(detector, kind)
+    if not hasattr(head, "nms_kind"):
+        raise ValueError(f"nms={kind!r}: {detector.name} is for the task {detector.task!r}; leave it out")
+    from kzoo.ops.nms import check_kind
+
+    # Here and not in the head alone: what its constructor says does not come through Keras in one line.
+    settings = {"nms_kind": check_kind(kind), "nms_sigma": sigma}
+    other = type(head).from_config({**head.get_config(), **settings})
+    made = detector.remade(detector.network, other)
+    other.set_weights(head.get_weights())
+    return made
+
+
+def _with_its_own(detector, kind: str):
+    """An exported file, if the kind is what it has."""
+    metadata = getattr(detector, "metadata", None)
+    own = getattr(metadata, "decoding", {}).get("nms_kind")
+    if own == kind:
+        return detector
+    raise ValueError(
+        f"nms={kind!r}: {getattr(detector, 'path', detector)} has its suppression inside"
+        f"{f', {own}' if own else ''}; export the model anew with nms={kind!r} (--nms {kind})"
+    )
+
+
+def detect_stream(
+    detector: Detector,
+    sources: Iterable[str | Path | np.ndarray],
+    score_threshold: float = DEFAULT_SCORE,
+    batch_size: int = 1,
+    resize: str | None = None,
+) -> Iterator[Detections]:
+    """As `detect`, one result after the other; no more than a batch of images is held."""
+    resize = resize_of(detector, resize)
+    # An export of fixed batch size says so.
+    size = getattr(detector, "batch_size", None) or batch_size
+    for batch in chunks(map(read_source, sources), size):
+        yield from _detect_batch(detector, batch, score_threshold, size, resize)
+
+
+def resize_of(detector: Detector, resize: str | None = None) -> str:
+    """How photographs become a detector's inputs.
+
+    Args:
+        detector: a model or an exported file.
+        resize: in place of its own.
+
+    Raises:
+        ValueError: there is no such way.
+    """
+    return check_resize(getattr(detector, "resize", "letterbox") if resize is None else resize)
+
+
+def batch_size_of(model, batch_size: int | None, default: int) -> int:
+    """Images that a model gets at once; that an export takes another number than was asked for is logged.
+
+    Args:
+        model: a model or an exported file.
+        batch_size: as it was asked for, or None.
+        default: of a model that takes any number.
+
+    Raises:
+        ValueError: there is no memory for so many.
+    """
+    own = getattr(model, "batch_size", None)
+    if own is not None and batch_size not in (None, own):
+        name = getattr(model, "path", type(model).__name__)
+        log.warning("%s: takes %d images at once, whatever batch_size says (%d)", name, own, batch_size)
+    size = own or batch_size or default
+    check_batch(size, model.image_size)
+    return size
+
+
+def refuse_idle_inference(model, table: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+    """Refuses options that have no effect with a model, or beside each other.
+
+    Args:
+        model: a model or an exported file.
+        table: of `kzoo.options.commands`.
+        given: options as they were asked for; None, False and nothing where they were not.
+
+    Raises:
+        ValueError: one has no effect.
+    """
+    # Whole images are what detectors take in any case.
+    asked = {name: None if value in ("resize", (), []) else value for name, value in given.items()}
+    settings = {**asked, "method": asked.get("method") or "resize"}
+    task = getattr(model, "task", "detect")
+    # Of other tasks it is said elsewhere that nothing is found at all.
+    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment") else None)
+
+
+def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:
+    """An image (H, W, 3) uint8 RGB, and the file it came from, if any.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is not there or no readable image, or an array is no image.
+    """
+    if isinstance(source, (str, Path)):
+        refuse_address(source, "download the picture and give its file")
+        return read_image(source), source
+    image = np.asarray(source)
+    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8 RGB"
+        )
+    return image, None
+
+
+def takes_fractions(detector) -> bool:
+    """Whether a detector sees what lies between whole grey levels: models do, exported files take uint8."""
+    return hasattr(detector, "network")
+
+
+def _detect_batch(detector, batch, score_threshold: float, size: int, resize: str) -> Iterator[Detections]:
+    exact = takes_fractions(detector)
+    inputs, placements = zip(
+        *(fit(image, detector.image_size, resize, exact) for image, _ in batch), strict=True
+    )
+    # The last batch is filled up, so that the network is compiled for one shape only.
+    filled = np.stack([*inputs, *[inputs[-1]] * (size - len(inputs))])
+    results = detector.predict_on_batch(filled)
+    for i, ((image, path), placement) in enumerate(zip(batch, placements, strict=True)):
+        yield to_detections(
+            {key: np.asarray(value)[i] for key, value in results.items()},
+            placement,
+            score_threshold,
+            names=detector.names,
+            image=image,
+            path=path,
+        )
+
+
+def to_detections(result: dict, placement: Placement, score_threshold: float = 0.0, **rest) -> Detections:
+    """One image's decoded result as `Detections` in the original image's pixels, clipped to it.
+
+    Args:
+        result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none.
+        placement: how the image lay in the input.
+        score_threshold: what scores lower is left out.
+        **rest: further fields of `Detections`.
+    """
+    keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)
+    boxes = placement.to_original(np.asarray(result["boxes"][keep], np.float32))
+    return Detections(boxes, result["scores"][keep], result["labels"][keep], **rest)

@@ -1,0 +1,189 @@
+"""Running models over pictures and videos into a folder of results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from kzoo.data.image import check_bits, oddities, read_image
+from kzoo.inference.detect import (
+    DEFAULT_SCORE,
+    Detector,
+    batch_size_of,
+    detect,
+    refuse_idle_inference,
+    resize_of,
+    with_nms,
+)
+from kzoo.inference.results import Outcome, Results, Tally
+from kzoo.inference.segment import Inference, Segmenter, segment_stream
+from kzoo.options import checked
+from kzoo.options.commands import PREDICT
+from kzoo.sources import Video, chunks, expand, is_video, writing_video
+from kzoo.structures import Segmentation
+from kzoo.system.files import write_atomically
+from kzoo.system.progress import track
+
+
+@checked(PREDICT)
+def predict(
+    model: Detector | Segmenter,
+    source,
+    out: str | Path,
+    score_threshold: float | None = None,
+    batch_size: int | None = None,
+    pictures: bool = True,
+    json: bool = False,
+    kinds: Collection[str] = (),
+    say: Callable[[str], None] = print,
+    resize: str | None = None,
+    method: str | None = None,
+    overlap: int | None = None,
+    flips: Sequence[str] = (),
+    nms: str | None = None,
+    bits: int | None = None,
+) -> Outcome:
+    """Looks at every image and video of a source, says what it found, and writes it down.
+
+    Args:
+        model: what `kzoo.load` gives.
+        source: an image, a folder, a glob, a video file, or a list of these.
+        out: the folder for results.
+        score_threshold: of detectors: what scores lower is left out, from 0 to 1; 0.25 where None.
+        batch_size: images at once; where None 1, or as many as an export takes.
+        pictures: whether annotated pictures and videos are written.
+        json: whether `predictions.json` is written.
+        kinds: what else is written: "labels" of detectors, "masks" and "cutouts" of segmenters, see
+            `kzoo.inference.results.Results`.
+        say: takes a line an image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
+        resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the model's own where None.
+        method, overlap, flips: of segmenters: see `kzoo.inference.segment.Inference`.
+        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
+        bits: of 16-bit images: how many are in use, as `kzoo.data.read_image` takes it.
+
+    Returns:
+        What was done. A file that cannot be read is said on stderr and counted among the faults; the others
+        are done all the same.
+
+    Raises:
+        FileNotFoundError, ValueError: the source is nothing that can be looked at, or an option is for other models.
+        OSError: results cannot be written.
+    """
+    check_bits(bits)
+    paths, out = expand(source), Path(out)
+    model = with_nms(model, nms)
+    size = batch_size_of(model, batch_size, 1)
+    options = {"score_threshold": score_threshold, "method": method, "overlap": overlap, "flips": flips}
+    refuse_idle_inference(model, PREDICT, {**options, "resize": resize})
+    score_threshold = DEFAULT_SCORE if score_threshold is None else score_threshold
+    if getattr(model, "task", "detect") == "segment":
+        _refuse_kinds(model, kinds, "labels")
+        inference = Inference(method or "resize", overlap, tuple(flips), resize, size)
+        find = partial(_segment, model, inference, "cutouts" in kinds)
+    else:
+        _refuse_kinds(model, kinds, "masks", "cutouts")
+        resize = resize_of(model, resize)
+        find = partial(detect, model, score_threshold=score_threshold, batch_size=size, resize=resize)
+    results, outcome = Results(out, paths, pictures, kinds), Outcome()
+    warm_up(model, size)
+    stills = _readable((path for path in paths if not is_video(path)), outcome, bits)
+    for batch in chunks(stills, size):
+        _predict_images(find, batch, results, say, outcome)
+    for path in filter(is_video, paths):
+        try:
+            _predict_video(find, Video(path), size, model.names, results, say, outcome)
+        except ValueError as error:
+            _fault(error, outcome)
+    if json:
+        write_json(out / "predictions.json", model, score_threshold, outcome)
+    return outcome
+
+
+def _segment(model, inference: Inference, probabilities: bool, images: list) -> list[Segmentation]:
+    return list(segment_stream(model, images, inference, probabilities))
+
+
+def _refuse_kinds(model, kinds: Collection[str], *others: str) -> None:
+    for kind in others:
+        if kind in kinds:
+            raise ValueError(
+                f"{model.name}: a model for the task {model.task!r} writes no {kind}; leave them out"
+            )
+
+
+def warm_up(model: Detector | Segmenter, batch_size: int) -> None:
+    """Runs a grey image, so that compiling the network is not counted as the first image's time."""
+    model.predict_on_batch(np.full((batch_size, *model.image_size, 3), 114, np.uint8))
+
+
+def _fault(error: Exception, outcome: Outcome) -> None:
+    outcome.faults.append(str(error))
+    print(f"error: {error}", file=sys.stderr)
+
+
+def _readable(paths: Iterable[Path], outcome: Outcome, bits: int | None) -> Iterator[tuple[Path, np.ndarray]]:
+    for path in paths:
+        try:
+            image = read_image(path, bits)
+            for _, message in oddities(path, bits):
+                print(f"warning: {path}: {message}", file=sys.stderr)
+            yield path, image
+        except (ValueError, OSError) as error:
+            _fault(error, outcome)
+
+
+def _timed(find: Callable, images) -> tuple[list, float]:
+    """What is found on each image, and milliseconds an image."""
+    began = perf_counter()
+    found = find(list(images))
+    return found, 1000 * (perf_counter() - began) / len(images)
+
+
+def _predict_images(find, batch, results, say, outcome) -> None:
+    found, milliseconds = _timed(find, [image for _, image in batch])
+    for one, (path, _) in zip(found, batch, strict=True):
+        one.path = path
+        say(f"{path}: {one.summary() or 'nothing'}  ({milliseconds:.1f} ms)")
+        results.write(one)
+        outcome.images += 1
+        outcome.rows.append({**one.to_dict(), "milliseconds": round(milliseconds, 2)})
+
+
+def _predict_video(find, video, size, names, results, say, outcome) -> None:
+    """As for images; the line at the end is about all frames."""
+    tally, milliseconds = Tally(names), 0.0
+    target = results.picture(video.path)
+    with writing_video(target, video.rate) if results.pictures else contextlib.nullcontext() as writer:
+        for batch in chunks(track(video, video.path.name, total=video.frames or None), size):
+            found, taken = _timed(find, batch)
+            milliseconds += taken * len(batch)
+            for one in found:
+                one.path = video.path
+                if writer:
+                    # With a legend, frames would differ in width.
+                    writer.write(one.draw(legend=False) if isinstance(one, Segmentation) else one.draw())
+                results.write(one, tally.frames)
+                row = {**one.to_dict(), "frame": tally.frames, "milliseconds": round(taken, 2)}
+                outcome.rows.append(row)
+                tally.add(one)
+    outcome.images += tally.frames
+    lost = f", {video.missing} of {video.frames} missing (they cannot be decoded)" if video.missing else ""
+    say(f"{video.path}: {tally.frames} frames{lost}, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)")
+
+
+def write_json(path: Path, model: Detector | Segmenter, score_threshold: float, outcome: Outcome) -> Path:
+    """Everything found, as one JSON file."""
+    content = {
+        "names": list(model.names),
+        "score_threshold": score_threshold,
+        "images": outcome.rows,
+        "faults": outcome.faults,
+    }
+    return write_atomically(path, json.dumps(content, indent=1))

@@ -1,0 +1,126 @@
+"""What is written of what models find in pictures and videos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kzoo.sources import is_video
+from kzoo.structures import Detections, Segmentation
+from kzoo.structures.draw import encode_png, save_picture
+from kzoo.structures.labels import class_name
+from kzoo.system.files import write_atomically
+
+_PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+
+
+@dataclass
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        images: images and frames looked at.
+        faults: files that could not be read, a line each.
+        rows: a dict an image or frame: what the JSON file holds.
+    """
+
+    images: int = 0
+    faults: list[str] = field(default_factory=list)
+    rows: list[dict] = field(default_factory=list)
+
+
+class Results:
+    """The folder results are written to, by the names of their sources.
+
+    Args:
+        folder: takes annotated pictures and videos, and other files in folders of their own. Where sources lie in
+            several folders, so do their results.
+        sources: all that is going to be looked at.
+        pictures: whether annotated pictures and videos are written.
+        kinds: what else is: "labels" (of detections, in YOLO's format with scores), "masks" (of segmentations, PNG
+            files of class indices), "cutouts" (likewise, the subject on transparent ground).
+
+    Raises:
+        ValueError: an annotated picture would replace its source.
+    """
+
+    def __init__(self, folder: Path, sources: list[Path], pictures: bool = True, kinds: Collection[str] = ()):
+        places = [_absolute(path) for path in sources]
+        base = places[0].parent
+        while not all(place.is_relative_to(base) for place in places):
+            base = base.parent
+        self.folder, self.pictures, self.kinds = folder, pictures, frozenset(kinds)
+        self._names = {path: place.relative_to(base) for path, place in zip(sources, places, strict=True)}
+        self._stems = Counter(name.with_suffix("") for name in self._names.values())
+        for path, place in zip(sources, places, strict=True):
+            if pictures and _absolute(self.picture(path)) == place:
+                raise ValueError(
+                    f"{path}: its annotated copy would replace it; give another folder for results"
+                )
+
+    def picture(self, source: Path) -> Path:
+        """Where the annotated copy of an image or video lies; a suffix is added where its own cannot be written."""
+        name = self._names[source]
+        known, default = ({".mp4"}, ".mp4") if is_video(source) else (_PICTURE_SUFFIXES, ".png")
+        return self.folder / (name if name.suffix.lower() in known else f"{name}{default}")
+
+    def file(self, kind: str, source: Path, frame: int | None = None) -> Path:
+        """Where a file of a kind lies, of an image or of a video's frame."""
+        name = self._names[source]
+        # As YOLO names it, unless a.jpg and a.png both are there.
+        stem = name.with_suffix("") if self._stems[name.with_suffix("")] == 1 else name
+        suffix = ".txt" if kind == "labels" else ".png"
+        return self.folder / kind / (f"{stem}{suffix}" if frame is None else f"{stem}_{frame:06}{suffix}")
+
+    def write(self, found: Detections | Segmentation, frame: int | None = None) -> None:
+        """Writes what is asked for of an image, or of a video's frame."""
+        if self.pictures and frame is None:
+            save_picture(self.picture(found.path), found.draw())
+        if "labels" in self.kinds:
+            write_atomically(self.file("labels", found.path, frame), label_lines(found))
+        if "masks" in self.kinds:
+            write_atomically(self.file("masks", found.path, frame), encode_png(found.mask))
+        if "cutouts" in self.kinds:
+            write_atomically(self.file("cutouts", found.path, frame), encode_png(found.cutout()))
+
+
+class Tally:
+    """What was found on all frames of a video: counts of objects, or mean shares of the pixels."""
+
+    def __init__(self, names):
+        self.names, self.frames, self._sums, self._shares = names, 0, Counter(), False
+
+    def add(self, found: Detections | Segmentation) -> None:
+        self.frames += 1
+        self._shares = isinstance(found, Segmentation)
+        if self._shares:
+            shares = found.shares()
+            shares.pop(found.background, None)
+            self._sums.update(shares)
+        else:
+            self._sums.update(found.labels.tolist())
+
+    def __str__(self) -> str:
+        named = [(class_name(self.names, label), total) for label, total in self._sums.most_common()]
+        if self._shares:
+            return (
+                ", ".join(f"{name} {100 * total / self.frames:.1f} %" for name, total in named) or "nothing"
+            )
+        return ", ".join(f"{total} {name}" for name, total in named) or "nothing"
+
+
+def _absolute(path: Path) -> Path:
+    """The path from the root, without `..`, its last part as it is even where it is a link."""
+    return path.parent.resolve() / path.name
+
+
+def label_lines(found: Detections) -> str:
+    """YOLO's label file with scores: "class x y width height score" a line, centre and size as shares of the image."""
+    height, width = found.image.shape[:2]
+    lines = []
+    for (x1, y1, x2, y2), label, score in zip(found.boxes, found.labels, found.scores, strict=True):
+        shares = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
+        lines.append(f"{label} {' '.join(f'{share:.6f}' for share in shares)} {score:.6f}\n")
+    return "".join(lines)

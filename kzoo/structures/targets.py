@@ -1,0 +1,218 @@
+"""What `fit` and `evaluate` take for the truth: refused where it cannot be meant so, be it of one batch or of all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kzoo.structures.labels import IGNORED
+
+log = logging.getLogger("kzoo")
+
+# Of each task: what has to be there, and what may be.
+KEYS = {
+    "detect": (("boxes", "labels"), ("weights",)),
+    "instance": (("boxes", "labels"), ("weights", "masks")),
+    "segment": (("mask",), ("weights",)),
+    "classify": (("label",), ()),
+}
+_SHAPES = {
+    "detect": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}",
+    "instance": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}",
+    "segment": "{'mask': (B, H, W) int, 255 = ignored}",
+    "classify": "{'label': (B,) int, or shares of the classes (B, classes)}",
+}
+_OTHER_NAMES = {
+    "classes": "labels", "class": "labels", "bboxes": "boxes", "bbox": "boxes", "masks": "mask",
+    "segmentation_masks": "mask", "labels": "label",
+}  # fmt: skip
+_SHARE = 2.0  # pixels: no dataset has but objects that end there
+_CHUNK = 64  # images whose masks are looked at together
+_warned: set[tuple[str, ...]] = set()
+
+
+def check_keys(task: str, targets) -> None:
+    """Refuses targets that are no mapping, or lack what the task asks for; says once what is passed over.
+
+    Args:
+        task: of the head.
+        targets: of anything: arrays, tensors, or descriptions of them.
+
+    Raises:
+        ValueError: something is missing; the message has the name that it may be meant by.
+    """
+    if task not in KEYS:
+        return
+    needed, further = KEYS[task]
+    if not isinstance(targets, Mapping):
+        got = "nothing" if targets is None else f"a {type(targets).__name__}"
+        raise ValueError(f"targets: {got}; give {_SHAPES[task]}")
+    for key in needed:
+        if key not in targets:
+            meant = next((name for name in targets if _OTHER_NAMES.get(name) == key), None)
+            hint = f"call {meant!r} so" if meant else f"give {_SHAPES[task]}"
+            raise ValueError(f"targets: no {key!r} among {', '.join(map(str, targets))}; {hint}")
+    rest = tuple(str(key) for key in targets if key not in (*needed, *further))
+    if rest and rest not in _warned:
+        _warned.add(rest)
+        log.warning("targets: %s passed over: not used in training; leave it out", ", ".join(rest))
+
+
+def check_targets(
+    task: str, targets: Mapping[str, np.ndarray], num_classes: int, images: Sequence[int]
+) -> None:
+    """Refuses targets whose shapes, types or values cannot be meant so.
+
+    Args:
+        task: of the head; of any but those in `KEYS` nothing is looked at.
+        targets: arrays by name.
+        num_classes: of the head.
+        images: the shape (B, H, W, 3) of the images.
+
+    Raises:
+        ValueError: the message names the first that is wrong, its value, and the remedy.
+    """
+    check_keys(task, targets)
+    if task not in KEYS:
+        return
+    arrays = {name: np.asarray(targets[name]) for name in (*KEYS[task][0], *KEYS[task][1]) if name in targets}
+    for name, values in arrays.items():
+        if values.dtype.kind not in ("uifb" if name == "mask" else "uif"):
+            raise ValueError(f"targets: {name!r} of type {values.dtype}; give {_SHAPES[task]}")
+        if values.shape[:1] != tuple(images[:1]):
+            raise ValueError(
+                f"targets: {name!r} of shape {values.shape} for {images[0]} images; give one row an image"
+            )
+    check = {"segment": _check_mask, "classify": _check_label}.get(task, _check_boxes)
+    check(arrays, num_classes, tuple(images))
+
+
+def _check_boxes(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
+    boxes, labels = targets["boxes"], targets["labels"]
+    if boxes.ndim != 3 or boxes.shape[-1] != 4 or labels.shape != boxes.shape[:2]:
+        raise ValueError(
+            f"targets: 'boxes' of shape {boxes.shape} and 'labels' of shape {labels.shape}; give (B, M, 4) and (B, M), "
+            "labels of -1 where an image has fewer than M objects"
+        )
+    _check_labels(labels, num_classes, least=-1)
+    objects = labels >= 0
+    _refuse(~np.isfinite(boxes).all(-1), "boxes", boxes, "there are NaN or infinite values; mend or drop it")
+    objects &= (boxes != 0).any(-1)  # zeros are padding whatever the label
+    _refuse(
+        objects & (boxes[..., 2:] <= boxes[..., :2]).any(-1), "boxes", boxes,
+        "right and bottom have to be beyond left and top: boxes are (left, top, right, bottom) in pixels, not xywh or "
+        "yxyx; without area, give label -1",
+    )  # fmt: skip
+    height, width = images[1:3]
+    if objects.any() and boxes[objects].max() <= _SHARE < min(height, width):
+        _refuse(
+            objects, "boxes", boxes,
+            f"no box ends beyond {_SHARE:g} pixels: shares of the picture? Multiply by its {width} x {height} pixels",
+        )  # fmt: skip
+    _refuse(
+        objects & ((boxes[..., :2] >= (width, height)) | (boxes[..., 2:] <= 0)).any(-1), "boxes", boxes,
+        f"lies outside of the {width} x {height} pixels of the images; boxes are in the pixels of what the network "
+        "gets, so scale them with the photographs",
+    )  # fmt: skip
+    _check_weights(targets, labels.shape)
+
+
+def _check_labels(labels: np.ndarray, num_classes: int, least: int, name: str = "labels") -> None:
+    if labels.dtype.kind == "f":
+        _refuse(~(labels == np.rint(labels)), name, labels, "give whole numbers")
+    greatest = labels.max(initial=-1)
+    counted = labels[labels >= 0]
+    if greatest == num_classes and counted.min() > 0:
+        hint = "classes are counted from 0: subtract 1"
+    else:
+        hint = f"{num_classes} classes are counted from 0 to {num_classes - 1}"
+    if least < 0:
+        hint += "; -1 is padding"
+    _refuse((labels < least) | (labels >= num_classes), name, labels, hint)
+
+
+def _check_mask(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
+    mask, wanted = targets["mask"], images[:3]
+    if mask.shape != wanted:
+        if mask.shape == (*wanted, 1):
+            remedy = "take its last axis away: mask[..., 0]"
+        elif mask.ndim == 4 and mask.shape[:3] == wanted:
+            remedy = "one-hot masks become class numbers by np.argmax(mask, axis=-1)"
+        else:
+            remedy = f"give {wanted}, a class for each pixel of the images"
+        raise ValueError(f"targets: 'mask' of shape {mask.shape}; {remedy}")
+    if mask.dtype.kind == "f":
+        raise ValueError(
+            f"targets: 'mask' of type {mask.dtype} from {mask.min():.4g} to {mask.max():.4g}; give class numbers as "
+            "integers: masks are neither divided by 255 nor resized by interpolation"
+        )
+    for start in range(0, len(mask), _CHUNK):
+        part = mask[start : start + _CHUNK]
+        if part.dtype == np.uint8 and (part + np.uint8(1)).max(initial=0) <= num_classes:
+            continue  # 255 has become 0: the quick way for what is right
+        wrong = ((part < 0) | (part >= num_classes)) & (part != IGNORED)
+        if wrong.any():
+            values, counts = np.unique(part[wrong], return_counts=True)
+            listed = ", ".join(f"{v} ({c} pixels)" for v, c in zip(values[:5], counts[:5], strict=True))
+            raise ValueError(
+                f"targets: 'mask' has {listed}{', ...' if len(values) > 5 else ''}; {num_classes} classes are counted "
+                f"from 0 to {num_classes - 1}, and {IGNORED} is ignored"
+            )
+    _check_weights(targets, mask.shape)
+
+
+def _check_label(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
+    label = targets["label"]
+    if label.ndim == 2 and label.shape[1] == num_classes and (num_classes > 1 or label.dtype.kind == "f"):
+        _refuse(~(np.isfinite(label) & (label >= 0)), "label", label, "shares of the classes are 0 or more")
+    elif label.ndim == 1:
+        _check_labels(label, num_classes, least=0, name="label")
+    else:
+        remedy = (
+            "take its last axis away: label[:, 0]"
+            if label.shape[1:] == (1,)
+            else f"give {_SHAPES['classify']}"
+        )
+        raise ValueError(f"targets: 'label' of shape {label.shape} for {num_classes} classes; {remedy}")
+
+
+def _check_weights(targets: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
+    weights = targets.get("weights")
+    if weights is None:
+        return
+    if weights.shape != shape:
+        raise ValueError(f"targets: 'weights' of shape {weights.shape}; give {shape}")
+    _refuse(~(np.isfinite(weights) & (weights >= 0)), "weights", weights, "weights are 0 or more")
+
+
+def check_sample_weight(weight: np.ndarray, count: int) -> None:
+    """Refuses weights that are not one an image.
+
+    Args:
+        weight: as `fit` takes it.
+        count: of the images.
+
+    Raises:
+        ValueError: shape or values are others.
+    """
+    if weight.shape not in ((count,), (count, 1)):
+        raise ValueError(
+            f"sample_weight of shape {weight.shape} for {count} images; give one number an image, ({count},), and "
+            "weights of objects or pixels as 'weights' of the targets"
+        )
+    if weight.dtype.kind not in "uifb":
+        raise ValueError(f"sample_weight of type {weight.dtype}; give numbers")
+    _refuse(~(np.isfinite(weight) & (weight >= 0)), "sample_weight", weight, "weights are 0 or more", "")
+
+
+def _refuse(wrong: np.ndarray, name: str, values: np.ndarray, remedy: str, prefix: str = "targets: ") -> None:
+    """Names the first of the places that are wrong."""
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        index, more = ", ".join(map(str, place)), int(wrong.sum()) - 1
+        rest = f" and {more} more" if more else ""
+        value = np.asarray(values[place]).tolist()
+        shown = [round(v, 4) for v in value] if isinstance(value, list) else value
+        raise ValueError(f"{prefix}{name}[{index}] = {shown}{rest}; {remedy}")
