@@ -1,4 +1,4 @@
-"""What the code says of itself: public things have a docstring, and each argument's doc is a phrase that says something."""
+"""What the code says of itself: public things have a docstring, and the doc of each argument is a whole phrase."""
 
 import ast
 import re
@@ -12,7 +12,9 @@ PACKAGE = Path(kzoo.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 SHARE_WITH_DOCSTRING = 0.95
 # Words that a phrase which stands by itself does not begin with: "of the model" is the end of one.
-FRAGMENTS = frozenset({"of", "with", "which", "likewise", "that", "its", "their", "as", "by", "from", "those", "ditto"})
+FRAGMENTS = frozenset(
+    {"of", "with", "which", "likewise", "that", "its", "their", "as", "by", "from", "those", "ditto"}
+)
 MOST_LINES = 60  # of a function, docstring apart: a screen
 
 
@@ -54,7 +56,9 @@ def entries(node) -> dict[str, str]:
 
 
 def test_public_things_have_a_docstring():
-    public = [(name, node) for name, node, is_public in everything() if is_public and "." not in name.split()[1]]
+    public = [
+        (name, node) for name, node, is_public in everything() if is_public and "." not in name.split()[1]
+    ]
     without = [name for name, node in public if not ast.get_docstring(node)]
     assert len(without) <= (1 - SHARE_WITH_DOCSTRING) * len(public), "\n".join(without)
 
@@ -87,7 +91,8 @@ def test_no_conditional_hangs_on_another(path):
     chained = [
         f"{path}:{node.lineno}"
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.IfExp) and any(isinstance(part, ast.IfExp) for part in (node.body, node.orelse))
+        if isinstance(node, ast.IfExp)
+        and any(isinstance(part, ast.IfExp) for part in (node.body, node.orelse))
     ]
     assert not chained
 

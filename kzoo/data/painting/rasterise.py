@@ -37,7 +37,7 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     for value, group in itertools.groupby(drawn, key=lambda item: item[0]):
         shapes = [shape for _, shape in group]
         bottom, right = _corner(shapes, size)
-        mask[:bottom, :right][draw_union(shapes, (bottom, right))] = value
+        mask[:bottom, :right][draw_union(shapes, (bottom, right), size)] = value
     return verified(mask, size, IGNORED, record.source or record.path)
 
 

@@ -28,30 +28,38 @@ def draw_masks(polygons: Sequence, size: tuple[int, int]) -> np.ndarray:
     return masks
 
 
-def draw_union(shapes: Sequence, size: tuple[int, int]) -> np.ndarray:
-    """What any of some shapes covers: (H, W) bool. One pass over the pixels, however many there are.
+def draw_union(shapes: Sequence, size: tuple[int, int], image: tuple[int, int] | None = None) -> np.ndarray:
+    """What any of some shapes covers, in one pass over the pixels, however many shapes there are.
 
     Args:
         shapes: lists of (K, 2) arrays in pixels, and RLE dicts.
-        size, raises: as for `draw_masks`.
+        size: (height, width) that is drawn on.
+        image: (height, width) of the whole image where `size` is its top left corner, which polygons alone can be
+            drawn on; `size` where None.
+
+    Returns:
+        (H, W) bool of `size`.
+
+    Raises:
+        ValueError: an RLE is of another size than `size`.
     """
     from faster_coco_eval.core import mask as rle
 
-    runs = [run for shape in shapes for run in _compressed(shape, size)]
+    runs = [run for shape in shapes for run in _compressed(shape, size, image or size)]
     if not runs:
         return np.zeros(size, bool)
     columns = rle.decode(runs[0] if len(runs) == 1 else rle.merge(runs))
     return cv2.transpose(columns.T).view(bool)  # OpenCV turns columns into rows ten times as fast as NumPy.
 
 
-def _compressed(shape: list[np.ndarray] | dict, size: tuple[int, int]) -> list[dict]:
+def _compressed(shape: list[np.ndarray] | dict, size: tuple[int, int], image: tuple[int, int]) -> list[dict]:
     """A shape as COCO's compressed run lengths, one for each of its polygons."""
     from faster_coco_eval.core import mask as rle
 
     if not isinstance(shape, dict):
-        parts = [near for part in shape if len(near := near_image(part, size))]
-        coarse = [part for part in parts if _is_endless(part, size)]
-        fine = [part.ravel().tolist() for part in parts if not _is_endless(part, size)]
+        parts = [near for part in shape if len(near := near_image(part, image))]
+        coarse = [part for part in parts if _is_endless(part, image)]
+        fine = [part.ravel().tolist() for part in parts if not _is_endless(part, image)]
         runs = rle.frPyObjects(fine, *size) if fine else []
         return [*runs, *(rle.encode(_filled(part, size)) for part in coarse)]
     if tuple(shape["size"]) != tuple(size):
