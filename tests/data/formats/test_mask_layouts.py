@@ -5,8 +5,8 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+from mask_files import SIZE, numbers, write_image, write_palette
 from PIL import Image
-from test_mask_formats import SIZE, numbers, write_image, write_palette
 
 import kzoo.data
 from kzoo.data.checks.check import check

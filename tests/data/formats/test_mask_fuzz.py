@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mask_files import SIZE, numbers, squares, write_image, write_instances
 from mutations import mutations, with_checksums
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from test_mask_formats import SIZE, numbers, squares, write_image, write_instances
 
 import kzoo.data
 from kzoo.data.checks.check import check

@@ -4,50 +4,14 @@ import itertools
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
+from noise_pictures import MANY, Drawn, Recorded, equal
 
 import kzoo.data
 from kzoo.augment import Recolor, letterbox, transforms
 from kzoo.data.loading.loader import Batches, batches, most_boxes, steps_per_epoch
 from kzoo.structures import Sample
-
-
-class Drawn:
-    """Pictures of noise with boxes: what a user's own dataset may be."""
-
-    classes = ("a", "b", "c")
-
-    def __init__(self, count: int = 22, objects: int = 4, broken: int | None = None):
-        self.count = count
-        self.objects = objects
-        self.broken = broken
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        if index == self.broken:
-            raise ValueError(f"img{index}.jpg: not an image; replace or remove the file")
-        rng = np.random.default_rng(index)
-        points = rng.uniform(0, (60, 40), (self.objects, 2, 2))
-        boxes = np.concatenate([points.min(1), points.max(1) + 3], 1)
-        image = cv2.resize(rng.integers(0, 256, (6, 9, 3), dtype=np.uint8), (64, 48))
-        return Sample(image, boxes, rng.integers(0, 3, self.objects), id=f"img{index}")
-
-
-class Recorded(Drawn):
-    def record(self, index: int) -> Sample:
-        return self[index]
-
-
-def equal(one, other) -> bool:
-    return (
-        one[0].tobytes() == other[0].tobytes()
-        and one[1].keys() == other[1].keys()
-        and all(one[1][name].tobytes() == other[1][name].tobytes() for name in one[1])
-    )
 
 
 def first(count: int, *arguments, **options) -> list:
@@ -99,9 +63,6 @@ def test_every_epoch_augments_anew():
     made = batches(Drawn(8), 32, 8, "light", shuffle=False)
     one, two = next(iter(made)), made.maker.batch(1, 0)
     assert not any((a == b).all() for a, b in zip(one[0], two[0], strict=True))
-
-
-MANY = ["mosaic", "affine", "mixup", "cutmix", "random_erasing", "color"]
 
 
 @pytest.mark.parametrize("augment", ["none", "light", "mosaic", "yolov4", MANY], ids=str)
@@ -437,7 +398,7 @@ import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, sys
 sys.path.insert(0, {folder!r})
-from test_loader import Drawn
+from noise_pictures import Drawn
 from kzoo.data.loading import batch
 from kzoo.data.loading.loader import batches
 

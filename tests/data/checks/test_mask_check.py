@@ -5,8 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from PIL import Image
-from test_mask_formats import (
+from mask_files import (
     CITY,
     SIZE,
     numbers,
@@ -16,6 +15,7 @@ from test_mask_formats import (
     write_pair,
     write_palette,
 )
+from PIL import Image
 from typer.testing import CliRunner
 
 import kzoo.data

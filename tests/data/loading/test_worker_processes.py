@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_loader import MANY, Drawn, Recorded, equal
+from noise_pictures import MANY, Drawn, Recorded, equal
 
 from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
@@ -285,7 +285,7 @@ def test_a_script_is_not_loaded_again_and_needs_no_guard(tmp_path):
 
 
 DEFINED = """
-from test_loader import Drawn
+from noise_pictures import Drawn
 from test_worker_processes import made
 class Own(Drawn):
     def __getitem__(self, index):
@@ -313,7 +313,7 @@ def test_what_a_script_defines_itself(tmp_path):
 
 
 def test_a_console_s_own_dataset():
-    code = "from test_loader import Drawn; from test_worker_processes import made; Own = type('Own', (Drawn,), {})"
+    code = "from noise_pictures import Drawn; from test_worker_processes import made; Own = type('Own', (Drawn,), {})"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; next(iter(made(Own())))"],
         cwd=Path(__file__).parent,
@@ -375,7 +375,7 @@ def test_nothing_is_left(tmp_path, then, sent, last):
 
 
 ALIASES = """
-from test_loader import equal
+from noise_pictures import equal
 from test_worker_processes import alone, made
 import jax.numpy, numpy, torch
 stream = iter(made())
@@ -407,7 +407,7 @@ FIT = """
 import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
-from test_loader import Drawn
+from noise_pictures import Drawn
 from test_worker_processes import made
 pixels = keras.Input((None, None, 3))
 mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pixels))

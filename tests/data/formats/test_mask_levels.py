@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mask_files import CITY, SIZE, numbers, write_image, write_pair
 from PIL import Image
-from test_mask_formats import CITY, SIZE, numbers, write_image, write_pair
 
 import kzoo.data
 from kzoo.data.checks.check import check, require_sound
