@@ -27,7 +27,7 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
     import kzoo
     from kzoo.data.formats.shapes import Shapes
     from kzoo.evaluation import Evaluator
-    from kzoo.structures.draw import contact_sheet, save_picture
+    from kzoo.structures.draw import CELL, contact_sheet, save_picture, scale_into
 
     started, out = time.perf_counter(), Path(out)
     train, val, test = (
@@ -58,7 +58,8 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
     figures = {"keras": _figures(evaluator(model))}
     found = model.detect([test[i].image for i in range(12)])
     pictures = [save_picture(out / "pictures" / f"{i:02}.jpg", one.draw()) for i, one in enumerate(found)]
-    sheet = save_picture(out / "pictures.jpg", contact_sheet([one.draw() for one in found]))
+    small = [one.draw(scale=scale_into(CELL, one.image)) for one in found]
+    sheet = save_picture(out / "pictures.jpg", contact_sheet(small))
 
     print("4. exporting, with normalisation, decoding and suppression inside")
     exports = {

@@ -167,8 +167,9 @@ def _predict_video(find, video, size, names, results, say, outcome) -> None:
             for one in found:
                 one.path = video.path
                 if writer:
-                    # With a legend, frames would differ in width.
-                    writer.write(one.draw(legend=False) if isinstance(one, Segmentation) else one.draw())
+                    # A video keeps its size; with a legend, frames would differ in width.
+                    bare = {"legend": False} if isinstance(one, Segmentation) else {}
+                    writer.write(one.draw(scale=1, **bare))
                 results.write(one, tally.frames)
                 row = {**one.to_dict(), "frame": tally.frames, "milliseconds": round(taken, 2)}
                 outcome.rows.append(row)

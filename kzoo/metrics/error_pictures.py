@@ -11,6 +11,7 @@ from kzoo.metrics.error_analysis import NAMES, ImageErrors, Mistake
 from kzoo.metrics.errors import KINDS, LEFT_OUT, RIGHT
 from kzoo.structures.draw import drawn_name
 from kzoo.structures.lettering import text_size, write
+from kzoo.structures.placing import place_labels
 
 # Told apart by those who see colours differently, too: Okabe and Ito's, and a blue that is light on dark ground.
 COLORS = dict(
@@ -60,9 +61,15 @@ def draw_errors(photograph: np.ndarray, errors: ImageErrors, names: Sequence[str
             _dashed(canvas, box, paint, 3)
         else:
             cv2.rectangle(canvas, *_corners(box), paint, 2, cv2.LINE_AA)
-    taken = []
-    for mistake in errors.mistakes:
-        _write(canvas, np.array(mistake.box) * scale, caption(mistake, names), COLORS[mistake.kind], taken)
+    texts = [caption(mistake, names) for mistake in errors.mistakes]
+    wrong = np.array([mistake.box for mistake in errors.mistakes]).reshape(-1, 4) * scale
+    sizes = np.array([text_size(text, FONT_SIZE) for text in texts]).reshape(-1, 2)
+    harmless = image.found[np.isin(verdict.kinds, (LEFT_OUT, RIGHT))]
+    others = np.concatenate([harmless, image.boxes[~verdict.missed]]) * scale
+    places = place_labels(wrong, sizes, canvas.shape[:2], others)
+    # The most costly last here, too, where labels have to lie on each other.
+    for mistake, text, place in reversed(list(zip(errors.mistakes, texts, places.tolist(), strict=True))):
+        _write(canvas, place, text, COLORS[mistake.kind])
     return canvas
 
 
@@ -100,19 +107,9 @@ def _dashes(low: tuple[int, int], high: tuple[int, int]) -> Iterator[tuple]:
             yield (x, y), (x, min(y + DASH, y2))
 
 
-def _write(canvas: np.ndarray, box: np.ndarray, text: str, paint: tuple[int, int, int], taken: list) -> None:
-    """A label at the box's upper left corner, moved down to where no label is yet."""
-    height, width = canvas.shape[:2]
-    wide, tall = text_size(text, FONT_SIZE)
-    (left, top), _ = _corners(box)
-    left = min(max(0, left), max(0, width - wide))
-    top = min(max(0, top - tall), max(0, height - tall))
-    while top + 2 * tall <= height and any(
-        left < right and other < left + wide and top < bottom and upper < top + tall
-        for other, upper, right, bottom in taken
-    ):
-        top += tall
-    taken.append((left, top, left + wide, top + tall))
-    cv2.rectangle(canvas, (left, top), (left + wide, top + tall), paint, -1)
-    ink = DARK if sum(paint) > 384 else TRUTH_COLOR
-    write(canvas, text, left, top, FONT_SIZE, ink)
+def _write(canvas: np.ndarray, place: list[int], text: str, paint: tuple[int, int, int]) -> None:
+    """A label on ground of its colour, at a place given as xyxy."""
+    left, top, right, bottom = place
+    ground = canvas[top:bottom, left:right]
+    ground[:] = paint
+    write(ground, text, 0, 0, FONT_SIZE, DARK if sum(paint) > 384 else TRUTH_COLOR)

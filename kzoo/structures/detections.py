@@ -116,13 +116,19 @@ class Detections(Result):
             data={"class_name": np.array([self.name(label) for label in self.labels], dtype=object)},
         )
 
-    def draw(self, image: np.ndarray | None = None) -> np.ndarray:
-        """The picture with boxes, names and scores: (H, W, 3) uint8 RGB, a copy.
+    def draw(self, image: np.ndarray | None = None, scale: float | None = None) -> np.ndarray:
+        """The picture with boxes, names and scores: (h, w, 3) uint8 RGB, a copy.
 
         Args:
-            image: what to draw on; the detections' own image where None.
+            image: (H, W, 3) uint8 RGB, what to draw on; the detections' own image where None.
+            scale: how many times as large as the image the picture is, above 0. Where None it has the image's size;
+                an image of less than 400 pixels at its longer side is enlarged by a whole number to 640 or more, for
+                names would hide what is on it.
+
+        Raises:
+            ValueError: there is no image, or the scale is not above 0.
         """
         image = self.image if image is None else image
         if image is None:
             raise ValueError("draw: these detections carry no image; pass one: detections.draw(image)")
-        return draw_boxes(image, self.boxes, self.labels, self.scores, self.names)
+        return draw_boxes(image, self.boxes, self.labels, self.scores, self.names, scale)

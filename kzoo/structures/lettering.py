@@ -44,12 +44,20 @@ def write(canvas: np.ndarray, text: str, left: int, top: int, size: int, ink: tu
         ink: the colour of the letters, in the canvas's own order of channels.
     """
     alpha = _alpha(text, size)  # (h, w) 0..255
-    rows = slice(max(0, top), max(0, min(canvas.shape[0], top + alpha.shape[0])))
-    columns = slice(max(0, left), max(0, min(canvas.shape[1], left + alpha.shape[1])))
+    rows, columns = (
+        _within(top, alpha.shape[0], canvas.shape[0]),
+        _within(left, alpha.shape[1], canvas.shape[1]),
+    )
     seen = alpha[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None]
     share = seen.astype(np.float32) / 255
     ground = canvas[rows, columns].astype(np.float32)
     canvas[rows, columns] = np.rint(ground + share * (np.float32(ink) - ground)).astype(np.uint8)
+
+
+def _within(start: int, length: int, limit: int) -> slice:
+    """What of a stretch of pixels lies between 0 and a limit."""
+    first = max(0, start)
+    return slice(first, max(first, min(limit, start + length)))
 
 
 @functools.cache

@@ -101,18 +101,29 @@ class Segmentation(Result):
             ],
         }
 
-    def draw(self, image: np.ndarray | None = None, opacity: float = 0.5, legend: bool = True) -> np.ndarray:
-        """The picture with every class but the background in its colour: (H, W, 3) uint8 RGB, wider with a legend.
+    def draw(
+        self,
+        image: np.ndarray | None = None,
+        opacity: float = 0.5,
+        legend: bool = True,
+        scale: float | None = None,
+    ) -> np.ndarray:
+        """The picture with every class but the background in its colour: (h, w, 3) uint8 RGB, wider with a legend.
 
         Args:
-            image: what to draw on; the segmentation's own image where None.
-            opacity: of the colours, 0 to 1.
+            image: (H, W, 3) uint8 RGB, what to draw on; the segmentation's own image where None.
+            opacity: how much of its class's colour a pixel takes, 0 to 1.
             legend: whether a panel at the right says which colour is which class.
+            scale: how many times as large as the image the picture is, above 0. Where None it has the image's size;
+                an image of less than 400 pixels at its longer side is enlarged by a whole number to 640 or more.
+
+        Raises:
+            ValueError: there is no image, it is of another size than the mask, or the scale is not above 0.
         """
         image = self.image if image is None else image
         if image is None:
             raise ValueError("draw: this segmentation carries no image; pass one: segmentation.draw(image)")
-        return draw_mask(image, self.mask, self.names, opacity, self.background, legend)
+        return draw_mask(image, self.mask, self.names, opacity, self.background, legend, scale)
 
     def cutout(self, labels: Sequence[int] | None = None) -> np.ndarray:
         """The subject on transparent ground: (H, W, 4) uint8 RGBA, as soft at its edges as the probabilities are.

@@ -7,7 +7,7 @@ from typing import ClassVar
 from kzoo.evaluation import Evaluator, MaskEvaluator
 from kzoo.inference.segment import Inference
 from kzoo.metrics import plot_confusion, plot_precision_recall
-from kzoo.structures.draw import contact_sheet, draw_boxes, draw_mask, save_picture
+from kzoo.structures.draw import CELL, contact_sheet, draw_boxes, draw_mask, save_picture, scale_into
 from kzoo.training.run import RunFolder
 
 PICTURES = 16
@@ -36,12 +36,13 @@ class Detection:
         kept = [labels >= 0 for labels in targets["labels"]]
         rows = zip(images, targets["boxes"], targets["labels"], kept, strict=True)
         return [
-            draw_boxes(image, boxes[keep], labels[keep], names=names) for image, boxes, labels, keep in rows
+            draw_boxes(image, boxes[keep], labels[keep], names=names, scale=scale_into(CELL, image))
+            for image, boxes, labels, keep in rows
         ]
 
     def draw_predictions(self, model, images) -> list:
         """What the model finds."""
-        return [found.draw() for found in model.detect(images)]
+        return [found.draw(scale=scale_into(CELL, found.image)) for found in model.detect(images)]
 
 
 class SemanticSegmentation:
@@ -73,11 +74,15 @@ class SemanticSegmentation:
     def draw_batch(self, batch, names) -> list:
         """Training images (B, H, W, 3) with their masks."""
         images, targets = batch
-        return [draw_mask(image, mask, names) for image, mask in zip(images, targets["mask"], strict=True)]
+        return [
+            draw_mask(image, mask, names, scale=scale_into(CELL, image))
+            for image, mask in zip(images, targets["mask"], strict=True)
+        ]
 
     def draw_predictions(self, model, images) -> list:
         """What the model finds."""
-        return [found.draw() for found in model.segment(images, probabilities=False)]
+        results = model.segment(images, probabilities=False)
+        return [found.draw(scale=scale_into(CELL, found.image)) for found in results]
 
 
 TASKS = {"detect": Detection(), "segment": SemanticSegmentation()}

@@ -160,11 +160,11 @@ def test_a_dataset_without_background():
 
 def test_pictures():
     found = result()
-    plain = found.draw(legend=False)
+    plain = found.draw(legend=False, scale=1)
     assert plain.shape == found.image.shape
     np.testing.assert_array_equal(plain[0, 0], found.image[0, 0])
     assert (plain[3, 3] != found.image[3, 3]).any() and (plain[3, 3] != plain[12, 22]).any()
-    assert found.draw().shape[1] > 30, "the legend stands beside it"
+    assert found.draw(scale=1).shape[1] > 30, "the legend stands beside it"
     assert found._repr_png_().startswith(b"\x89PNG")
     found.image = None
     assert found._repr_png_() is None

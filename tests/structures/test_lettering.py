@@ -66,7 +66,9 @@ def test_the_font_of_the_user_goes_first(no_other_fonts, monkeypatch, tmp_path, 
     assert "none.ttf: no font that can be read" in caplog.text
 
 
-@pytest.mark.parametrize("place", [(-5, -5), (0, 0), (195, 110), (400, 400), (-400, 20)])
+@pytest.mark.parametrize(
+    "place", [(-5, -5), (0, 0), (195, 110), (205, 20), (20, 125), (400, 400), (-400, 20)]
+)
 def test_what_lies_beyond_the_edge_is_cut(place):
     canvas = np.zeros((120, 200, 3), np.uint8)
     write(canvas, "kettle", *place, 14, (255, 255, 255))

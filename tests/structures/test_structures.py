@@ -55,7 +55,7 @@ def test_a_label_without_a_name_is_called_by_its_number():
 
 def test_drawing_leaves_the_image_alone():
     found = detections()
-    drawn = found.draw()
+    drawn = found.draw(scale=1)
     assert drawn.shape == found.image.shape and drawn.any() and not found.image.any()
     assert found._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="carry no image"):
@@ -65,7 +65,7 @@ def test_drawing_leaves_the_image_alone():
 @pytest.mark.parametrize("box", [[-50, -50, 900, 900], [np.nan] * 4, [1e20, 0, np.inf, 5]])
 def test_drawing_survives_any_box(box):
     image = np.zeros((32, 32, 3), np.uint8)
-    assert Detections([box], [1], [0], image=image).draw().shape == image.shape
+    assert Detections([box], [1], [0], image=image).draw(scale=1).shape == image.shape
 
 
 def test_supervision_gets_the_same_boxes(monkeypatch):

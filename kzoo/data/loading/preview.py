@@ -113,7 +113,7 @@ def _strip(samples: Sequence[Sample], names: Sequence[str], cell: int) -> np.nda
         if sample.mask is None:
             # Drawn at the size it is shown at, or names could not be read.
             scale = np.array([(cell - 2) / width, tall / height] * 2)
-            small = draw_boxes(small, sample.boxes * scale, sample.labels, names=names)
+            small = draw_boxes(small, sample.boxes * scale, sample.labels, names=names, scale=1)
         strip[:tall, left : left + cell - 2] = small
     return strip
 
