@@ -31,17 +31,18 @@ class Fault:
     @property
     def place(self) -> str:
         """File and line as editors and `jq` take them: "a.xml:12", "b.json:annotations[3]"."""
-        file = _one_line(str(self.file))
+        file = one_line(self.file)
         if self.line is None:
             return file
         return f"{file}:{self.element}[{self.line}]" if self.element else f"{file}:{self.line}"
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.severity}: {_one_line(self.message)} [{self.kind}]"
+        return f"{self.place}: {self.severity}: {one_line(self.message)} [{self.kind}]"
 
 
-def _one_line(text: str) -> str:
-    """A text with the control characters that names of files may have written out: a fault is one line."""
+def one_line(text: str | Path) -> str:
+    """A text or path with the control characters that names of files may have written out: a fault is one line."""
+    text = str(text)
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -58,7 +59,7 @@ class FaultError(ValueError):
     """
 
     def __init__(self, fault: Fault, remedy: str):
-        super().__init__(f"{fault.place}: {_one_line(fault.message)}; {remedy}")
+        super().__init__(f"{fault.place}: {one_line(fault.message)}; {remedy}")
         self.fault = fault
         self.remedy = remedy
 
@@ -71,4 +72,6 @@ def image_fault(path: Path, error: Exception) -> Fault:
     """The fault of an image file that `read_image` or `image_size` refused with `error`."""
     if isinstance(error, FileNotFoundError):
         return Fault(path, None, "missing-image", "no such image file")
-    return Fault(path, None, "unreadable-image", str(error).removeprefix(f"{path}: ").partition(";")[0])
+    return Fault(
+        path, None, "unreadable-image", str(error).removeprefix(f"{one_line(path)}: ").partition(";")[0]
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kzoo.data.fault import one_line
 from kzoo.data.header import JPEG, PNG, Header, complaint, png_damage, read_header
 
 # OpenCV's own complaints on stderr say less than the ValueError does, and name no file. (0 is silence; the
@@ -52,6 +53,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
 def decode_image(data: np.ndarray | bytes, name: str | Path = "image", bits: int | None = None) -> np.ndarray:
     """As `read_image`, from the file's bytes; `name` is what errors call it."""
     check_bits(bits)
+    name = one_line(name)
     data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
     header = read_header(memoryview(data))
     _refuse(data, header, name)
@@ -214,16 +216,16 @@ def _open(path: Path):
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image file") from None
+        raise FileNotFoundError(f"{one_line(path)}: no such image file") from None
     except IsADirectoryError:
-        raise ValueError(f"{path}: a folder, not an image file") from None
+        raise ValueError(f"{one_line(path)}: a folder, not an image file") from None
 
 
 def _content(path: str | Path) -> np.ndarray:
     with _open(Path(path)) as file:
         data = np.fromfile(file, np.uint8)
     if not data.size:
-        raise ValueError(f"{path}: an empty file, not an image; fetch it anew or remove it")
+        raise ValueError(f"{one_line(path)}: an empty file, not an image; fetch it anew or remove it")
     return data
 
 

@@ -155,3 +155,13 @@ def test_decode_image_takes_bytes(picture):
     assert np.abs(image.astype(int) - picture).max() < 40
     with pytest.raises(ValueError, match=r"^upload: "):
         decode_image(b"nothing", "upload")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_what_is_wrong_with_a_file_is_one_line_whatever_it_is_called(tmp_path, content):
+    path = tmp_path / "a\nb.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value) and r"a\nb.png" in str(caught.value)
