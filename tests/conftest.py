@@ -1,10 +1,12 @@
-"""What all tests share: where the real data lies, a quiet TensorFlow, and memory given back."""
+"""What all tests share: where the real data lies, a quiet TensorFlow, memory given back, and how widely to look."""
 
 import gc
 import os
 import sys
+import zlib
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -14,6 +16,33 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads would only 
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 SHARED = Path(os.environ.get("KZOO_SHARED", Path(__file__).parents[2] / "shared"))
+
+# The same examples in each run: what fails once fails again, and nothing fails that no change has touched.
+# `--hypothesis-profile=random` draws others each time, or by `--hypothesis-seed`.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None, derandomize=False)
+hypothesis.settings.load_profile("same")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--share", metavar="K/N", help="of the tests that are chosen, the K-th of N equal shares"
+    )
+
+
+def pytest_configure(config):
+    # Neighbours go to the same process, and share the fixtures of their module and what is traced.
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "worksteal"
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.option.share:
+        share, count = map(int, config.option.share.split("/"))
+        # By name, so that a new test moves no other into another share.
+        there = [item for item in items if zlib.crc32(item.nodeid.encode()) % count == share % count]
+        config.hook.pytest_deselected(items=[item for item in items if item not in there])
+        items[:] = there
 
 
 @pytest.fixture(scope="module", autouse=True)

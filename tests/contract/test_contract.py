@@ -1,6 +1,7 @@
 """What every registered model promises, over every name, at a quarter of the width and the least depth.
 
-Promises that take seconds to show are marked `slow` for names that have a twin: see twins.py.
+Promises that take seconds to show are shown by default for some names and for the others by `slow` and `exhaustive`
+tests: see samples.py.
 """
 
 import functools
@@ -9,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from samples import HEADS, TWINS, of_each_family, of_each_head
 from shapes_only import shapes_only
-from twins import TWINS, twins_are_slow
 
 import kzoo
 from kzoo.heads import ClassifyHead, YoloHead
@@ -60,10 +61,34 @@ def compiled(model, rate=1e-3):
     return model
 
 
-every_name = pytest.mark.parametrize("name", kzoo.list_models())
-every_name_but_twins_are_slow = pytest.mark.parametrize("name", twins_are_slow(kzoo.list_models()))
-every_segmenter = pytest.mark.parametrize("name", kzoo.list_models("segment"))
-every_detector = pytest.mark.parametrize("name", kzoo.list_models("detect"))
+def by_name(names):
+    """Runs all tests of a name one after another, for what they share."""
+    return pytest.mark.parametrize("name", names, scope="module")
+
+
+every_name = by_name(kzoo.list_models())
+some_of_each_family = by_name(of_each_family(kzoo.list_models()))
+some_of_each_head = by_name(of_each_head(kzoo.list_models()))
+every_segmenter = by_name(of_each_family(kzoo.list_models("segment")))
+every_detector = by_name(of_each_family(kzoo.list_models("detect")))
+
+
+@functools.lru_cache(maxsize=1)
+def untrained(name):
+    """The model of a name for the tests that leave its weights as they are."""
+    return build(name)
+
+
+@functools.cache
+def published(name):
+    """What a model of full size has: the number of its parameters, and the kind of its head."""
+    known = entry(name)
+    with shapes_only():
+        model = kzoo.build(name, num_classes=known.num_classes)
+    return (
+        model.count_params(),
+        f"{type(model.head).__name__} {getattr(model.head, 'class_loss', '')}".strip(),
+    )
 
 
 @functools.cache
@@ -72,7 +97,8 @@ def parts(name):
     settings = (
         "kernel_size", "strides", "pool_size", "dilation_rate", "groups", "padding", "activation", "use_bias",
     )  # fmt: skip
-    model, found = build(name), set()
+    with shapes_only():
+        model, found = build(name), set()
     for layer in (*model.network.layers, model.head):
         enlarges = isinstance(layer, keras.layers.Conv2DTranspose)
         config = layer.get_config()
@@ -81,7 +107,7 @@ def parts(name):
     return found
 
 
-@pytest.mark.parametrize("name", TWINS)
+@by_name(TWINS)
 def test_a_twin_has_all_parts(name):
     assert TWINS[name] not in TWINS
     assert parts(name) <= parts(TWINS[name])
@@ -95,15 +121,19 @@ def test_others_are_no_twins():
 
 @every_name
 def test_parameters_equal_the_published_count(name):
-    known = entry(name)
-    with shapes_only():
-        model = kzoo.build(name, num_classes=known.num_classes)
-    assert model.count_params() == known.parameters
+    assert published(name)[0] == entry(name).parameters
 
 
 @every_name
+def test_a_name_stands_for_its_head(name):
+    """Where this fails for a new head: give it a line in `samples.HEADS`."""
+    kind = published(name)[1]
+    assert kind in HEADS and published(HEADS[kind])[1] == kind
+
+
+@some_of_each_family
 def test_predicts_at_any_multiple_of_the_stride(name):
-    model = build(name)
+    model = untrained(name)
     for height, width in ((64, 64), (96, 160)):
         check_result(model, model.predict(images(2, height, width), verbose=0), height, width)
 
@@ -126,9 +156,9 @@ def check_result(model, result, height, width):
         assert ((result["labels"] >= 0) == (result["scores"] > 0)).all()
 
 
-@every_name
+@some_of_each_family
 def test_loss_and_gradients_are_finite(name):
-    model = build(name)
+    model = untrained(name)
     for objects in (0, 3):
         check_gradients(model, objects)
 
@@ -149,7 +179,7 @@ def check_gradients(model, objects):
 
 @every_detector
 def test_decoding_undoes_encoding(name):
-    model = build(name)
+    model = untrained(name)
     truth = targets("detect", padding=5)
     outputs = model(images())
     found = model.head.decode(model.head.encode(truth, model.head.sizes(outputs)))
@@ -170,7 +200,7 @@ def test_decoding_undoes_encoding(name):
 
 @every_segmenter
 def test_decoding_gives_the_classes_back(name):
-    model = build(name)
+    model = untrained(name)
     truth = np.random.default_rng(0).integers(0, CLASSES, (2, SIZE, SIZE))
     decoded = model.head.decode(
         {"logits": ops.convert_to_tensor(10.0 * np.eye(CLASSES, dtype="float32")[truth])}
@@ -190,7 +220,7 @@ class EndWhenLearned(keras.callbacks.Callback):
         self.model.stop_training = self.below == 5
 
 
-@every_name_but_twins_are_slow
+@some_of_each_head
 def test_overfits_one_batch(name):
     model = build(name)
     fast = isinstance(model.head, (ClassifyHead, YoloHead))
@@ -206,7 +236,7 @@ def test_overfits_one_batch(name):
     assert model.history.history["loss"][-1] < limit
 
 
-@every_name_but_twins_are_slow
+@some_of_each_head
 def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     model = compiled(build(name, names=["a", "b", "c"]))
     model.fit(images(), targets(model.task), verbose=0)
@@ -219,8 +249,8 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     again.fit(images(), targets(model.task), verbose=0)  # comes back compiled
 
 
-@every_name_but_twins_are_slow
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@some_of_each_head
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_trains_under_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
     try:
@@ -233,14 +263,14 @@ def test_trains_under_mixed_precision(name, policy):
     assert result["probabilities" if "mask" in result else "scores"].dtype == np.float32
 
 
-@every_name_but_twins_are_slow
+@some_of_each_head
 def test_another_number_of_classes_trains(name):
     model = compiled(build(name, num_classes=1))
     loss = model.fit(images(), targets(model.task, classes=1), verbose=0).history["loss"]
     assert np.isfinite(loss).all()
 
 
-@every_name_but_twins_are_slow
+@some_of_each_head
 def test_weights_bring_their_settings_and_of_other_classes_all_but_the_last_layers(name, tmp_path, caplog):
     source, path = build(name, num_classes=5, names=[*"abcde"]), tmp_path / "five.keras"
     source.save(path)

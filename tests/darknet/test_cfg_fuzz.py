@@ -271,7 +271,7 @@ def test_bases_are_sound(text):
     assert planned(text.encode()) is not None
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None)
 @given(CONTENT)
 @example(b"[net]\nwidth=\x1b[31m")  # a terminal's escape
 @example("[net]\nwidth=1\u20282\n".encode())  # some take it for the end of a line
@@ -297,7 +297,7 @@ def test_planned_or_refused(content):
         assert all(index < layer.index for layer in found.layers for index in layer.inputs)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300))
 @example(b"\xff\xfe[\0n\0e\0t\0]\0")
 @example(b"[net]\nwidth=1\r\r\nheight=\x0b1\n[cost]")
@@ -305,7 +305,7 @@ def test_any_bytes(content):
     planned(content)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(CONTENT)
 def test_reading_again_what_was_read(content):
     """The text that a description keeps, of which it is written back, is the same description."""

@@ -78,7 +78,6 @@ def opened(path, content, stop_at=None):
 @settings(
     max_examples=300,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(CONTENT, st.sampled_from([None, 1, 2, 3, 4, 5]))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from random_models import randomised
-from twins import twins_are_slow
+from samples import of_each_head
 
 import kzoo
 from kzoo.deploy import open_export
@@ -29,7 +29,7 @@ def pictures(count=2):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", twins_are_slow(kzoo.list_models("segment")))
+@pytest.mark.parametrize("name", of_each_head(kzoo.list_models("segment")))
 def test_masks_are_keras_s(name, form, tmp_path):
     model, images = segmenter(name), pictures()
     path = kzoo.export(model, tmp_path / FORMS[form])

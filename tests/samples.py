@@ -1,0 +1,69 @@
+"""Which registered names stand for the others in a test of models; `tests/README.md` has the plan."""
+
+from collections.abc import Iterable
+
+import pytest
+
+import kzoo
+from kzoo.registry import entry
+
+# Name -> one that at the tests' small depth is built of the same kinds of layers, or of more; the contract checks it.
+TWINS = {
+    "deeplabv3-resnet101": "deeplabv3",
+    "deeplabv3plus-resnet101": "deeplabv3plus",
+    "fcn16": "fcn8",
+    "fcn32": "fcn8",
+    "fcn-resnet101": "fcn-resnet50",
+    "resnet34": "resnet18",
+    "resnet101": "resnet50",
+    "resnet152": "resnet50",
+    "retinanet": "retinanet-v2",
+    "retinanet-resnet18": "retinanet-v2",
+    "retinanet-resnet101": "retinanet-v2",
+    "ssd512": "ssd300",
+    "yolov3": "yolov3-spp",
+}
+
+# Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks
+# that every head has one.
+HEADS = {
+    "AnchorHead focal": "retinanet-resnet18",
+    "AnchorHead hard_negative": "ssd300",
+    "ClassifyHead": "resnet18",
+    "PixelHead": "unet",
+    "YoloHead": "yolov3-tiny",
+}
+
+
+def families() -> dict[str, list[str]]:
+    """Module that builds them -> registered names, those of the fewest published parameters first."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(kzoo.list_models(), key=lambda name: entry(name).parameters):
+        found.setdefault(entry(name).target.partition(":")[0], []).append(name)
+    return found
+
+
+def of_each_family(names: Iterable[str]) -> list:
+    """Parameters of a test that takes a second or two a name: the smallest of each family by default, others `slow`.
+
+    Args:
+        names: registered ones.
+    """
+    quick = {family[0] for family in families().values()}
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+
+
+def of_each_head(names: Iterable[str]) -> list:
+    """Parameters of a test that takes many seconds a name: one of each head by default, `slow` those with layers of
+    their own, `exhaustive` those with a twin.
+
+    Args:
+        names: registered ones.
+    """
+
+    def marks(name):
+        if name in HEADS.values():
+            return ()
+        return pytest.mark.exhaustive if name in TWINS else pytest.mark.slow
+
+    return [pytest.param(name, marks=marks(name)) for name in names]
