@@ -26,6 +26,8 @@ class Entry:
         paper: where it was published.
         parameters: the published count, batch-norm statistics included, at `num_classes`.
         num_classes: the classes of that count.
+        gflops: 10**9 operations for one image of that size and those classes, two a multiply-add, as Darknet counts;
+            None where nobody has counted them.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Entry:
     paper: str
     parameters: int
     num_classes: int
+    gflops: float | None = None
 
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
@@ -56,8 +59,19 @@ _SSD = "Liu et al. 2016, SSD: Single Shot MultiBox Detector, arXiv:1512.02325"
 _VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
 
 _ENTRIES = (
-    Entry("darknet53", "kzoo.models.darknet:darknet53", "classify", (256, 256), _YOLOV3, 41_645_640, 1000),
-    Entry("deeplabv3", "kzoo.models.deeplab:deeplabv3", "segment", (520, 520), _DEEPLABV3, 39_695_573, 21),
+    Entry(
+        "darknet53", "kzoo.models.darknet:darknet53", "classify", (256, 256), _YOLOV3, 41_645_640, 1000, 18.57
+    ),
+    Entry(
+        "deeplabv3",
+        "kzoo.models.deeplab:deeplabv3",
+        "segment",
+        (520, 520),
+        _DEEPLABV3,
+        39_695_573,
+        21,
+        337.46,
+    ),
     Entry(
         "deeplabv3-resnet101",
         "kzoo.models.deeplab:deeplabv3_resnet101",
@@ -66,6 +80,7 @@ _ENTRIES = (
         _DEEPLABV3,
         58_739_925,
         21,
+        497.5,
     ),
     Entry(
         "deeplabv3plus",
@@ -75,6 +90,7 @@ _ENTRIES = (
         _DEEPLABV3PLUS,
         40_409_493,
         21,
+        138.45,
     ),
     Entry(
         "deeplabv3plus-resnet101",
@@ -84,19 +100,39 @@ _ENTRIES = (
         _DEEPLABV3PLUS,
         59_453_845,
         21,
+        177.24,
     ),
-    Entry("dilated8", "kzoo.models.dilated:dilated8", "segment", (512, 512), _CONTEXT, 141_149_720, 21),
-    Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21),
-    Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21),
-    Entry("fcn32", "kzoo.models.fcn:fcn32", "segment", (512, 512), _FCN, 136_152_917, 21),
-    Entry("fcn-resnet50", "kzoo.models.fcn:fcn_resnet50", "segment", (520, 520), _FCN, 33_011_157, 21),
-    Entry("fcn-resnet101", "kzoo.models.fcn:fcn_resnet101", "segment", (520, 520), _FCN, 52_055_509, 21),
-    Entry("resnet18", "kzoo.models.resnet:resnet18", "classify", (224, 224), _RESNET, 11_699_112, 1000),
-    Entry("resnet34", "kzoo.models.resnet:resnet34", "classify", (224, 224), _RESNET, 21_814_696, 1000),
-    Entry("resnet50", "kzoo.models.resnet:resnet50", "classify", (224, 224), _RESNET, 25_610_152, 1000),
-    Entry("resnet101", "kzoo.models.resnet:resnet101", "classify", (224, 224), _RESNET, 44_654_504, 1000),
-    Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224), _RESNET, 60_344_232, 1000),
-    Entry("retinanet", "kzoo.models.retinanet:retinanet", "detect", (800, 800), _RETINANET, 34_121_239, 91),
+    Entry(
+        "dilated8", "kzoo.models.dilated:dilated8", "segment", (512, 512), _CONTEXT, 141_149_720, 21, 1239.51
+    ),
+    Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
+    Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),
+    Entry("fcn32", "kzoo.models.fcn:fcn32", "segment", (512, 512), _FCN, 136_152_917, 21, 222.53),
+    Entry(
+        "fcn-resnet50", "kzoo.models.fcn:fcn_resnet50", "segment", (520, 520), _FCN, 33_011_157, 21, 285.45
+    ),
+    Entry(
+        "fcn-resnet101", "kzoo.models.fcn:fcn_resnet101", "segment", (520, 520), _FCN, 52_055_509, 21, 445.49
+    ),
+    Entry("resnet18", "kzoo.models.resnet:resnet18", "classify", (224, 224), _RESNET, 11_699_112, 1000, 3.63),
+    Entry("resnet34", "kzoo.models.resnet:resnet34", "classify", (224, 224), _RESNET, 21_814_696, 1000, 7.33),
+    Entry("resnet50", "kzoo.models.resnet:resnet50", "classify", (224, 224), _RESNET, 25_610_152, 1000, 8.18),
+    Entry(
+        "resnet101", "kzoo.models.resnet:resnet101", "classify", (224, 224), _RESNET, 44_654_504, 1000, 15.6
+    ),
+    Entry(
+        "resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224), _RESNET, 60_344_232, 1000, 23.03
+    ),
+    Entry(
+        "retinanet",
+        "kzoo.models.retinanet:retinanet",
+        "detect",
+        (800, 800),
+        _RETINANET,
+        34_121_239,
+        91,
+        303.08,
+    ),
     Entry(
         "retinanet-resnet18",
         "kzoo.models.retinanet:retinanet_resnet18",
@@ -105,6 +141,7 @@ _ENTRIES = (
         _RETINANET,
         21_058_071,
         91,
+        241.64,
     ),
     Entry(
         "retinanet-resnet101",
@@ -114,17 +151,29 @@ _ENTRIES = (
         _RETINANET,
         53_165_591,
         91,
+        397.78,
     ),
     Entry(
-        "retinanet-v2", "kzoo.models.retinanet:retinanet_v2", "detect", (800, 800), _RETINANET, 38_252_055, 91
+        "retinanet-v2",
+        "kzoo.models.retinanet:retinanet_v2",
+        "detect",
+        (800, 800),
+        _RETINANET,
+        38_252_055,
+        91,
+        304.48,
     ),
-    Entry("ssd300", "kzoo.models.ssd:ssd300", "detect", (300, 300), _SSD, 35_641_826, 90),
-    Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90),
-    Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2),
-    Entry("vgg16", "kzoo.models.vgg:vgg16", "classify", (224, 224), _VGG, 138_357_544, 1000),
-    Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80),
-    Entry("yolov3-spp", "kzoo.models.yolov3:yolov3_spp", "detect", (608, 608), _YOLOV3, 63_052_381, 80),
-    Entry("yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416), _YOLOV3, 8_858_734, 80),
+    Entry("ssd300", "kzoo.models.ssd:ssd300", "detect", (300, 300), _SSD, 35_641_826, 90, 69.72),
+    Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90, 200.06),
+    Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2, 96.34),
+    Entry("vgg16", "kzoo.models.vgg:vgg16", "classify", (224, 224), _VGG, 138_357_544, 1000, 30.94),
+    Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80, 65.86),
+    Entry(
+        "yolov3-spp", "kzoo.models.yolov3:yolov3_spp", "detect", (608, 608), _YOLOV3, 63_052_381, 80, 141.45
+    ),
+    Entry(
+        "yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416), _YOLOV3, 8_858_734, 80, 5.56
+    ),
 )
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}
 

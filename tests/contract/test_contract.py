@@ -15,6 +15,7 @@ from shapes_only import shapes_only
 
 import kzoo
 from kzoo.heads import ClassifyHead, YoloHead
+from kzoo.model import flops
 from kzoo.registry import entry
 
 SIZE = 64
@@ -81,12 +82,14 @@ def untrained(name):
 
 @functools.cache
 def published(name):
-    """What a model of full size has: the number of its parameters, and the kind of its head."""
+    """Of a model of full size the number of its parameters, its operations in 10**9, and the kind of its head."""
     known = entry(name)
     with shapes_only():
         model = kzoo.build(name, num_classes=known.num_classes)
+        gflops = round(flops(model) / 1e9, 2)
     return (
         model.count_params(),
+        gflops,
         f"{type(model.head).__name__} {getattr(model.head, 'class_loss', '')}".strip(),
     )
 
@@ -120,15 +123,16 @@ def test_others_are_no_twins():
 
 
 @every_name
-def test_parameters_equal_the_published_count(name):
-    assert published(name)[0] == entry(name).parameters
+def test_parameters_and_operations_equal_the_published_counts(name):
+    parameters, gflops, _ = published(name)
+    assert (parameters, gflops) == (entry(name).parameters, entry(name).gflops)
 
 
 @every_name
 def test_a_name_stands_for_its_head(name):
     """Where this fails for a new head: give it a line in `samples.HEADS`."""
-    kind = published(name)[1]
-    assert kind in HEADS and published(HEADS[kind])[1] == kind
+    kind = published(name)[-1]
+    assert kind in HEADS and published(HEADS[kind])[-1] == kind
 
 
 @some_of_each_family
