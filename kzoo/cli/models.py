@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json as json_module
+import re
 from typing import Annotated
 
 import typer
@@ -11,10 +13,15 @@ from kzoo.cli.options import argument, parameter
 from kzoo.options import Text
 from kzoo.options.commands import INFO, TASK
 
+TASKS = TASK.choices  # in the order of the table
+
 
 def list_models(
     task: parameter(TASK) = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="print the README's table: a row a family of models")
+    ] = False,
 ) -> None:
     """Lists the registered models."""
     from kzoo.registry import entry
@@ -25,6 +32,9 @@ def list_models(
         raise ValueError(f"task {task!r}: no model is registered for it; use detect, segment or classify")
     if json:
         print(json_module.dumps([_row(found) for found in entries], indent=1))
+        return
+    if markdown:
+        print(family_table(entries))
         return
     from rich.console import Console
     from rich.table import Table
@@ -66,6 +76,37 @@ def info(
     for key, value in row.items():
         shown = f"{value:,}" if isinstance(value, int) else value
         print(f"{key:12} {'x'.join(map(str, value)) if isinstance(value, list) else shown}")
+
+
+def family_table(entries: list) -> str:
+    """A Markdown table with a row for the models of one file and one paper, detectors first, the smallest model first.
+
+    Args:
+        entries: what the registry knows of each model.
+    """
+
+    def family(entry):
+        return TASKS.index(entry.task), entry.target.split(":")[0], entry.paper
+
+    lines = ["| models | task | paper | parameters | GFLOP | input |", "|---|---|---|---|---|---|"]
+    for (_, _, paper), members in itertools.groupby(sorted(entries, key=family), family):
+        models = sorted(members, key=lambda entry: entry.parameters)
+        columns = (
+            [f"`{model.name}`" for model in models],
+            [models[0].task],
+            [_paper_link(paper)],
+            [f"{model.parameters:,}" for model in models],
+            ["" if model.gflops is None else f"{model.gflops:.2f}" for model in models],
+            ["x".join(str(side) for side in dict.fromkeys(model.image_size)) for model in models],
+        )
+        lines.append(f"| {' | '.join('<br>'.join(column) for column in columns)} |")
+    return "\n".join(lines)
+
+
+def _paper_link(paper: str) -> str:
+    """The title, linked to arXiv, and the year of `Authors year, title, arXiv:number`; anything else as it is."""
+    match = re.fullmatch(r".+? (\d{4}), (.+), arXiv:([\d.]+)", paper)
+    return paper if match is None else f"[{match[2]}](https://arxiv.org/abs/{match[3]}), {match[1]}"
 
 
 def _row(found) -> dict:
