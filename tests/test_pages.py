@@ -287,7 +287,7 @@ def test_every_folder_with_a_page_of_its_own_is_linked_from_the_first():
 def test_the_table_of_models_is_the_registrys():
     text = (ROOT / "README.md").read_text()
     between = re.search(
-        r"<!-- `kzoo list --markdown` -->\n(.*?)\n?<!-- end of the table -->", text, re.DOTALL
+        r"<!-- `kzoo list --markdown` -->\n\n(.*?)\n\n<!-- end of the table -->", text, re.DOTALL
     )
     table = family_table([entry(name) for name in list_models()])
     assert between[1] == table, "put in its place what `kzoo list --markdown` prints"
