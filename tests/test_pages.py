@@ -30,7 +30,13 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("", "kzoo/**/", "recipes/", "saved_models/")
 PAGES = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md")})
 QUICK = ("README.md",)
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+# A page that adds files to the project, and the test that does what it says in a copy.
+FOLLOWED = {"kzoo/models/README.md": "tests/models/test_add_a_family.py"}
+LANGUAGES = {
+    "```": False,
+    "```console": False,
+    "```python": True,
+}  # whether it is Python; others are passed over
 
 # What stands for anything in a command, and something that it can be.
 PLACEHOLDERS = {"COMMAND": "train", "KIND": "greedy"}
@@ -49,6 +55,13 @@ SHORTER = (
     (r"image_size=\d+", "image_size=64"),
 )
 README_LINES = 150
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 @dataclass
@@ -70,18 +83,18 @@ class Block:
 
 def blocks_and_text(page: Path) -> tuple[list[Block], str]:
     """The blocks of a page, and what is left of it without them."""
-    blocks, text, fence, needs = [], [], None, ""
+    blocks, text, fence, language, needs = [], [], None, "", ""
     lines = page.read_text().splitlines()
     for number, line in enumerate(lines, 1):
         if fence is not None:
             if line == "```":
-                if fence.python or fence.text:
+                if language in LANGUAGES:
                     blocks.append(fence)
                 fence = None
             else:
                 fence.text += f"{line}\n"
         elif line.startswith("```"):
-            fence, needs = Block(number + 1, line == "```python", "", needs), ""
+            language, fence, needs = line, Block(number + 1, LANGUAGES.get(line, False), "", needs), ""
         elif line.startswith("    ") and text and not text[-1].strip():
             blocks.append(Block(number, False, f"{line.strip()}\n", needs))
         elif line.startswith("    ") and blocks and lines[number - 2].startswith("    "):
@@ -244,7 +257,17 @@ def check_python(text: str) -> None:
             signature.bind(*node.args, **{one.arg: one.value for one in node.keywords if one.arg})
 
 
-@every_page
+def followed(page: Path) -> bool:
+    return name_of(page) in FOLLOWED
+
+
+def test_pages_that_another_test_follows():
+    for page, test in FOLLOWED.items():
+        if (ROOT / page).exists():
+            assert Path(page).name in (ROOT / test).read_text()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not followed(page)], ids=name_of)
 def test_python_is_sound(page):
     for block in blocks_and_text(page)[0]:
         if block.python:
@@ -378,15 +401,15 @@ def run_commands(line: str, kzoo_command) -> None:
         assert status == 0, f"{line}: {out[-500:]}{err}"
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[] if quick else pytest.mark.slow)
-        for page in PAGES
-        for quick in [str(page.relative_to(ROOT)) in QUICK]
-        if any(not block.needs for block in blocks_and_text(page)[0])
-    ],
-)
+def runnable() -> list:
+    """Pages with something to run; all but the quick ones are marked."""
+    pages = [page for page in PAGES if not followed(page)]
+    pages = [page for page in pages if any(not block.needs for block in blocks_and_text(page)[0])]
+    marks = {page: () if name_of(page) in QUICK else pytest.mark.slow for page in pages}
+    return [pytest.param(page, id=name_of(page), marks=mark) for page, mark in marks.items()]
+
+
+@pytest.mark.parametrize("page", runnable())
 def test_a_page_from_top_to_bottom(page, workplace, tmp_path, kzoo_command, small_models, request):
     shutil.copytree(workplace, tmp_path, dirs_exist_ok=True)
     if page.parent != ROOT:  # the first page trains what it goes on with
