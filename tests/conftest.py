@@ -84,6 +84,16 @@ def darknet_data() -> Path:
 
 
 @pytest.fixture
+def untraced():
+    """Steps run as they stand: tracing takes longer than the few of a test."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def kzoo_command(monkeypatch, tmp_path, capfd):
     """Runs `kzoo` with arguments in this process, in an empty folder: exit status, stdout, stderr."""
     from kzoo.cli.main import main

@@ -44,25 +44,28 @@ def families() -> dict[str, list[str]]:
 
 
 def of_each_family(names: Iterable[str]) -> list:
-    """Parameters of a test that takes a second or two a name: the smallest of each family by default, others `slow`.
+    """Parameters of a test that takes a second or two a name: by default for the smallest of each family.
 
     Args:
         names: registered ones.
     """
-    quick = {family[0] for family in families().values()}
-    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+    return _marked(names, {family[0] for family in families().values()})
 
 
 def of_each_head(names: Iterable[str]) -> list:
-    """Parameters of a test that takes many seconds a name: one of each head by default, `slow` those with layers of
-    their own, `exhaustive` those with a twin.
+    """Parameters of a test that takes many seconds a name: by default for one of each head.
 
     Args:
         names: registered ones.
     """
+    return _marked(names, set(HEADS.values()))
+
+
+def _marked(names: Iterable[str], quick: set[str]) -> list:
+    """Not `quick`: those with a twin are `exhaustive`, those with layers of their own `slow`."""
 
     def marks(name):
-        if name in HEADS.values():
+        if name in quick:
             return ()
         return pytest.mark.exhaustive if name in TWINS else pytest.mark.slow
 

@@ -254,7 +254,9 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
 
 
 @some_of_each_head
-@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)]
+)
 def test_trains_under_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
     try:

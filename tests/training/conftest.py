@@ -1,5 +1,4 @@
 import pytest
-import tensorflow as tf
 from tiny_detector import SIDE, tiny_detector
 
 from kzoo.data.formats.shapes import Shapes
@@ -20,11 +19,3 @@ def drawn():
 def options(tmp_path):
     """Of a training that is over soon."""
     return {"epochs": 2, "batch_size": 8, "augment": "none", "workers": 0, "runs": tmp_path, "verbose": 0}
-
-
-@pytest.fixture
-def untraced():
-    """Steps run as they stand: tracing takes longer than the few of a test."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)

@@ -145,7 +145,7 @@ def test_a_thousand_damaged_files(sound):
     run(sound, 1000, seed=0, traced=9)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_many_damaged_files(sound, seed):
     run(sound, 3000, seed)

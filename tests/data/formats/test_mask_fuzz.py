@@ -221,7 +221,7 @@ def test_whole_datasets_are_checked_without_an_error_of_another_kind(tmp_path):
         path.write_bytes(content)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(1, 3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_masks_and_images(tmp_path, kind, seed):
@@ -231,7 +231,7 @@ def test_many_masks_and_images(tmp_path, kind, seed):
         run(read_levels, tmp_path / "c.png", picture(kind), MANY // 6, seed, with_checksums)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_many_legends_lists_and_arrays(tmp_path):
     for text in LEGENDS:
         run(read_legend, tmp_path / "legend.txt", text, MANY, 1)

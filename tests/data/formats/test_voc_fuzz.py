@@ -114,13 +114,13 @@ def test_a_thousand_damaged_files(tmp_path):
     run_parser(tmp_path / "a.xml", 1000, seed=0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_many_damaged_files(tmp_path, seed):
     run_parser(tmp_path / "a.xml", 20_000, seed)
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.exhaustive)])
 def test_folders_with_a_damaged_file(root, count):
     rng = np.random.default_rng(count)
     for _ in range(count):
@@ -128,7 +128,7 @@ def test_folders_with_a_damaged_file(root, count):
         outcome(lambda: look(root), "a.xml", "b.xml", root.name)
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.exhaustive)])
 def test_folders_with_a_damaged_list(root, count):
     rng = np.random.default_rng(count)
     (root / "Annotations" / "a.xml").write_bytes(SOUND)

@@ -100,7 +100,7 @@ def test_sound_files_have_no_errors(folder):
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize(
-    "seed", [*range(4), *(pytest.param(s, marks=pytest.mark.slow) for s in range(4, 84))]
+    "seed", [*range(4), *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(4, 84))]
 )
 def test_damaged_files(folder, seed):
     rng = random.Random(seed)

@@ -112,6 +112,14 @@ def test_slots_are_used_again():
     assert len(addresses) <= 8
 
 
+@pytest.fixture(scope="module")
+def endless():
+    """A stream that goes on from test to test, as processes take a second to start."""
+    stream = iter(made())
+    yield stream
+    stream.close()
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -124,15 +132,12 @@ def test_slots_are_used_again():
     ],
     ids=["slices", "memoryview", "reshaped", "target", "strides", "buffer"],
 )
-def test_a_part_of_a_batch_keeps_its_slot(part):
-    stream = iter(made())
-    kept = part(*next(stream))
+def test_a_part_of_a_batch_keeps_its_slot(part, endless):
+    kept = part(*next(endless))
     before = np.array(kept).tobytes()
     for _ in range(30):
-        next(stream)[0][...] = 0  # Whoever has the slot may write on it.
+        next(endless)[0][...] = 0  # Whoever has the slot may write on it.
     assert np.array(kept).tobytes() == before
-    del kept
-    stream.close()
 
 
 class Odd(Exception):
