@@ -203,7 +203,7 @@ def test_what_cannot_be_written_leaves_what_was_there(run, files, tmp_path, monk
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kzoo.darknet.tensors.Parts.arrays", full)
+    monkeypatch.setattr("kzoo.darknet.tensors.KerasLayers.arrays", full)
     monkeypatch.setattr("kzoo.model.ZooModel.save", full)
     for out in ("out.keras", "out.weights"):
         assert f"{out}: No space left on device" in refusal(run("--cfg", cfg, out))

@@ -23,49 +23,55 @@ def names_around(cfg: Path, classes: int) -> tuple[list[str] | None, str | None]
     it, as "voc" in yolov3-voc.cfg.
 
     Args:
-        cfg: the file.
-        classes: how many it has.
+        cfg: the path of the cfg file.
+        classes: how many classes the network tells apart.
 
     Returns:
-        The names or None, and what is to be said where files fit and none was taken, or None.
+        The names, or None where none were taken; and a warning where several lists would fit, or None.
 
     Raises:
         ValueError: a file that is called as the cfg has no names in it.
     """
     if cfg.with_suffix(".names").is_file():
         return class_names(cfg.with_suffix(".names")), None
-    found: dict[tuple[str, ...], list[Path]] = {}
-    for path in _listed(cfg):
+    files: dict[tuple[str, ...], list[Path]] = {}  # of each list of names, those that hold it
+    for path in _candidates(cfg):
         try:
             names = tuple(class_names(path))
         except (OSError, ValueError):
-            continue  # of something else
+            continue  # a file of that ending, but of another program
         if len(names) == classes:
-            found.setdefault(names, []).append(path)
-    for fits in (lambda path: True, lambda path: path.stem == cfg.stem, lambda path: path.stem in cfg.stem):
-        fitting = [names for names, paths in found.items() if any(map(fits, paths))]
-        if len(fitting) == 1:
-            return list(fitting[0]), None
-    if not found:
+            files.setdefault(names, []).append(path)
+    # From the loosest rule to the strictest: the first under which a single list is left decides.
+    for belongs in (
+        lambda path: True,
+        lambda path: path.stem == cfg.stem,
+        lambda path: path.stem in cfg.stem,
+    ):
+        candidates = [names for names, paths in files.items() if any(map(belongs, paths))]
+        if len(candidates) == 1:
+            return list(candidates[0]), None
+    if not files:
         return None, None
-    paths = ", ".join(str(paths[0]) for paths in list(found.values())[:5])
+    paths = ", ".join(str(paths[0]) for paths in list(files.values())[:5])
     return (
         None,
         f"{cfg}: {paths} list {classes} different names each, and none was taken; give names (--names)",
     )
 
 
-def _listed(cfg: Path) -> list[Path]:
+def _candidates(cfg: Path) -> list[Path]:
+    """The `.data` and `.names` files around a cfg, each once, whatever path leads to it."""
     folder = cfg.parent
     folders = [folder, *(folder / name for name in _FOLDERS)]
     if folder.resolve().name in _FOLDERS:
         folders += [folder / ".." / name for name in _FOLDERS]
-    seen: dict[Path, Path] = {}
+    by_place: dict[Path, Path] = {}
     for suffix in (".data", ".names"):
-        for one in folders:
-            for path in files_in(one, (suffix,)):
-                seen.setdefault(path.resolve(), path)
-    return list(seen.values())
+        for folder in folders:
+            for path in files_in(folder, (suffix,)):
+                by_place.setdefault(path.resolve(), path)
+    return list(by_place.values())
 
 
 def file_of(section: Section, key: str) -> Path | None:
@@ -80,13 +86,13 @@ def read_tree(section: Section) -> tuple[list[int], list[str]]:
     Raises:
         ValueError: there is no such file, or it holds no tree; the message names the line.
     """
-    path = _needed(section, "tree")
+    path = _required_file(section, "tree")
     parents, names = [], []
     for number, line in enumerate(read_lines(path), 1):
-        name, *rest = line.split() or ("",)
-        if not rest and not name:
+        if not line.strip():
             continue
-        parent = _whole(rest[0]) if rest else -1
+        name, *columns = line.split()
+        parent = _integer(columns[0]) if columns else -1
         if parent is None or not -1 <= parent < len(parents):
             raise ValueError(
                 f"{path}:{number}: {line.strip()[:60]!r} has no parent that stands before it; give a name and the "
@@ -105,28 +111,30 @@ def read_map(section: Section, nodes: int) -> list[int]:
     Raises:
         ValueError: there is no such file, or a line of it is no node; the message names the line.
     """
-    path = _needed(section, "map")
-    found = []
+    path = _required_file(section, "map")
+    nodes_of_classes = []
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
-        node = _whole(line.strip())
+        node = _integer(line.strip())
         if node is None or not 0 <= node < nodes:
             raise ValueError(
                 f"{path}:{number}: {line.strip()[:60]!r} is no class; give a number from 0 to {nodes - 1}"
             )
-        found.append(node)
-    if not found:
+        nodes_of_classes.append(node)
+    if not nodes_of_classes:
         raise ValueError(f"{path}: holds no classes; give a number a line")
-    return found
+    return nodes_of_classes
 
 
-def _needed(section: Section, key: str) -> Path:
+def _required_file(section: Section, key: str) -> Path:
+    """The file that a key names, which must be there."""
     path = file_of(section, key)
     if path is None or not path.is_file():
         raise section.fault(key, "no such file beside the cfg, in the folder above it or here; put it there")
     return path
 
 
-def _whole(text: str) -> int | None:
+def _integer(text: str) -> int | None:
+    """A whole number of at most nine digits; None where a text is none."""
     return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None

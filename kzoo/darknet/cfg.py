@@ -34,7 +34,7 @@ class CfgWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Option:
-    """What stands behind a key, and on which line."""
+    """What stands behind a key, spaces and comments taken out, and on which line, counted from 1."""
 
     value: str
     line: int
@@ -45,10 +45,10 @@ class Section:
     """One section.
 
     Attributes:
-        kind: its name, aliases resolved: "convolutional" for `[conv]`.
-        file: that it stands in.
-        line: of its header, from 1.
-        options: by key; of a key that stands twice the first, as in Darknet.
+        kind: the name between the brackets, aliases resolved: "convolutional" for `[conv]`.
+        file: the path of the cfg file, for messages.
+        line: the number of the header's line, counted from 1.
+        options: what stands behind each key; where a key stands twice, the first holds, as in Darknet.
     """
 
     kind: str
@@ -67,8 +67,8 @@ class Section:
         """An error that names file, line, section, key and value.
 
         Args:
-            key: what is wrong, or None where the section itself is.
-            why: what is wrong with it, and the remedy.
+            key: the key that is wrong, or None where the section itself is.
+            why: what is wrong with it, and the remedy, as the end of the message.
         """
         what = f"[{self.kind}]"
         if key is not None:
@@ -84,7 +84,7 @@ class Section:
         return default
 
     def choice(self, key: str, default: str, known) -> str:
-        """The value, if it is one of those known."""
+        """The value, which has to be one of the known ones."""
         value = self.text(key, default)
         if value not in known:
             raise self.fault(key, f"is unknown; use {', '.join(known)}")
@@ -113,10 +113,12 @@ class Section:
 
     def numbers(self, key: str) -> list[float]:
         """The value as numbers between commas; none where the key is absent. A last comma may be left over."""
-        parts = self.text(key, "").split(",")
-        if len(parts) > MAX_NUMBERS:
-            raise self.fault(key, f"{len(parts):,} numbers are too many; give {MAX_NUMBERS:,} at most")
-        return [self._number(key, part) for part in (parts[:-1] if parts[-1] == "" else parts)]
+        texts = self.text(key, "").split(",")
+        if len(texts) > MAX_NUMBERS:
+            raise self.fault(key, f"{len(texts):,} numbers are too many; give {MAX_NUMBERS:,} at most")
+        if texts[-1] == "":
+            texts.pop()
+        return [self._number(key, text) for text in texts]
 
     def integers(self, key: str) -> list[int]:
         """The value as whole numbers between commas; none where the key is absent."""
@@ -139,10 +141,10 @@ class Cfg:
     """A network description.
 
     Attributes:
-        path: of the file, for messages.
-        text: the whole of it.
-        net: the first section, `[net]`.
-        sections: the others; the place of one is Darknet's number of the layer.
+        path: the path of the file, for messages.
+        text: the whole text of the file.
+        net: the first section, `[net]`: input size and training.
+        sections: the sections behind it, one a layer; the place in this list is Darknet's number of the layer.
     """
 
     path: str
@@ -169,11 +171,11 @@ def parse(content: bytes | str, path: str = "cfg") -> Cfg:
     """A network description from its text.
 
     Args:
-        content: of the file. Bytes that are no UTF-8 may stand in comments alone.
-        path: what messages call it.
+        content: the text, or its bytes, of which only comments may be no UTF-8.
+        path: what messages call the text, usually the file's path.
 
     Raises:
-        ValueError: as `read`.
+        ValueError: it is no cfg text; the message names file and line.
     """
     content = content.encode() if isinstance(content, str) else content
     if len(content) > MAX_BYTES:
@@ -182,7 +184,7 @@ def parse(content: bytes | str, path: str = "cfg") -> Cfg:
         )
     sections: list[Section] = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        text = _meaning(line, path, number)
+        text = _without_comment(line, path, number)
         if text.startswith("["):
             if not text.endswith("]") or len(text) < 3:
                 raise ValueError(
@@ -206,13 +208,13 @@ def parse(content: bytes | str, path: str = "cfg") -> Cfg:
     return Cfg(path, content.decode("utf-8", "surrogateescape"), sections[0], sections[1:])
 
 
-def _meaning(line: bytes, path: str, number: int) -> str:
-    """A line without spaces and comment, of which Darknet makes nothing."""
+def _without_comment(line: bytes, path: str, number: int) -> str:
+    """A line without spaces and comment, which Darknet skips."""
     line = _SPACE.sub(b"", re.split(rb"[#;]", line, maxsplit=1)[0])
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
-        text = "\0"
+        text = "\0"  # refused below, as zero bytes are, which a binary file has
     if "\0" in text:
         raise ValueError(f"{path}:{number}: this is no text in UTF-8; is it a .cfg file? Save it as UTF-8")
     return text

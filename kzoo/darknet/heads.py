@@ -30,6 +30,7 @@ def gaussian_yolo(site: Site) -> Layer:
 
 
 def _level(site: Site, fields: int) -> Layer:
+    """One level of a head: `fields` numbers an anchor besides its classes, 4 coordinates and objectness or more."""
     section = site.section
     classes = section.integer("classes", 20, least=1, most=MAX_CLASSES)
     anchors = _anchors(section)
@@ -92,9 +93,9 @@ def head_arguments(
     Where several `[yolo]` sections state thresholds and losses the last one holds, as in Darknet for suppression.
 
     Args:
-        plan: of the network.
-        names: of the classes, if they are known: as many as a `map` has entries ask for those classes, not for the
-            nodes of the `tree` that it leads to.
+        plan: the network, worked out.
+        names: the class names, or None where they are not known. Where a section has a `tree` and a `map`, as many
+            names as the map has entries ask for the map's classes rather than for the tree's nodes.
 
     Returns:
         "yolo", "gaussian", "region", "grid", "classify" (the network ends in a vector) or "features" (in a map); the
@@ -103,11 +104,11 @@ def head_arguments(
     Raises:
         ValueError: the sections contradict each other, or a file that one names cannot be read.
     """
-    kind, arguments = _head_of(plan)
-    last = plan.heads[-1].section if plan.heads else _last(plan).section
+    kind, arguments = _head_without_tree(plan)
+    last = plan.heads[-1].section if plan.heads else plan.last.section
     if "tree" not in last:
         return kind, arguments, names
-    parents, known = read_tree(last)
+    parents, node_names = read_tree(last)
     if len(parents) != arguments["num_classes"]:
         raise last.fault(
             "tree",
@@ -117,16 +118,13 @@ def head_arguments(
     if "map" in last and names and len(names) != len(parents):
         arguments["class_map"] = read_map(last, len(parents))
         arguments["num_classes"] = len(arguments["class_map"])
-    return kind, arguments, names or known
+    return kind, arguments, names or node_names
 
 
-def _last(plan: Plan) -> Layer:
-    return next((layer for layer in reversed(plan.layers) if layer.kind != "cost"), plan.layers[-1])
-
-
-def _head_of(plan: Plan) -> tuple[str, dict[str, Any]]:
+def _head_without_tree(plan: Plan) -> tuple[str, dict[str, Any]]:
+    """The kind of the head and its arguments, as far as the network's own sections state them."""
     if not plan.heads:
-        last = _last(plan)
+        last = plan.last
         if last.shape[:2] != (1, 1):
             return "features", {"num_classes": last.shape[2]}
         return "classify", {
@@ -155,13 +153,14 @@ def _yolo_head(plan: Plan, last: Layer) -> tuple[str, dict]:
     levels = [
         [head.settings["all_anchors"][number] for number in head.settings["mask"]] for head in plan.heads
     ]
+    # Anchors of no level take part in the assignment all the same: objects that they fit best are left out.
     used = [anchor for level in levels for anchor in level]
-    spare = {tuple(anchor) for head in plan.heads for anchor in head.settings["all_anchors"]}
+    every = {tuple(anchor) for head in plan.heads for anchor in head.settings["all_anchors"]}
     return "yolo", {
         "num_classes": last.settings["classes"],
         "anchors": levels,
         "strides": [head.settings["stride"] for head in plan.heads],
-        "spare_anchors": sorted(list(anchor) for anchor in spare if list(anchor) not in used),
+        "spare_anchors": sorted(list(anchor) for anchor in every if list(anchor) not in used),
         "scale_xy": [head.section.number("scale_x_y", 1.0) for head in plan.heads],
         "size_transform": "square" if last.settings["new_coords"] else "exp",
         "project": False,
@@ -214,7 +213,7 @@ def _region_arguments(section: Section) -> dict[str, Any]:
 
 
 def _region_head(plan: Plan, last: Layer) -> tuple[str, dict]:
-    width, height = last.settings["cell"]
+    width, height = last.settings["cell"]  # pixels; [region] has its anchors in cells, kzoo's heads in pixels
     return "region", {
         "num_classes": last.settings["classes"],
         "anchors": [[[w * width, h * height] for w, h in last.settings["all_anchors"]]],
@@ -257,6 +256,7 @@ def _four_coordinates(section: Section, default: int) -> None:
 
 
 def _check_channels(site: Site, wanted: int, sum_of: str) -> None:
+    """Whether the layer before gives as many channels as the head's anchors and classes ask for."""
     if site.shape[2] == wanted:
         return
     before = site.plan.layers[site.before].section if site.before >= 0 else site.section
@@ -279,5 +279,5 @@ def _cells(site: Site) -> dict[str, Any]:
 
 
 def _image_size(plan: Plan) -> list[int] | None:
-    """The one size of a network whose cells do not divide it."""
+    """The height and width that a network is bound to because its cells do not divide them; None where it is free."""
     return None if all(head.settings["divide"] for head in plan.heads) else list(plan.shape[:2])

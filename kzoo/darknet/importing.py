@@ -16,8 +16,8 @@ from kzoo.darknet.cfg import Cfg, CfgWarning, parse, read
 from kzoo.darknet.network import build_model
 from kzoo.darknet.plan import Plan
 from kzoo.darknet.planning import make_plan
-from kzoo.darknet.tensors import Parts
-from kzoo.darknet.weights import Header, open_weights, partial_stop, write_weights
+from kzoo.darknet.tensors import KerasLayers
+from kzoo.darknet.weights import Header, WeightsFile, open_weights, partial_stop, write_weights
 from kzoo.darknet.writing import describe
 from kzoo.data.formats.names import class_names
 from kzoo.heads.region import RegionHead
@@ -39,15 +39,17 @@ def load(
     """Reads one of Darknet's networks.
 
     Args:
-        cfg: its description.
-        weights: its weights; random ones where None.
+        cfg: the `.cfg` file that describes it.
+        weights: the `.weights` file; the model starts from random weights where None.
         names: class names, or where they are: a `.names` or `.data` file, "coco", "voc". Where None they are those
             of a `.names` or `.data` file that is called as the cfg and lies beside it, or of the one that fits among
             those beside it and in data/ and cfg/: see `kzoo.darknet.beside.names_around`.
-        stop_at: only the layers before this number take their weights from the file, which may end there
-            (`darknet53.conv.74` says so by its name) or go on.
+        stop_at: only the layers before this number, counted from 0, take their weights from the file, which may end
+            there (`darknet53.conv.74` says so by its name) or go on. Where None all of them do, or as many as the
+            file's name says.
         fold: whether batch normalisation is folded into the convolutions: quicker, no longer to be trained.
-        features: take a network that was cut before its head, too: its `predict` gives the last feature map.
+        features: whether a network that was cut before its head is taken, too: its `predict` gives the last feature
+            map.
 
     Returns:
         A detector or a classifier, to be trained, run, exported, or written back by `save`.
@@ -71,11 +73,11 @@ def load(
     if isinstance(model.head, RegionHead) and file is not None:
         # What the network has seen decides whether its first images are still to come.
         model.head.seen.assign(min(file.header.seen, RegionHead.most_seen))
-    for said in filter(None, (keys.unknown(plan.cfg), unclear)):
-        warnings.warn(said, CfgWarning, stacklevel=2)
+    for message in filter(None, (keys.unknown(plan.cfg), unclear)):
+        warnings.warn(message, CfgWarning, stacklevel=2)
     model.origin = {"cfg": plan.cfg.text}
     if file is not None:
-        _assign(model, plan, _parts_by_name(model, plan), file)
+        _assign(model, plan, _layers_by_number(model, plan), file)
     return folded(model) if fold else model
 
 
@@ -85,13 +87,13 @@ def save(
     """Writes a model as Darknet's `.weights` and `.cfg`, and its class names, if it has some, as a `.names` beside it.
 
     Args:
-        model: read by `load`, or built of Darknet's convolutions and heads.
-        weights: the file to write; byte for byte the one it was read from, unless it was trained since.
-        cfg: the file to write; as `weights`, with `.cfg`, where None.
-        stop_at: write the layers before this number alone.
+        model: a model read by `load`, or built of Darknet's convolutions and heads.
+        weights: the `.weights` file to write; byte for byte the one it was read from, unless it was trained since.
+        cfg: the `.cfg` file to write; beside `weights` and of the same name where None.
+        stop_at: number of the layer, from 1, before which the `.weights` file ends; it holds all layers where None.
 
     Returns:
-        The paths of the first two.
+        The paths of the `.weights` and the `.cfg` file.
 
     Raises:
         ValueError: it has a layer or a head that Darknet has no section for.
@@ -103,7 +105,7 @@ def save(
         stem = weights.stem if partial_stop(weights) is None else weights.name.rsplit(".", 2)[0]
         cfg = weights.with_name(f"{stem}.cfg")
     cfg = Path(cfg)
-    plan, parts = blocks(model)
+    plan, keras_layers = planned(model)
     if stop_at is not None and not 0 < stop_at <= len(plan.layers):
         raise ValueError(
             f"stop_at={stop_at}: {model.name} has layers 0 to {len(plan.layers) - 1}; give one of them"
@@ -111,7 +113,7 @@ def save(
     origin = model.origin or {}
     header = Header(tuple(origin.get("version", Header.version)), origin.get("seen", Header.seen))
     tensors = (
-        (layer, parts[layer.index].arrays(layer, plan.shape_of(layer.inputs[0])))
+        (layer, keras_layers[layer.index].arrays(layer, plan.shape_of(layer.inputs[0])))
         for layer in plan.layers[:stop_at]
         if layer.tensors
     )
@@ -127,8 +129,9 @@ def _with_letter_box(cfg: Cfg, wanted: bool) -> str:
     if cfg.net.flag("letter_box") == wanted:
         return cfg.text
     lines, line = cfg.text.split("\n"), cfg.net.line_of("letter_box")
-    said = f"letter_box={int(wanted)}"
-    lines[line - 1 : line] = [said] if "letter_box" in cfg.net else [lines[line - 1], said]
+    setting = f"letter_box={int(wanted)}"
+    # In place of the key's line, or behind the header's.
+    lines[line - 1 : line] = [setting] if "letter_box" in cfg.net else [lines[line - 1], setting]
     return "\n".join(lines)
 
 
@@ -136,26 +139,28 @@ def read_weights(model: ZooModel, weights: str | Path, stop_at: int | None = Non
     """Reads a `.weights` file into a model of the same network.
 
     Args:
-        model: read by `load`, or built of Darknet's convolutions and heads, such as `kzoo.build("yolov3")`.
-        weights: the file.
-        stop_at: as for `load`.
+        model: takes the weights; read by `load`, or built of Darknet's convolutions and heads, such as
+            `kzoo.build("yolov3")`.
+        weights: the `.weights` file.
+        stop_at: only the layers before this number, counted from 0, take their weights from the file; where None all
+            of them do, or as many as the file's name says.
 
     Raises:
         ValueError: the file is damaged, or of another network.
     """
-    plan, parts = blocks(model)
-    _assign(model, plan, parts, open_weights(weights, plan, stop_at))
+    plan, keras_layers = planned(model)
+    _assign(model, plan, keras_layers, open_weights(weights, plan, stop_at))
     return model
 
 
-def blocks(model: ZooModel) -> tuple[Plan, dict[int, Parts]]:
+def planned(model: ZooModel) -> tuple[Plan, dict[int, KerasLayers]]:
     """A model's network as Darknet sees it, and the Keras layers of each layer that has weights."""
     text = (model.origin or {}).get("cfg")
     if text is not None:
         plan = make_plan(parse(text.encode("utf-8", "surrogateescape"), f"{model.name}.cfg"), features=True)
-        return plan, _parts_by_name(model, plan)
-    text, parts = describe(model)
-    return make_plan(parse(text, model.name)), parts
+        return plan, _layers_by_number(model, plan)
+    text, keras_layers = describe(model)
+    return make_plan(parse(text, model.name)), keras_layers
 
 
 def folded(model: ZooModel) -> ZooModel:
@@ -189,9 +194,10 @@ def _without_normalization(text: str, numbers: set[int]) -> str:
     return "\n".join(lines)
 
 
-def _assign(model: ZooModel, plan: Plan, parts: dict[int, Parts], file) -> None:
+def _assign(model: ZooModel, plan: Plan, keras_layers: dict[int, KerasLayers], file: WeightsFile) -> None:
+    """Gives a model the weights of a file, and notes of the file what `save` needs to write it again."""
     for layer, arrays in file.tensors():
-        parts[layer.index].assign(layer, arrays, plan.shape_of(layer.inputs[0]))
+        keras_layers[layer.index].assign(layer, arrays, plan.shape_of(layer.inputs[0]))
     model.origin = {
         **(model.origin or {}),
         "version": list(file.header.version),
@@ -200,9 +206,10 @@ def _assign(model: ZooModel, plan: Plan, parts: dict[int, Parts], file) -> None:
     }
 
 
-def _parts_by_name(model: ZooModel, plan: Plan) -> dict[int, Parts]:
+def _layers_by_number(model: ZooModel, plan: Plan) -> dict[int, KerasLayers]:
+    """The Keras layers of a model that `load` built, whose names tell Darknet's numbers."""
     by_name: dict[str, keras.layers.Layer] = {layer.name: layer for layer in model.network.layers}
-    parts = {}
+    keras_layers = {}
     for layer in plan.layers:
         if layer.tensors:
             prefix = f"layer{layer.index}"
@@ -210,8 +217,8 @@ def _parts_by_name(model: ZooModel, plan: Plan) -> dict[int, Parts]:
             main = next(
                 (by_name[f"{prefix}_{kind}"] for kind in _MAIN if f"{prefix}_{kind}" in by_name), None
             )
-            parts[layer.index] = Parts(norm) if main is None else Parts(main, norm)
-    return parts
+            keras_layers[layer.index] = KerasLayers(norm) if main is None else KerasLayers(main, norm)
+    return keras_layers
 
 
 def _name(cfg: Path) -> str:

@@ -16,10 +16,10 @@ class Keys:
     """The keys of one kind of section.
 
     Attributes:
-        network: state what is built and how its outputs are read.
-        training: state how it is trained; kzoo trains so.
-        ignored: are of no effect here; `kzoo train` says which of them a file has.
-        refused: would change the network in a way that is not built; they must be 0.
+        network: keys that state what is built and how its outputs are read.
+        training: keys that state how the network is trained; kzoo trains so.
+        ignored: keys without effect here; `kzoo train` names those that a file has.
+        refused: keys that would change the network in a way that is not built; they must be 0.
     """
 
     network: frozenset[str]
@@ -114,7 +114,7 @@ _SECTIONS = {
         "background reorg",
     ),
 }
-_SAID = 20  # unknown keys that are listed
+_LISTED = 20  # unknown keys that are listed
 # Darknet's others, by the reason they are not built.
 _NOT_BUILT = {
     **dict.fromkeys(("rnn", "crnn", "gru", "lstm", "conv_lstm", "history"), "recurrent layers are"),
@@ -141,8 +141,8 @@ def check(cfg: Cfg) -> None:
 
 
 def unknown(cfg: Cfg) -> str | None:
-    """What is to be said of the keys that neither fork reads, with their lines; None where there are none."""
-    said = []
+    """A warning that lists the keys that neither fork reads, with their lines; None where there are none."""
+    unread = []
     for section in (cfg.net, *cfg.sections):
         keys = _NET if section.kind == "net" else _SECTIONS[section.kind]
         known = keys.known if keys is _NET else keys.known | _OF_ALL.known
@@ -150,13 +150,11 @@ def unknown(cfg: Cfg) -> str | None:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"; is it {near[0]}?" if near else ""
-                said.append(f"{key} (line {section.line_of(key)}{hint})")
-    if not said:
+                unread.append(f"{key} (line {section.line_of(key)}{hint})")
+    if not unread:
         return None
-    more = f" and {len(said) - _SAID} more" if len(said) > _SAID else ""
-    return (
-        f"{cfg.path}: keys that Darknet does not read either are passed over: {', '.join(said[:_SAID])}{more}"
-    )
+    more = f" and {len(unread) - _LISTED} more" if len(unread) > _LISTED else ""
+    return f"{cfg.path}: keys that Darknet does not read either are passed over: {', '.join(unread[:_LISTED])}{more}"
 
 
 def training(section: Section) -> frozenset[str]:
@@ -166,13 +164,13 @@ def training(section: Section) -> frozenset[str]:
 
 def ignored(cfg: Cfg) -> list[tuple[str, int]]:
     """The keys that state something about training which is not done here, each with its line."""
-    found = []
+    without_effect = []
     for section in (cfg.net, *cfg.sections):
         keys = _NET if section.kind == "net" else _SECTIONS[section.kind]
         for key in section.options:
             if key in keys.ignored or (keys is not _NET and key in _OF_ALL.ignored):
-                found.append((key, section.line_of(key)))
-    return found
+                without_effect.append((key, section.line_of(key)))
+    return without_effect
 
 
 def _is_zero(section: Section, key: str) -> bool:

@@ -23,12 +23,12 @@ class Layer:
     """One of Darknet's layers.
 
     Attributes:
-        index: its number, the first after `[net]` being 0.
-        section: that describes it.
-        inputs: numbers of the layers it takes, the main one first; `IMAGE` for the image.
-        shape: height, width and channels of its output; of a head the input's.
-        tensors: names and shapes of its weights, in the order and layout of `.weights` files.
-        settings: what else is needed to build it.
+        index: Darknet's number of the layer, the first after `[net]` being 0.
+        section: the section of the cfg that describes the layer.
+        inputs: numbers of the layers whose outputs it takes, the main one first; `IMAGE` for the image.
+        shape: height, width and channels of the output; of a head those of its input.
+        tensors: names and shapes of the weights, in the order and layout of `.weights` files.
+        settings: what else is needed to build the layer, checked and in plain numbers.
     """
 
     index: int
@@ -53,9 +53,9 @@ class Plan:
     """A whole network.
 
     Attributes:
-        cfg: that describes it.
+        cfg: the description that the plan was worked out from.
         shape: height, width and channels of the input.
-        layers: in Darknet's order.
+        layers: every layer, in Darknet's order; the place is its number.
     """
 
     cfg: Cfg
@@ -77,9 +77,12 @@ class Plan:
         """How many the network tells apart."""
         if self.heads:
             return self.heads[-1].settings["classes"]
-        return next(
-            (layer for layer in reversed(self.layers) if layer.kind != "cost"), self.layers[-1]
-        ).shape[2]
+        return self.last.shape[2]
+
+    @property
+    def last(self) -> Layer:
+        """The layer whose output is the network's: `[cost]`, which ends old classifiers, is of training alone."""
+        return next((layer for layer in reversed(self.layers) if layer.kind != "cost"), self.layers[-1])
 
     def shape_of(self, index: int) -> Shape:
         """The shape of a layer's output, or of the image."""
@@ -91,9 +94,9 @@ class Site:
     """Where a layer is about to be built: what a planner looks at.
 
     Attributes:
-        plan: with the layers before it.
-        index: its number.
-        section: that describes it.
+        plan: the network up to here: the layers before this one.
+        index: the number that the layer will have.
+        section: the section of the cfg that describes the layer.
     """
 
     plan: Plan

@@ -12,7 +12,7 @@ from kzoo.darknet.cfg import Cfg
 from kzoo.darknet.plan import MAX_CHANNELS, MAX_OUTPUT, MAX_SIDE, Layer, Plan, Site
 from kzoo.darknet.sections import PLANNERS
 
-_OF_LEVELS = ("yolo", "Gaussian_yolo")  # of which there may be several
+_SEVERAL = ("yolo", "Gaussian_yolo")  # heads of which a network may have several, one a level
 MAX_FLOATS = 2**30  # Weights of a network: four gigabytes. Darknet's largest has a quarter of it.
 
 
@@ -20,8 +20,8 @@ def make_plan(cfg: Cfg, features: bool = False) -> Plan:
     """Works out a network from its description.
 
     Args:
-        cfg: the description.
-        features: whether it may end in a feature map, without a head.
+        cfg: the description, as `kzoo.darknet.cfg.read` gives it.
+        features: whether the network may end in a feature map, without a head.
 
     Raises:
         ValueError: it cannot be built; the message names file, line, key and value.
@@ -67,7 +67,7 @@ def _check_end(plan: Plan, features: bool) -> None:
     """The heads are of one kind; or the network ends in a vector of class scores, or in a map that was asked for."""
     heads, last = plan.heads, plan.layers[-1]
     for head in heads[1:]:
-        if head.kind != heads[0].kind or head.kind not in _OF_LEVELS:
+        if head.kind != heads[0].kind or head.kind not in _SEVERAL:
             raise head.section.fault(
                 None,
                 f"is a second head after [{heads[0].kind}] on line {heads[0].section.line}; keep one kind",

@@ -24,12 +24,13 @@ def _strides(site: Site) -> tuple[int, int]:
     return tuple(site.section.integer(f"stride_{axis}", stride, least=1, most=MAX_SIDE) for axis in "yx")
 
 
-def _slid(sides: tuple[int, int], size: int, strides: tuple[int, int], padding: int) -> tuple[int, int]:
+def _slid_sides(sides: tuple[int, int], size: int, strides: tuple[int, int], padding: int) -> tuple[int, int]:
     """Height and width after a window has slid over them; `padding` in all, both sides together."""
     return tuple((side + padding - size) // stride + 1 for side, stride in zip(sides, strides, strict=True))
 
 
 def _check_padded(site: Site, padding: int) -> None:
+    """Refuses padding that would make a map too large to be held, though what comes out of it is small."""
     height, width, channels = site.shape
     if padding and (height + padding) * (width + padding) * channels > MAX_OUTPUT:
         raise site.section.fault(
@@ -38,6 +39,7 @@ def _check_padded(site: Site, padding: int) -> None:
 
 
 def convolutional(site: Site) -> Layer:
+    """`[convolutional]`: of its weights the file has the bias first, then the normalisation, then the kernel."""
     section, (height, width, channels) = site.section, site.shape
     filters = section.integer("filters", 1, least=1, most=MAX_CHANNELS)
     size = section.integer("size", 1, least=1, most=MAX_SIDE)
@@ -54,7 +56,7 @@ def convolutional(site: Site) -> Layer:
         # Darknet widens the padding by the dilation, but not the size of the output, and reads past its memory.
         raise section.fault("dilation", f"wants an odd size and pad=1, not size={size} padded by {padding}")
     _check_padded(site, 2 * padding * dilation)
-    sides = _slid((height, width), size, strides, 2 * padding)
+    sides = _slid_sides((height, width), size, strides, 2 * padding)
     normalize = section.flag("batch_normalize") or section.flag("cbn")
     share = (
         _shared(site, (filters, channels // groups, size, normalize)) if "share_index" in section else None
@@ -80,6 +82,7 @@ def _shared(site: Site, wanted: tuple) -> int:
 
 
 def connected(site: Site) -> Layer:
+    """`[connected]`: a dense layer over the whole map; the file has its normalisation behind the matrix."""
     outputs = site.section.integer("output", 1, least=1, most=MAX_CHANNELS)
     normalize = site.section.flag("batch_normalize")
     tensors = {"beta": (outputs,), "weights": (outputs, math.prod(site.shape))}
@@ -90,6 +93,7 @@ def connected(site: Site) -> Layer:
 
 
 def local(site: Site) -> Layer:
+    """`[local]`: a convolution with a kernel and a bias for each place of its output."""
     section, (height, width, channels) = site.section, site.shape
     filters = section.integer("filters", 1, least=1, most=MAX_CHANNELS)
     size = section.integer("size", 1, least=1, most=MAX_SIDE)
@@ -110,6 +114,7 @@ def local(site: Site) -> Layer:
 
 
 def maxpool(site: Site) -> Layer:
+    """`[maxpool]`: padded by default so that at stride 1 the map keeps its size; `padding` counts both sides."""
     section, (height, width, channels) = site.section, site.shape
     strides = _strides(site)
     size = section.integer("size", section.integer("stride", 1), least=1, most=MAX_SIDE)
@@ -119,15 +124,17 @@ def maxpool(site: Site) -> Layer:
             "padding", f"is more than a window of {size} can reach; give {2 * (size - 1)} at most"
         )
     _check_padded(site, padding)
-    sides = _slid((height, width), size, strides, padding)
+    sides = _slid_sides((height, width), size, strides, padding)
     return site.layer((*sides, channels), size=size, strides=strides, padding=padding)
 
 
 def avgpool(site: Site) -> Layer:
+    """`[avgpool]`: the mean of the whole map."""
     return site.layer((1, 1, site.shape[2]))
 
 
 def upsample(site: Site) -> Layer:
+    """`[upsample]`: each pixel repeated, and multiplied by `scale`."""
     height, width, channels = site.shape
     stride = site.section.integer("stride", 2, least=1, most=MAX_SIDE)
     return site.layer(
@@ -136,6 +143,7 @@ def upsample(site: Site) -> Layer:
 
 
 def route(site: Site) -> Layer:
+    """`[route]`: the channels of earlier layers one after the other, or one of `groups` equal shares of each."""
     section = site.section
     inputs = site.others("layers")
     groups = section.integer("groups", 1, least=1, most=MAX_CHANNELS)
@@ -154,6 +162,7 @@ def route(site: Site) -> Layer:
 
 
 def shortcut(site: Site) -> Layer:
+    """`[shortcut]`: the layer before, plus earlier ones, which may be weighted."""
     section, shape = site.section, site.shape
     others = site.others("from")
     for key in ("alpha", "beta"):
@@ -161,7 +170,7 @@ def shortcut(site: Site) -> Layer:
             raise section.fault(key, "is not built; only 1 is")
     for index in others:
         other = site.plan.shape_of(index)
-        # pjreddie's sampling: every so many pixels of the larger one meet one of the smaller.
+        # Maps of two sizes are added as pjreddie does: every so many pixels of the larger one meet one of the smaller.
         whole = (
             all(max(a, b) % min(a, b) == 0 for a, b in zip(shape[:2], other[:2], strict=True))
             and other[0] * shape[1] == other[1] * shape[0]
@@ -196,7 +205,7 @@ def scale_channels(site: Site) -> Layer:
     if shape != wanted:
         raise section.fault(
             "from",
-            f"layer {other} is {_written(scaled)}, the scale {_written(shape)}; it has to be {_written(wanted)}",
+            f"layer {other} is {_size_text(scaled)}, the scale {_size_text(shape)}; it has to be {_size_text(wanted)}",
         )
     return site.layer(scaled, (site.before, other), activation=_activation(site))
 
@@ -206,17 +215,20 @@ def sam(site: Site) -> Layer:
     (other,) = site.others("from")[:1]
     if site.plan.shape_of(other) != site.shape:
         raise site.section.fault(
-            "from", f"layer {other} is {_written(site.plan.shape_of(other))}, this one {_written(site.shape)}"
+            "from",
+            f"layer {other} is {_size_text(site.plan.shape_of(other))}, this one {_size_text(site.shape)}",
         )
     return site.layer(site.shape, (site.before, other), activation=_activation(site))
 
 
-def _written(shape) -> str:
+def _size_text(shape) -> str:
+    """A map's size as people write it, width first."""
     height, width, channels = shape
     return f"{width}x{height}x{channels}"
 
 
 def reorg(site: Site) -> Layer:
+    """`[reorg]` and `[reorg3d]`: a smaller map of more channels."""
     height, width, channels = site.shape
     stride = site.section.integer("stride", 1, least=1, most=MAX_SIDE)
     if height % stride or width % stride:
@@ -227,6 +239,7 @@ def reorg(site: Site) -> Layer:
 
 
 def dropout(site: Site) -> Layer:
+    """`[dropout]`: of training alone."""
     probability = site.section.number("probability", 0.2, least=0.0)
     if probability >= 1:
         raise site.section.fault("probability", "is no share to drop; give a number from 0 up to 1")
@@ -234,10 +247,12 @@ def dropout(site: Site) -> Layer:
 
 
 def batchnorm(site: Site) -> Layer:
+    """`[batchnorm]`: a normalisation that stands by itself."""
     return site.layer(site.shape, tensors=dict.fromkeys(_NORMALIZATION, (site.shape[2],)))
 
 
 def activation(site: Site) -> Layer:
+    """`[activation]`: one that stands by itself."""
     return site.layer(site.shape, activation=_activation(site))
 
 
@@ -252,10 +267,12 @@ def crop(site: Site) -> Layer:
 
 
 def empty(site: Site) -> Layer:
+    """`[empty]`, which changes nothing, and `[l2norm]`, which changes no size."""
     return site.layer(site.shape)
 
 
 def softmax(site: Site) -> Layer:
+    """`[softmax]`: the end of a classifier; kzoo's head has it inside."""
     if site.section.integer("groups", 1) != 1:
         raise site.section.fault("groups", "is not built; only 1 is")
     temperature = site.section.number("temperature", 1.0)
@@ -265,7 +282,9 @@ def softmax(site: Site) -> Layer:
     if any(section.kind != "cost" for section in behind):
         raise behind[0].fault(None, "stands behind [softmax], which has to be the last layer but for [cost]")
     if site.shape[:2] != (1, 1):
-        raise site.section.fault(None, f"takes a vector of class scores, not a map of {_written(site.shape)}")
+        raise site.section.fault(
+            None, f"takes a vector of class scores, not a map of {_size_text(site.shape)}"
+        )
     return site.layer(site.shape, temperature=temperature)
 
 
@@ -278,6 +297,7 @@ def logistic(site: Site) -> Layer:
 
 
 def local_avgpool(site: Site) -> Layer:
+    """`[local_avgpool]`: the mean of each window, which slides as that of `[maxpool]`."""
     return maxpool(site)
 
 

@@ -12,12 +12,12 @@ from kzoo.darknet.plan import Layer
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The Keras layers that hold one of Darknet's layers.
+class KerasLayers:
+    """The Keras layers that hold the weights of one of Darknet's layers.
 
     Attributes:
-        main: its convolution, dense layer, shortcut or normalisation.
-        norm: the normalisation that follows, or None.
+        main: the convolution, the dense or locally connected layer, the shortcut; of `[batchnorm]` the normalisation.
+        norm: the normalisation that follows the main layer, or None.
     """
 
     main: keras.layers.Layer
@@ -27,9 +27,9 @@ class Parts:
         """Takes Darknet's arrays over.
 
         Args:
-            layer: as planned.
-            arrays: by name, in Darknet's shapes.
-            inputs: height, width and channels of what the layer takes.
+            layer: the layer of Darknet, as planned.
+            arrays: the layer's weights by name, in the shapes of `layer.tensors`.
+            inputs: height, width and channels of the map that the layer takes.
         """
         if layer.kind == "batchnorm":
             _set_normalization(self.main, arrays)
@@ -48,14 +48,16 @@ class Parts:
         if layer.kind == "batchnorm":
             return _normalization(self.main)
         kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in self.main.weights)
-        found = {"weights": _to_darknet(self.main, layer, kernel, inputs)}
+        arrays = {"weights": _to_darknet(self.main, layer, kernel, inputs)}
         if self.norm is not None:
-            return found | _normalization(self.norm)
-        return found | ({"beta": _bias_to_darknet(layer, bias[0])} if bias else {})
+            arrays |= _normalization(self.norm)
+        elif bias:
+            arrays["beta"] = _bias_to_darknet(layer, bias[0])
+        return arrays
 
 
 def _set_normalization(norm: keras.layers.BatchNormalization, arrays: Mapping[str, np.ndarray]) -> None:
-    beta = arrays.get("beta", np.zeros_like(arrays["gamma"]))
+    beta = arrays.get("beta", np.zeros_like(arrays["gamma"]))  # [batchnorm] of pjreddie's fork has none
     norm.set_weights([arrays["gamma"], beta, arrays["mean"], arrays["variance"]])
 
 
@@ -69,20 +71,25 @@ def _to_keras(main, layer: Layer, weights: np.ndarray, inputs) -> np.ndarray:
     """A kernel from Darknet's order of axes, outputs first, to Keras's."""
     height, width, channels = inputs
     if layer.kind == "shortcut":
-        return weights
+        return weights  # (maps, 1 or channels)
     if layer.kind == "connected":
+        # Darknet flattens a map channel by channel, Keras place by place.
         outputs = len(weights)
-        return weights.reshape(outputs, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, outputs)
+        weights = weights.reshape(outputs, channels, height, width)
+        return weights.transpose(2, 3, 1, 0).reshape(-1, outputs)  # (height * width * channels, outputs)
     if layer.kind == "local":
         places, filters, _ = weights.shape
         size = layer.settings["size"]
         windows = weights.reshape(places, filters, channels, size, size).transpose(0, 3, 4, 2, 1)
-        return windows.reshape(places, -1, filters)
+        return windows.reshape(places, -1, filters)  # (places, size * size * channels, filters)
     if isinstance(main, keras.layers.DepthwiseConv2D):
         filters, _, *window = weights.shape
-        return weights.reshape(channels, filters // channels, *window).transpose(2, 3, 0, 1)
-    kernel = weights.transpose(2, 3, 1, 0)
-    return kernel.reshape(main.kernel.shape)
+        weights = weights.reshape(channels, filters // channels, *window)
+        return weights.transpose(2, 3, 0, 1)  # (size, size, channels, multiplier)
+    kernel = weights.transpose(2, 3, 1, 0)  # (size, size, channels / groups, filters)
+    return kernel.reshape(
+        main.kernel.shape
+    )  # the same, but for a projection that the zoo has as a dense layer
 
 
 def _to_darknet(main, layer: Layer, kernel: np.ndarray, inputs) -> np.ndarray:
@@ -103,8 +110,10 @@ def _to_darknet(main, layer: Layer, kernel: np.ndarray, inputs) -> np.ndarray:
 
 
 def _bias_to_keras(layer: Layer, bias: np.ndarray) -> np.ndarray:
+    """A bias (filters,); of `[local]`, which has one a place, from (filters, rows, columns) to channels last."""
     return bias.transpose(1, 2, 0) if layer.kind == "local" else bias
 
 
 def _bias_to_darknet(layer: Layer, bias: np.ndarray) -> np.ndarray:
+    """`_bias_to_keras`, undone."""
     return bias.transpose(2, 0, 1) if layer.kind == "local" else bias

@@ -31,7 +31,9 @@ class Header:
     @property
     def wide(self) -> bool:
         """Whether `seen` takes 64 bits rather than 32."""
-        major, minor, _ = self.version
+        major, minor, _ = (
+            self.version
+        )  # Darknet's own test, word for word; files of 1000 and more are transposed
         return major * 10 + minor >= 2 and major < 1000 and minor < 1000
 
     @property
@@ -71,11 +73,11 @@ class WeightsFile:
     """A file that was found to hold a network's weights.
 
     Attributes:
-        path: of the file.
-        header: that it begins with.
-        plan: of the network.
-        layers: that it holds, the first ones where it is partial.
-        normalization_bias: whether `[batchnorm]` layers have one, as AlexeyAB's fork writes them.
+        path: where the file lies.
+        header: what the file begins with.
+        plan: the network whose weights it holds.
+        layers: the layers that it holds; of a partial file the first ones of the network.
+        normalization_bias: whether `[batchnorm]` layers have a bias there, as AlexeyAB's fork writes them.
     """
 
     path: Path
@@ -89,24 +91,24 @@ class WeightsFile:
         with self.path.open("rb") as file:
             file.seek(len(self.header.content))
             for layer in self.layers:
-                shapes = stored(layer, self.normalization_bias)
+                shapes = stored_shapes(layer, self.normalization_bias)
                 arrays = {name: self._read(file, layer, name, shape) for name, shape in shapes.items()}
                 if arrays:
                     yield layer, arrays
 
     def _read(self, file, layer: Layer, name: str, shape: tuple[int, ...]) -> np.ndarray:
         array = np.fromfile(file, _FLOAT, math.prod(shape))
-        return (
-            array.reshape(shape[::-1]).T if _column_wise(layer, name, self.header) else array.reshape(shape)
-        )
+        if _column_wise(layer, name, self.header):
+            return array.reshape(shape[::-1]).T
+        return array.reshape(shape)
 
 
 def open_weights(path: str | Path, plan: Plan, stop_at: int | None = None) -> WeightsFile:
     """Opens a file and makes sure, by its size, that it holds the weights of a network.
 
     Args:
-        path: of the file.
-        plan: of the network.
+        path: where the file lies.
+        plan: the network, worked out by `kzoo.darknet.planning.make_plan`.
         stop_at: the number of the layer before which a partial file ends; a longer file is read that far. Where
             None it is told by a name like `darknet53.conv.74`, else the file has to hold the whole network.
 
@@ -117,17 +119,18 @@ def open_weights(path: str | Path, plan: Plan, stop_at: int | None = None) -> We
     path = Path(path)
     header = Header.read(path)
     count, odd = divmod(path.stat().st_size - len(header.content), _FLOAT.itemsize)
-    by_name = stop_at is None
-    stop_at = partial_stop(path) if by_name else stop_at
+    named = stop_at is None  # the file's name tells where it ends, if anything does
+    stop_at = partial_stop(path) if named else stop_at
     if stop_at is not None and not 0 < stop_at <= len(plan.layers):
         raise ValueError(
             f"{path}: stop_at={stop_at}: {plan.cfg.path} has layers 0 to {len(plan.layers) - 1}; give one"
         )
     layers = plan.layers[:stop_at]
-    # Of a whole file that is read in part the whole tells which kind it is.
+    # Whether [batchnorm] has a bias there, the size alone tells. What fits the whole network is tried first, for a
+    # whole file of which a part is read.
     for bias in sorted((False, True), key=lambda bias: count != _floats(plan.layers, bias)):
         wanted = _floats(layers, bias)
-        if (count == wanted and not odd) or (count > wanted and stop_at is not None and not by_name):
+        if (count == wanted and not odd) or (count > wanted and stop_at is not None and not named):
             return WeightsFile(path, header, plan, layers, bias)
     raise ValueError(f"{path}: {_misfit(plan, layers, count, odd)}")
 
@@ -139,10 +142,10 @@ def partial_stop(path: str | Path) -> int | None:
 
 
 def _floats(layers: Iterable[Layer], bias: bool) -> int:
-    return sum(math.prod(shape) for layer in layers for shape in stored(layer, bias).values())
+    return sum(math.prod(shape) for layer in layers for shape in stored_shapes(layer, bias).values())
 
 
-def stored(layer: Layer, normalization_bias: bool) -> dict[str, tuple[int, ...]]:
+def stored_shapes(layer: Layer, normalization_bias: bool) -> dict[str, tuple[int, ...]]:
     """Names and shapes of what a file holds of a layer."""
     if layer.kind == "batchnorm" and normalization_bias:
         return {"beta": layer.tensors["gamma"], **layer.tensors}
@@ -178,26 +181,30 @@ def write_weights(
     """Writes a file, whole or not at all.
 
     Args:
-        path: of the file.
-        header: that it begins with.
+        path: the file to write.
+        header: what the file begins with.
         tensors: layers in Darknet's order, and their weights by name in Darknet's shapes.
-        normalization_bias: whether `[batchnorm]` layers get one.
+        normalization_bias: whether a bias is written of `[batchnorm]` layers, as AlexeyAB's fork does.
+
+    Raises:
+        ValueError: an array has another shape than Darknet's; the message names the layer.
     """
     path = Path(path)
     with replacing(path) as fresh, fresh.open("wb") as file:
         file.write(header.content)
         for layer, arrays in tensors:
-            for name, shape in stored(layer, normalization_bias).items():
+            for name, shape in stored_shapes(layer, normalization_bias).items():
                 array = np.ascontiguousarray(arrays[name], _FLOAT)
                 if array.shape != shape:
                     raise ValueError(
                         f"{path}: layer {layer.index}: {name} is {array.shape}, Darknet wants {shape}"
                     )
-                np.ascontiguousarray(array.T).tofile(file) if _column_wise(
-                    layer, name, header
-                ) else array.tofile(file)
+                if _column_wise(layer, name, header):
+                    array = np.ascontiguousarray(array.T)
+                array.tofile(file)
     return path
 
 
 def _column_wise(layer: Layer, name: str, header: Header) -> bool:
+    """Whether an array stands column by column in the file."""
     return layer.kind == "connected" and name == "weights" and header.transposed

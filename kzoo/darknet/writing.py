@@ -7,18 +7,18 @@ import re
 from keras import layers
 
 from kzoo.augment.letterbox import RESIZES
-from kzoo.darknet.tensors import Parts
+from kzoo.darknet.plan import IMAGE
+from kzoo.darknet.tensors import KerasLayers
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.activations import activation_of
 from kzoo.model import ZooModel
 
-_IMAGE = -1
-_ORDER = ("backbone", "neck")  # Darknet's files have the parts' convolutions one part after the other.
+_ORDER = ("backbone", "neck")  # Darknet's files have the convolutions of the one before those of the other.
 _LOSSES = {"paper": "mse"}
 
 
-def describe(model: ZooModel) -> tuple[str, dict[int, Parts]]:
+def describe(model: ZooModel) -> tuple[str, dict[int, KerasLayers]]:
     """A model as a `.cfg`, and the Keras layers of each of its layers that has weights.
 
     The convolutions stand in the order that their names number, which for the zoo's models is that of Darknet's own
@@ -29,26 +29,33 @@ def describe(model: ZooModel) -> tuple[str, dict[int, Parts]]:
     """
     writer = _Writer(model)
     writer.write()
-    return "\n".join(writer.lines) + "\n", writer.parts
+    return "\n".join(writer.lines) + "\n", writer.keras_layers
 
 
 class _Writer:
     """Writes sections until every layer of the network has one.
 
     Attributes:
-        lines: of the cfg.
-        parts: Keras's layers, by Darknet's number.
-        numbers: of the Darknet layer that gives a tensor, by the name of the Keras layer that does.
+        model: the model that is described.
+        lines: the lines of the cfg written so far.
+        keras_layers: the Keras layers that hold weights, by Darknet's number of the layer.
+        numbers: Darknet's number of the layer that gives a tensor, by the name of the Keras layer that gives it.
+        count: how many sections are written, `[net]` apart: the number of the next layer.
     """
 
     def __init__(self, model: ZooModel):
         self.model = model
         self.lines: list[str] = []
-        self.parts: dict[int, Parts] = {}
+        self.keras_layers: dict[int, KerasLayers] = {}
         self.numbers: dict[str, int] = {}
         self.count = 0
 
     def write(self) -> None:
+        """Fills `lines` and `keras_layers`.
+
+        Raises:
+            ValueError: there is a layer or a head that Darknet has no section for.
+        """
         model, (height, width) = self.model, self.model.image_size
         self.lines = [
             "[net]",
@@ -74,6 +81,7 @@ class _Writer:
             raise self._foreign(model.head)
 
     def _place(self, conv) -> tuple:
+        """Where a convolution stands in Darknet's file, by its name, such as "backbone_conv12"."""
         match = re.fullmatch(r"([a-z]+)_conv(\d+)", conv.name)
         if not match or match[1] not in _ORDER:
             raise self._foreign(conv)
@@ -93,8 +101,9 @@ class _Writer:
         return self.numbers[layer.name]
 
     def _written(self, layer) -> int:
+        """Writes the section of a layer, after those of its inputs, and gives its number."""
         if isinstance(layer, (layers.InputLayer, layers.Rescaling)):
-            return _IMAGE
+            return IMAGE
         if isinstance(layer, layers.MaxPooling2D):
             return self._after(layer.input, "maxpool", size=layer.pool_size[0], stride=layer.strides[0])
         if isinstance(layer, layers.UpSampling2D):
@@ -103,6 +112,7 @@ class _Writer:
             return self._route([self.number(tensor) for tensor in layer.input])
         if isinstance(layer, layers.Add):
             numbers = [self.number(tensor) for tensor in layer.input]
+            # [shortcut] adds to the layer before it: to the last of its inputs, so that no [route] is needed.
             first = max(numbers)
             self._follow(first)
             others = [str(number) for number in numbers if number != first]
@@ -135,22 +145,23 @@ class _Writer:
             tensor, "convolutional", **options, filters=conv.filters, size=conv.kernel_size[0],
             stride=conv.strides[0], pad=1, activation=activation,
         )  # fmt: skip
-        self.parts[number] = Parts(conv, norm)
+        self.keras_layers[number] = KerasLayers(conv, norm)
         return number
 
     def _end(self, conv):
         """The last layer of a convolution's chain: the activation, where there is one."""
-        end = conv
-        for kind in (layers.BatchNormalization, object):
-            behind = [
-                node.operation for node in end._outbound_nodes if node.operation in self.model.network.layers
-            ]
-            if len(behind) != 1 or not (
-                isinstance(behind[0], kind) and (kind is not object or activation_of(behind[0]))
-            ):
-                continue
-            end = behind[0]
-        return end
+        end, follower = conv, self._only_follower(conv)
+        if isinstance(follower, layers.BatchNormalization):
+            end, follower = follower, self._only_follower(follower)
+        return follower if follower is not None and activation_of(follower) else end
+
+    def _only_follower(self, layer):
+        """The layer of the network that takes another's output; None where several do, or none."""
+        # Keras notes the layers of other networks, too, which share this one.
+        inside = [
+            node.operation for node in layer._outbound_nodes if node.operation in self.model.network.layers
+        ]
+        return inside[0] if len(inside) == 1 else None
 
     def _level(self, level: int) -> None:
         """One level of the head: its convolution and its `[yolo]`."""
@@ -168,7 +179,7 @@ class _Writer:
             "convolutional", filters=conv.filters, size=1, stride=1, pad=1,
             activation="logistic" if square else "linear",
         )  # fmt: skip
-        self.parts[number] = Parts(conv)
+        self.keras_layers[number] = KerasLayers(conv)
         used = (tuple(anchor) for one in head.anchors for anchor in one)
         shapes = list(dict.fromkeys((*used, *map(tuple, head.spare_anchors))))
         options = {
@@ -202,7 +213,7 @@ class _Writer:
         number = self._section(
             "convolutional", filters=head.num_classes, size=1, stride=1, pad=1, activation="linear"
         )
-        self.parts[number] = Parts(head.classifier)
+        self.keras_layers[number] = KerasLayers(head.classifier)
         self._section("softmax", groups=1)
 
     def _after(self, tensor, kind: str, **options) -> int:
@@ -211,6 +222,7 @@ class _Writer:
         return self._section(kind, **options)
 
     def _follow(self, number: int) -> None:
+        """Sees to it that the next section takes the output of a layer."""
         if number != self.count - 1:
             self._route([number])
 

@@ -9,40 +9,41 @@ import numpy as np
 
 
 def regions(mask: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int, int, int]]]:
-    """The connected parts of a mask, pixels that touch at a corner included.
+    """The connected regions of a mask; pixels that touch at a corner are connected.
 
     Args:
         mask: (H, W) bool.
 
     Yields:
-        A part (h, w) bool, cut out by its box, and that box as x1, y1, x2, y2.
+        A region (h, w) bool, cut out by its box, and that box as x1, y1, x2, y2.
     """
-    count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    count, numbers, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for number in range(1, count):
         x, y, width, height = (int(v) for v in boxes[number, :4])
-        yield parts[y : y + height, x : x + width] == number, (x, y, x + width, y + height)
+        yield numbers[y : y + height, x : x + width] == number, (x, y, x + width, y + height)
 
 
-def polygon(part: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """One polygon around a connected part, whose holes it reaches by cuts of no width.
+def polygon(region: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """One polygon around a connected region, whose holes it reaches by cuts of no width.
 
     Args:
-        part: (h, w) bool, one part as `regions` gives it.
-        origin: x and y of its upper left pixel.
+        region: (h, w) bool, as `regions` gives it.
+        origin: x and y of its upper left pixel in the image.
 
     Returns:
         (K, 2) int64 corners of pixels; the polygon's area is the number of pixels.
     """
     # Three times as large, contours through the middles of pixels round to the corners of the original ones.
-    large = np.kron(np.pad(part.astype(np.uint8), 1), np.ones((3, 3), np.uint8))
+    large = np.kron(np.pad(region.astype(np.uint8), 1), np.ones((3, 3), np.uint8))
     contours, tree = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     outlines = [_corners(contour[:, 0]) for contour in contours]
     [outer] = [i for i, parent in enumerate(tree[0, :, 3]) if parent < 0]
-    joined = outlines[outer]
+    whole = outlines[outer]
     for i, hole in enumerate(outlines):
         if i != outer:
-            joined = _with_hole(joined, hole)
-    return joined - 1 + np.asarray(origin)
+            whole = _with_hole(whole, hole)
+    # The padding had moved all by one pixel.
+    return whole - 1 + np.asarray(origin)
 
 
 def _corners(points: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ class Detections(Result):
         path: the file it came from, if any.
 
     Example:
-        >>> found = Detections(boxes=[[10, 20, 50, 60]], scores=[.9], labels=[0], names=["cat"])
-        >>> found.to_dict()["objects"][0]["name"]
+        >>> detections = Detections(boxes=[[10, 20, 50, 60]], scores=[.9], labels=[0], names=["cat"])
+        >>> detections.to_dict()["objects"][0]["name"]
         'cat'
     """
 
@@ -49,7 +49,7 @@ class Detections(Result):
         return len(self.scores)
 
     def __getitem__(self, index) -> Detections:
-        """Those of `index`: a slice, a list of positions or a boolean mask."""
+        """The detections that an index selects: a position, a slice, a list of positions or a boolean mask (N,)."""
         index = [index] if isinstance(index, (int, np.integer)) else index
         return Detections(
             self.boxes[index],
@@ -88,6 +88,9 @@ class Detections(Result):
         Args:
             image_id: the COCO id of the image.
             category_ids: COCO's category id of every label; the label itself where None.
+
+        Returns:
+            Rows with `image_id`, `category_id`, `bbox` and `score`, in the order of the detections.
         """
         rows = []
         for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):

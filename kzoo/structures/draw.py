@@ -39,8 +39,8 @@ def automatic_scale(height: int, width: int) -> int:
     the whole number that makes it 640 or more.
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: the image's height in pixels.
+        width: the image's width in pixels.
     """
     side = max(height, width, 1)
     return 1 if side >= SMALL else -(-LARGE_ENOUGH // side)

@@ -11,8 +11,8 @@ def check_images(images: np.ndarray, what: str = "images") -> None:
     """Refuses arrays that are no (B, H, W, 3) RGB in 0..255. Of uint8 no value is looked at: all of them are right.
 
     Args:
-        images: the array.
-        what: they are called in the message.
+        images: what was given for a batch of images.
+        what: what the message calls them.
 
     Raises:
         ValueError: shape, type or values are others; the message says what they look like, and the remedy.

@@ -25,8 +25,8 @@ def text_size(text: str, size: int) -> tuple[int, int]:
     """Width and height in pixels of what `write` draws; the height depends on the font alone.
 
     Args:
-        text: one line.
-        size: of the font, in pixels from one line to the next.
+        text: one line, in letters that `readable` lets through.
+        size: how large the font is, in pixels from one line to the next.
     """
     height, width = _alpha(text, size).shape
     return width, height
@@ -40,7 +40,7 @@ def write(canvas: np.ndarray, text: str, left: int, top: int, size: int, ink: tu
         text: one line, in letters that `readable` lets through.
         left: the column where it begins, in pixels.
         top: the row of its upper edge.
-        size: of the font in pixels.
+        size: how large the font is, in pixels from one line to the next.
         ink: the colour of the letters, in the canvas's own order of channels.
     """
     alpha = _alpha(text, size)  # (h, w) 0..255
@@ -48,8 +48,8 @@ def write(canvas: np.ndarray, text: str, left: int, top: int, size: int, ink: tu
         _within(top, alpha.shape[0], canvas.shape[0]),
         _within(left, alpha.shape[1], canvas.shape[1]),
     )
-    seen = alpha[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None]
-    share = seen.astype(np.float32) / 255
+    shown = alpha[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None]
+    share = shown.astype(np.float32) / 255
     ground = canvas[rows, columns].astype(np.float32)
     canvas[rows, columns] = np.rint(ground + share * (np.float32(ink) - ground)).astype(np.uint8)
 

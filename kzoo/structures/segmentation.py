@@ -27,8 +27,8 @@ class Segmentation(Result):
         path: the file it came from, if any.
 
     Example:
-        >>> found = Segmentation(np.eye(2, dtype=np.uint8), names=["background", "cell"])
-        >>> found.summary()
+        >>> segmentation = Segmentation(np.eye(2, dtype=np.uint8), names=["background", "cell"])
+        >>> segmentation.summary()
         'cell 50.0 %'
     """
 
@@ -55,8 +55,8 @@ class Segmentation(Result):
         """The classes but the background, largest first: "cell 12.3 %, platelet 0.4 %"."""
         shares = self.shares()
         shares.pop(self.background, None)
-        found = sorted(((share, label) for label, share in shares.items()), reverse=True)
-        return ", ".join(f"{self.name(label)} {100 * share:.1f} %" for share, label in found)
+        largest_first = sorted(((share, label) for label, share in shares.items()), reverse=True)
+        return ", ".join(f"{self.name(label)} {100 * share:.1f} %" for share, label in largest_first)
 
     def to_coco(self, image_id: int | str = 0, category_ids: Sequence[int] | None = None) -> list[dict]:
         """COCO's result format: one dict a connected region of every class but the background.
@@ -72,16 +72,16 @@ class Segmentation(Result):
         """
         rows = []
         for label in np.setdiff1d(self.mask, [] if self.background is None else [self.background]):
-            for part, (x1, y1, x2, y2) in regions(self.mask == label):
+            for region, (x1, y1, x2, y2) in regions(self.mask == label):
                 score = 1.0
                 if self.probabilities is not None:
-                    score = float(self.probabilities[y1:y2, x1:x2, label][part].mean())
+                    score = float(self.probabilities[y1:y2, x1:x2, label][region].mean())
                 rows.append(
                     {
                         "image_id": image_id,
                         "category_id": int(label) if category_ids is None else int(category_ids[label]),
-                        "segmentation": [polygon(part, (x1, y1)).astype(float).ravel().tolist()],
-                        "area": int(part.sum()),
+                        "segmentation": [polygon(region, (x1, y1)).astype(float).ravel().tolist()],
+                        "area": int(region.sum()),
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
                         "score": score,
                     }

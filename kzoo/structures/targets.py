@@ -11,7 +11,7 @@ from kzoo.structures.labels import IGNORED
 
 log = logging.getLogger("kzoo")
 
-# Of each task: what has to be there, and what may be.
+# The keys of each task's targets: those that have to be there, and those that may.
 KEYS = {
     "detect": (("boxes", "labels"), ("weights",)),
     "instance": (("boxes", "labels"), ("weights", "masks")),
@@ -28,7 +28,7 @@ _OTHER_NAMES = {
     "classes": "labels", "class": "labels", "bboxes": "boxes", "bbox": "boxes", "masks": "mask",
     "segmentation_masks": "mask", "labels": "label",
 }  # fmt: skip
-_SHARE = 2.0  # pixels: no dataset has but objects that end there
+_SHARE = 2.0  # pixels: where all objects of a batch end before, the boxes are shares of the picture
 _CHUNK = 64  # images whose masks are looked at together
 _warned: set[tuple[str, ...]] = set()
 
@@ -37,27 +37,27 @@ def check_keys(task: str, targets) -> None:
     """Refuses targets that are no mapping, or lack what the task asks for; says once what is passed over.
 
     Args:
-        task: of the head.
-        targets: of anything: arrays, tensors, or descriptions of them.
+        task: the task of the head; those that are not in `KEYS` are passed over.
+        targets: what `fit` got for the truth; the values, be they arrays, tensors or descriptions, are not looked at.
 
     Raises:
-        ValueError: something is missing; the message has the name that it may be meant by.
+        ValueError: something is missing; the message says under which name it may have been given.
     """
     if task not in KEYS:
         return
     needed, further = KEYS[task]
     if not isinstance(targets, Mapping):
-        got = "nothing" if targets is None else f"a {type(targets).__name__}"
-        raise ValueError(f"targets: {got}; give {_SHAPES[task]}")
+        received = "nothing" if targets is None else f"a {type(targets).__name__}"
+        raise ValueError(f"targets: {received}; give {_SHAPES[task]}")
     for key in needed:
         if key not in targets:
             meant = next((name for name in targets if _OTHER_NAMES.get(name) == key), None)
             hint = f"call {meant!r} so" if meant else f"give {_SHAPES[task]}"
             raise ValueError(f"targets: no {key!r} among {', '.join(map(str, targets))}; {hint}")
-    rest = tuple(str(key) for key in targets if key not in (*needed, *further))
-    if rest and rest not in _warned:
-        _warned.add(rest)
-        log.warning("targets: %s passed over: not used in training; leave it out", ", ".join(rest))
+    unused = tuple(str(key) for key in targets if key not in (*needed, *further))
+    if unused and unused not in _warned:
+        _warned.add(unused)
+        log.warning("targets: %s passed over: not used in training; leave it out", ", ".join(unused))
 
 
 def check_targets(
@@ -66,10 +66,10 @@ def check_targets(
     """Refuses targets whose shapes, types or values cannot be meant so.
 
     Args:
-        task: of the head; of any but those in `KEYS` nothing is looked at.
-        targets: arrays by name.
-        num_classes: of the head.
-        images: the shape (B, H, W, 3) of the images.
+        task: the task of the head; those that are not in `KEYS` are passed over.
+        targets: arrays by name, such as `boxes` (B, M, 4) and `labels` (B, M).
+        num_classes: how many classes the head tells apart, the background of masks among them.
+        images: the shape of the batch of images, (B, H, W, 3).
 
     Raises:
         ValueError: the message names the first that is wrong, its value, and the remedy.
@@ -85,19 +85,21 @@ def check_targets(
             raise ValueError(
                 f"targets: {name!r} of shape {values.shape} for {images[0]} images; give one row an image"
             )
-    check = {"segment": _check_mask, "classify": _check_label}.get(task, _check_boxes)
+    check = {"segment": _check_mask, "classify": _check_label}.get(
+        task, _check_boxes
+    )  # "detect" and "instance"
     check(arrays, num_classes, tuple(images))
 
 
 def _check_boxes(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
-    boxes, labels = targets["boxes"], targets["labels"]
+    boxes, labels = targets["boxes"], targets["labels"]  # (B, M, 4), (B, M)
     if boxes.ndim != 3 or boxes.shape[-1] != 4 or labels.shape != boxes.shape[:2]:
         raise ValueError(
             f"targets: 'boxes' of shape {boxes.shape} and 'labels' of shape {labels.shape}; give (B, M, 4) and (B, M), "
             "labels of -1 where an image has fewer than M objects"
         )
     _check_labels(labels, num_classes, least=-1)
-    objects = labels >= 0
+    objects = labels >= 0  # (B, M)
     _refuse(~np.isfinite(boxes).all(-1), "boxes", boxes, "there are NaN or infinite values; mend or drop it")
     objects &= (boxes != 0).any(-1)  # zeros are padding whatever the label
     _refuse(
@@ -191,8 +193,8 @@ def check_sample_weight(weight: np.ndarray, count: int) -> None:
     """Refuses weights that are not one an image.
 
     Args:
-        weight: as `fit` takes it.
-        count: of the images.
+        weight: what `fit` got as `sample_weight`: a factor of each image's loss, (B,) or (B, 1), 0 or more.
+        count: how many images there are.
 
     Raises:
         ValueError: shape or values are others.
@@ -211,8 +213,8 @@ def _refuse(wrong: np.ndarray, name: str, values: np.ndarray, remedy: str, prefi
     """Names the first of the places that are wrong."""
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        index, more = ", ".join(map(str, place)), int(wrong.sum()) - 1
-        rest = f" and {more} more" if more else ""
+        index, further = ", ".join(map(str, place)), int(wrong.sum()) - 1
+        others = f" and {further} more" if further else ""
         value = np.asarray(values[place]).tolist()
         shown = [round(v, 4) for v in value] if isinstance(value, list) else value
-        raise ValueError(f"{prefix}{name}[{index}] = {shown}{rest}; {remedy}")
+        raise ValueError(f"{prefix}{name}[{index}] = {shown}{others}; {remedy}")

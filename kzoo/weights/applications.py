@@ -21,7 +21,7 @@ _EPSILON = 1.001e-5  # of their batch normalisation
 
 _ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 _KERNELS = "weights_tf_dim_ordering_tf_kernels"
-_OXFORD, _HE = "CC BY 4.0 (Visual Geometry Group, Oxford)", "MIT (Kaiming He)"
+_LICENCE_VGG, _LICENCE_RESNET = "CC BY 4.0 (Visual Geometry Group, Oxford)", "MIT (Kaiming He)"
 
 
 def _row(place: str, licence: str, md5: str) -> Published:
@@ -32,23 +32,30 @@ def _row(place: str, licence: str, md5: str) -> Published:
 
 # By backbone; of VGG16 with its classifier, too.
 _FILES = {
-    "vgg16": _row(f"vgg16/vgg16_{_KERNELS}_notop", _OXFORD, "6d6bbae143d832006294945121d1f1fc"),
-    "vgg16-classifier": _row(f"vgg16/vgg16_{_KERNELS}", _OXFORD, "64373286793e3c8b2b4e3219cbf3544b"),
-    "resnet50": _row(f"resnet/resnet50_{_KERNELS}_notop", _HE, "4d473c1dd8becc155b73f8504c6f6626"),
-    "resnet101": _row(f"resnet/resnet101_{_KERNELS}_notop", _HE, "88cf7a10940856eca736dc7b7e228a21"),
-    "resnet152": _row(f"resnet/resnet152_{_KERNELS}_notop", _HE, "ee4c566cf9a93f14d82f913c2dc6dd0c"),
+    "vgg16": _row(f"vgg16/vgg16_{_KERNELS}_notop", _LICENCE_VGG, "6d6bbae143d832006294945121d1f1fc"),
+    "vgg16-classifier": _row(f"vgg16/vgg16_{_KERNELS}", _LICENCE_VGG, "64373286793e3c8b2b4e3219cbf3544b"),
+    "resnet50": _row(
+        f"resnet/resnet50_{_KERNELS}_notop", _LICENCE_RESNET, "4d473c1dd8becc155b73f8504c6f6626"
+    ),
+    "resnet101": _row(
+        f"resnet/resnet101_{_KERNELS}_notop", _LICENCE_RESNET, "88cf7a10940856eca736dc7b7e228a21"
+    ),
+    "resnet152": _row(
+        f"resnet/resnet152_{_KERNELS}_notop", _LICENCE_RESNET, "ee4c566cf9a93f14d82f913c2dc6dd0c"
+    ),
 }
 
-# Our layers, and what theirs are called, with the number of the stage and of the block, counted from 1 there.
-_PARTS = {"conv": "conv", "bn": "bn", "downsample_conv": "0_conv", "downsample_bn": "0_bn"}
-_SINGLE = {
+# Parts of the names of a residual network's layers, here and there.
+_RESNET_PARTS = {"conv": "conv", "bn": "bn", "downsample_conv": "0_conv", "downsample_bn": "0_bn"}
+# Layers whose names are other ones altogether, here and there.
+_OTHER_NAMES = {
     "backbone_conv1": "conv1_conv",
     "backbone_bn1": "conv1_bn",
     "backbone_fc6": "fc1",
     "backbone_fc7": "fc2",
     "head_classifier": "predictions",
 }
-_FIRST = ("conv1_conv", "block1_conv1")
+_FIRST = ("conv1_conv", "block1_conv1")  # convolutions of the image
 
 
 def is_applications(path: str | Path) -> bool:
@@ -105,7 +112,7 @@ def read_applications(model: ZooModel, path: Path, backbone: bool = False) -> Zo
     means of the batch normalisation that follows, which is all the same to what it computes.
 
     Args:
-        model: with images normalised as "caffe", and of bottlenecks with `stride_first`.
+        model: takes the weights; its images are normalised as "caffe", and its bottlenecks have `stride_first`.
         path: an `.h5` file of weights or of a whole model, with the classifier or without it.
         backbone: whether the backbone alone is read.
 
@@ -123,6 +130,7 @@ def read_applications(model: ZooModel, path: Path, backbone: bool = False) -> Zo
             gamma, beta, mean, variance = arrays
             conv = theirs.get(source.replace("bn", "conv"), [None])
             mean = mean - conv[1] if len(conv) > 1 else mean
+            # Their epsilon is another: what is added to the variance in all stays the same.
             arrays = [gamma, beta, mean, variance + (_EPSILON - BATCH_NORM_EPSILON)]
         elif source in _FIRST and arrays:
             arrays[0] = arrays[0][:, :, ::-1]
@@ -130,35 +138,37 @@ def read_applications(model: ZooModel, path: Path, backbone: bool = False) -> Zo
             assignment.missing.append(source)
             continue
         for variable, array in zip(layer.weights, arrays, strict=False):
-            matrix = array.ndim == 2 and len(variable.shape) == 4 and array.size == np.prod(variable.shape)
-            assignment.put(variable, array.reshape(variable.shape) if matrix else array, source)
-    tops = ("fc1", "fc2", "predictions") if backbone else ()
-    assignment.extra += [name for name in theirs if name not in used and name not in tops]
+            # A dense layer there, (places * channels, units), is a convolution here, (height, width, channels, units).
+            dense = array.ndim == 2 and len(variable.shape) == 4 and array.size == np.prod(variable.shape)
+            assignment.put(variable, array.reshape(variable.shape) if dense else array, source)
+    classifier = ("fc1", "fc2", "predictions") if backbone else ()
+    assignment.extra += [name for name in theirs if name not in used and name not in classifier]
     return assignment.finish()
 
 
 def _source(name: str) -> str:
     """What keras.applications calls one of our layers."""
-    if name in _SINGLE:
-        return _SINGLE[name]
+    if name in _OTHER_NAMES:
+        return _OTHER_NAMES[name]
     if match := re.fullmatch(r"backbone_layer(\d)_(\d+)_(conv|bn|downsample_conv|downsample_bn)(\d?)", name):
         stage, block, part, number = match.groups()
-        part = f"{number}_{part}" if number else _PARTS[part]
+        part = f"{number}_{part}" if number else _RESNET_PARTS[part]
+        # There stages are counted from 2, blocks from 1.
         return f"conv{int(stage) + 1}_block{int(block) + 1}_{part}"
     return name.removeprefix("backbone_")
 
 
 def _arrays(path: Path) -> dict[str, list[np.ndarray]]:
     """Layers with weights, by name: kernel and bias; or scale, offset, mean and variance."""
-    found = {}
+    arrays_of_layers = {}
     with h5py.File(path) as file:
         group = _weights(file)
         for name in map(_text, group.attrs["layer_names"]):
             keys = map(_text, group[name].attrs["weight_names"])
             arrays = [np.asarray(group[name][key]) for key in keys]
             if arrays:
-                found[name] = arrays
-    return found
+                arrays_of_layers[name] = arrays
+    return arrays_of_layers
 
 
 def _weights(file: h5py.File) -> h5py.Group:

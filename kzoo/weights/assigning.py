@@ -28,8 +28,10 @@ def named_layers(model: ZooModel, backbone: bool) -> dict[str, keras.layers.Laye
 
 
 def atrous_classifier(layers: dict[str, keras.layers.Layer]) -> set[str]:
-    """Names of the layers that stand for VGG16's classifier in a backbone of SSD: they take a part of its numbers, and
-    none where a file has the classifier not, or not trained."""
+    """Names of the layers of an SSD's backbone that stand for VGG16's classifier.
+
+    They take a part of its numbers, and none where a file has no classifier, or one that was not trained.
+    """
     first = layers.get(_CLASSIFIER[0])
     if first is None or first.dilation_rate[0] == 1:
         return set()
@@ -41,9 +43,9 @@ def subsampled(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
     Source: Liu et al. 2016, SSD, arXiv:1512.02325, section 3; Chen et al. 2014, arXiv:1412.7062, section 3.1.
     """
-    if array.ndim != len(shape) or any(have < want for have, want in zip(array.shape, shape, strict=True)):
+    if array.ndim != len(shape) or any(old < new for old, new in zip(array.shape, shape, strict=True)):
         return array
-    steps = (-(-have // want) for have, want in zip(array.shape, shape, strict=True))
+    steps = (-(-old // new) for old, new in zip(array.shape, shape, strict=True))
     return array[tuple(slice(None, None, step) for step in steps)]
 
 
@@ -52,13 +54,14 @@ class Assignment:
     """What goes from a file into a model, gathered first, so that a model is changed as a whole or not at all.
 
     Attributes:
-        file: that is read.
-        model: that takes it.
-        values: arrays and the variables that take them.
-        missing: names of what the model has and the file has not.
-        extra: names of what the file has and the model has not.
-        misshapen: names and shapes of what does not fit.
-        fresh: of layers that count the model's classes: names of what is of other classes.
+        file: the file that is read, for messages.
+        model: the model that takes its weights.
+        values: variables, and the arrays that they take.
+        missing: names of arrays that the model needs and the file does not have.
+        extra: names of arrays that the file has and the model does not need.
+        misshapen: names and both shapes of arrays that do not fit.
+        fresh: names of arrays that are of other classes, in layers that count the model's classes: there the model
+            keeps what it has.
     """
 
     file: Path
@@ -73,9 +76,9 @@ class Assignment:
         """Notes that a variable takes an array.
 
         Args:
-            variable: of the model.
-            array: in the variable's own layout.
-            name: of the array in the file.
+            variable: a variable of the model.
+            array: the file's array, its axes in the variable's order.
+            name: what the file calls the array.
         """
         if array.shape == tuple(variable.shape):
             self.values.append((variable, array))
@@ -123,5 +126,5 @@ class Assignment:
 
 def _listed(names: Iterable[str]) -> str:
     names = list(names)
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -24,16 +24,16 @@ def select_ids(tensor: np.ndarray, outputs: int, num_classes: int, background: b
 
     Args:
         tensor: kernel or bias, the outputs of all anchors along the first axis, anchor by anchor.
-        outputs: that the model has in their place.
-        num_classes: of the model.
+        outputs: how many outputs the model's layer has, of all anchors together.
+        num_classes: how many classes the model tells apart, the background apart.
         background: whether each anchor has a row for it, before those of the classes.
 
     Returns:
         The rows; or, where the tensor is of other classes, itself.
     """
     kept = [0, *IDS] if background else list(IDS)
-    anchors, rest = divmod(tensor.shape[0], HIGHEST + 1)
-    if num_classes != len(IDS) or rest or anchors * len(kept) != outputs:
+    anchors, left_over = divmod(tensor.shape[0], HIGHEST + 1)
+    if num_classes != len(IDS) or left_over or anchors * len(kept) != outputs:
         return tensor
-    by_anchor = tensor.reshape(anchors, HIGHEST + 1, *tensor.shape[1:])
+    by_anchor = tensor.reshape(anchors, HIGHEST + 1, *tensor.shape[1:])  # (anchors, 91, ...)
     return by_anchor[:, kept].reshape(outputs, *tensor.shape[1:])

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kzoo.darknet.importing import blocks, read_weights
+from kzoo.darknet.importing import planned, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.registry import given_arguments
@@ -24,7 +24,7 @@ from kzoo.weights.applications import (
     is_applications,
     read_applications,
 )
-from kzoo.weights.classes import check_places, for_classes, matching, take_head, tell
+from kzoo.weights.classes import check_places, for_classes, old_numbers, take_head, warn_of_changes
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon
 from kzoo.weights.saved import open_saved, take_saved
 from kzoo.weights.torch import SUFFIXES, read_torch
@@ -39,7 +39,8 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
     """The model with the weights of a file, or as it was where there is none.
 
     Args:
-        model: of the same architecture and number of classes.
+        model: takes the weights; of the file's architecture, width and depth. Of other classes than the file's, layers
+            that count them start anew, or take the rows of those that both have.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file; a state dict of torchvision or timm
             (`.safetensors`, or `.pth` where torch is installed); an `.h5` file of keras.applications; or the name of
             published weights, such as "coco".
@@ -88,13 +89,13 @@ def _load_h5(model: ZooModel, path: Path) -> ZooModel:
 
 
 def _load_numbers(model: ZooModel, path: Path) -> list[str]:
-    """Names of the layers that stay as they were: of other classes those that count them.
+    """Loads a file of numbers alone; gives the names of the layers that stay as they were, for they count classes.
 
     Raises:
-        ValueError: others do not fit, too.
+        ValueError: other layers do not fit either.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras lists its objects; who asks says what is new
+        warnings.simplefilter("ignore")  # Keras lists its objects; `_load_h5` says what is new
         try:
             model.load_weights(path)
         except ValueError:
@@ -106,12 +107,16 @@ def _load_numbers(model: ZooModel, path: Path) -> list[str]:
 
 
 def _load_what_fits(model: ZooModel, path: Path) -> list[str]:
-    """As `_load_numbers`, of a file that does not fit as a whole; nothing where others do not fit, too."""
+    """As `_load_numbers`, of a file that does not fit as a whole; no names where other layers do not fit either.
+
+    Keras passes over layers of other shapes and does not say which, so kernels are filled with NaN before: those that
+    have it still were passed over.
+    """
     layers = [*model.network.layers, *model.head._flatten_layers(include_self=False)]
     layers = [layer for layer in layers if hasattr(layer, "kernel")]
     kernels = [(layer, layer.kernel, keras.ops.convert_to_numpy(layer.kernel)) for layer in layers]
     for _, kernel, value in kernels:
-        kernel.assign(np.full_like(value, np.nan))  # to tell those that are left
+        kernel.assign(np.full_like(value, np.nan))
     model.load_weights(path, skip_mismatch=True)
     counting = [layer for layer, *_ in model.head.class_outputs()]
     fresh = []
@@ -128,19 +133,19 @@ def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> Zoo
 
     Args:
         model: takes the weights.
-        path: the file.
-        names: of its classes, where they are known.
+        path: the `.weights` file.
+        names: the names of the file's classes; empty where they are not known.
     """
-    held = (path.stat().st_size - len(Header.read(path).content)) // 4
-    classes = _classes_of(model, held)
-    match = matching(names, model.names, (classes or 0, model.head.num_classes))
-    if classes is None or match == list(range(classes)):
+    classes = _classes_of(model, _floats_in(path))
+    origins = old_numbers(names, model.names, (classes or 0, model.head.num_classes))
+    if classes is None or origins == list(range(classes)):
         return read_weights(model, path)  # which says what else is wrong
-    check_places(model.head, match, names, path)
+    check_places(model.head, origins, names, path)
+    # A twin that shares the network reads the file whole; its head then hands over the rows that both have.
     other = model.head.altered(**for_classes(model.head, classes))
     twin = read_weights(model.remade(model.network, other), path)
-    take_head(model.head, other, match)
-    tell(path, model.head, match, model.names, names)
+    take_head(model.head, other, origins)
+    warn_of_changes(path, model.head, origins, model.names, names)
     model.origin = {**(model.origin or {}), **(twin.origin or {})}
     return model
 
@@ -148,23 +153,33 @@ def _load_darknet(model: ZooModel, path: Path, names: Sequence[str] = ()) -> Zoo
 def _classes_of(model: ZooModel, floats: int) -> int | None:
     """How many classes a file of so many numbers is of; None where it is of another network."""
     own = model.head.num_classes
-    each = sum(
+    a_class = sum(  # numbers that one class more takes: in each group a column of the kernel, and a bias
         groups * (math.prod(layer.kernel.shape[:-1]) + 1) for layer, groups, _ in model.head.class_outputs()
     )
-    more = floats - blocks(model)[0].floats
-    if more == 0:
+    surplus = floats - planned(model)[0].floats
+    if surplus == 0:
         return own
-    return own + more // each if each and more % each == 0 and own + more // each > 0 else None
+    if a_class == 0 or surplus % a_class:
+        return None
+    classes = own + surplus // a_class
+    return classes if classes > 0 else None
+
+
+def _floats_in(path: Path) -> int:
+    """How many numbers a `.weights` file holds behind its header."""
+    return (path.stat().st_size - len(Header.read(path).content)) // 4
 
 
 def _load_published(model: ZooModel, name: str) -> ZooModel:
+    """Published weights by name, refused by their size before they are fetched where they cannot fit."""
     row = find(model.name, name)
     if Path(row.file).suffix in SUFFIXES:
         return _load_torch(model, name, row)
-    size = len(Header().content) + 4 * blocks(model)[0].floats
+    size = len(Header().content) + 4 * planned(model)[0].floats
     names = row.classes or []
-    other = names and row.size and _classes_of(model, (row.size - len(Header().content)) // 4) == len(names)
-    if row.size not in (None, size) and not other:
+    floats = row.size and (row.size - len(Header().content)) // 4
+    other_classes = names and row.size and _classes_of(model, floats) == len(names)
+    if row.size not in (None, size) and not other_classes:
         raise ValueError(
             f"weights={name!r}: a file of {row.size:,} bytes was published for {model.name}, this model asks for "
             f"{size:,}; leave width and depth as they are, or use backbone_weights"
@@ -191,6 +206,7 @@ def _load_torch(model: ZooModel, name: str, row: Published) -> ZooModel:
 
 
 def _first_convolution(model: ZooModel) -> keras.layers.Layer:
+    """The convolution of the image, whose filters tell the width."""
     return next(layer for layer in model.network.layers if hasattr(layer, "kernel"))
 
 
@@ -226,29 +242,29 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
     for layer in backbone_layers(model):
         if not layer.weights:
             continue
-        given = source[layer.name].get_weights() if layer.name in source else []
-        shapes, wanted = [w.shape for w in given], [tuple(w.shape) for w in layer.weights]
+        trained = source[layer.name].get_weights() if layer.name in source else []
+        shapes, wanted = [w.shape for w in trained], [tuple(w.shape) for w in layer.weights]
         if shapes != wanted:
             raise ValueError(
                 f"{path}: layer {layer.name} has weights {shapes}, {model.name} wants {wanted}; "
                 "use a classifier of the same backbone, width and depth"
             )
-        layer.set_weights(given)
+        layer.set_weights(trained)
     return model
 
 
 def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:
     """The first layers of a file of Darknet's, as many as the backbone has."""
-    plan, parts = blocks(model)
+    plan, keras_layers = planned(model)
     names = {layer.name for layer in backbone_layers(model)}
-    own = [number for number, part in parts.items() if part.main.name in names]
+    own = [number for number, layer in keras_layers.items() if layer.main.name in names]
     if not own:
         raise ValueError(f"{model.name}: has no backbone that {path} could be of")
     stop_at = max(own) + 1
     if (partial_stop(path) or 0) >= stop_at:
         open_weights(path, plan)  # Its name says where it ends: so much of this network it has to be.
     floats = sum(layer.floats for layer in plan.layers[:stop_at])
-    held = (path.stat().st_size - len(Header.read(path).content)) // 4
+    held = _floats_in(path)
     if held < floats:
         raise ValueError(
             f"{path}: holds {held:,} numbers, the backbone of {model.name} has {floats:,}; "
@@ -261,6 +277,7 @@ def _darknet_backbone(model: ZooModel, path: Path) -> ZooModel:
 
 
 def _weights_file(weights: str | Path) -> Path:
+    """The path of a file that is there and of a format that is read."""
     refuse_address(weights, f"download it and give {_FORMATS}")
     path = Path(weights)
     if not path.is_file():

@@ -31,17 +31,18 @@ class Published:
     """A row of the table.
 
     Attributes:
-        address: where the author put the file.
-        licence: under which.
+        address: where the author put the file, an https address.
+        licence: the licence that the file is under, and whose it is.
         also: further addresses of the same file.
-        size: bytes, where they are known.
-        sha256, md5: checksums, where one was published.
-        checked_by: who published it.
-        names: whose class names they are, or the names.
-        ids: whether classes are COCO's ids, with the background as 0 ("background") or from 1 on ("objects").
+        size: the file's size in bytes, where it is known.
+        sha256, md5: hexadecimal checksums, where one was published.
+        checked_by: who published the checksum.
+        names: the class names, or what `kzoo.data.formats.names` knows them by, such as "coco".
+        ids: how COCO's ids stand for classes, if they do: from 1 on ("objects"), or with the background as 0
+            ("background").
         epsilon: what the batch normalisation adds to variances, where it is not torch's 1e-5.
-        backbone: whether it holds a backbone alone.
-        anchors: by level, finest first, where they are not the model's own.
+        backbone: whether the file holds a backbone alone.
+        anchors: widths and heights in pixels, by level, finest first, where they are not the model's own.
     """
 
     address: str
@@ -84,10 +85,10 @@ class Published:
             if wanted is None:
                 continue
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, kind).hexdigest()
-            if not found.startswith(wanted):
-                part = "" if len(wanted) == len(found) else " begins with"
-                return f"its {kind} is {found}, the published file's{part} {wanted}"
+                digest = hashlib.file_digest(file, kind).hexdigest()
+            if not digest.startswith(wanted):
+                verb = "" if len(wanted) == len(digest) else " begins with"
+                return f"its {kind} is {digest}, the published file's{verb} {wanted}"
         return None
 
     @property
@@ -134,8 +135,8 @@ def find(model: str, name: str, backbone: bool = False) -> Published:
 
     Args:
         model: the registered name of the architecture.
-        name: of the weights, such as "coco".
-        backbone: whether a backbone's are wanted.
+        name: what the weights are called, such as "coco".
+        backbone: whether weights of a backbone are wanted, rather than of a whole model.
 
     Raises:
         ValueError: the model has no such weights.
@@ -165,21 +166,21 @@ def fetch(row: Published) -> Path:
 
 def _download(row: Published, path: Path) -> None:
     """Fetches a file from the first address that has it, going on where an earlier attempt stopped."""
-    part = path.with_name(f"{path.name}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.parent.mkdir(parents=True, exist_ok=True)
     faults, reasons = [], []
     for address in (row.address, *row.also):
         try:
-            _receive(address, part)
+            _receive(address, partial)
         except (OSError, http.client.HTTPException) as error:
             reasons.append(str(getattr(error, "reason", error)) or type(error).__name__)
             continue
-        fault = row.fault(part)
+        fault = row.fault(partial)
         if fault is None:
-            part.replace(path)
+            partial.replace(path)
             return
         faults.append(f"{address}: {fault}")
-        part.unlink()
+        partial.unlink()
     size = "" if row.size is None else f" of {row.size:,} bytes"
     remedy = f"put the file{size} at {path} by other means"
     if faults:
@@ -187,9 +188,9 @@ def _download(row: Published, path: Path) -> None:
     raise OSError(f"{row.address}: cannot be fetched ({reasons[0]}); {remedy}")
 
 
-def _receive(address: str, part: Path) -> None:
-    """Appends to `part` what is missing of a file."""
-    have = part.stat().st_size if part.is_file() else 0
+def _receive(address: str, partial: Path) -> None:
+    """Appends to a file that was fetched in part what is missing of it."""
+    have = partial.stat().st_size if partial.is_file() else 0
     # The author's server gives files only to those who come from his page.
     headers = {"Referer": "https://pjreddie.com/", "User-Agent": "kzoo"}
     if have:
@@ -199,14 +200,15 @@ def _receive(address: str, part: Path) -> None:
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
-        # Nothing is missing, unless what is there is longer than the file.
+        # 416, "range not satisfiable": nothing is missing, unless what is there is longer than the file.
         if error.headers.get("Content-Range") != f"bytes */{have}":
-            part.unlink()
-            _receive(address, part)
+            partial.unlink()
+            _receive(address, partial)
         return
-    with answer, part.open("ab" if answer.status == 206 else "wb") as file:
+    # 206 is the part that was asked for; a server that does not know parts sends the whole.
+    with answer, partial.open("ab" if answer.status == 206 else "wb") as file:
         length = int(answer.headers.get("Content-Length") or 0)
-        chunks = track(_chunks(answer), part.stem, total=-(-length // _CHUNK) or None)
+        chunks = track(_chunks(answer), partial.stem, total=-(-length // _CHUNK) or None)
         received = sum(file.write(chunk) for chunk in chunks)
     if received < length:
         raise OSError(f"the connection ended after {received:,} of {length:,} bytes")

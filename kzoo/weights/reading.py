@@ -16,8 +16,9 @@ class Reading:
     """What a backbone was trained with.
 
     Attributes:
-        normalize: see `kzoo.layers.normalize`.
-        stride_first: see `kzoo.backbones.resnet`.
+        normalize: how images are normalised, one of `kzoo.layers.normalize.NORMALIZATIONS`.
+        stride_first: whether the first convolution of a bottleneck has the stride, rather than the second: see
+            `kzoo.backbones.resnet`.
     """
 
     normalize: str = "imagenet"
@@ -30,8 +31,9 @@ def reading(
     """What a network has to be, for these weights to mean in it what they meant where they were trained.
 
     Args:
-        backbone_weights: as of the architecture functions.
-        weights: as of the architecture functions; goes before the other.
+        backbone_weights: what the architecture function got under this name: a file, "imagenet" or None.
+        weights: what it got under this name: a file, the name of published weights or None; decides where both are
+            given.
         own: the normalisation that whole models of the architecture were published with.
 
     Returns:

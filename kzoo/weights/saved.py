@@ -15,13 +15,13 @@ from kzoo.layers.darknet import Luma
 from kzoo.model import ZooModel
 from kzoo.policy import dtype_policy
 from kzoo.weights.assigning import Assignment
-from kzoo.weights.classes import check_places, for_classes, matching, take_head, tell
+from kzoo.weights.classes import check_places, for_classes, old_numbers, take_head, warn_of_changes
 
-# Of `kzoo.build`: what is no setting of the network.
-_OTHERS = {"num_classes", "names", "image_size", "width", "depth", "weights", "backbone_weights", "name"}
-# Of a head that is made for one size: what follows from it.
+# Arguments of `kzoo.build` that are no settings of the network.
+_NO_SETTINGS = {"num_classes", "names", "image_size", "width", "depth", "weights", "backbone_weights", "name"}
+# Settings of a head for one input size that follow from that size.
 _OF_SIZE = ("anchors", "strides", "image_size", "multiple")
-# Of layers: what is of no effect on what they compute, or of training alone.
+# Settings of layers without effect on what they compute, or on training alone.
 _TRAINING = ("momentum", "rate", "seed", "trainable", "dtype", "synchronized", "noise_shape")
 _ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
@@ -30,7 +30,10 @@ def completed(arguments: Mapping) -> dict:
     """Arguments of `kzoo.build` with what a `.keras` file says in the place of defaults: classes, names, input size.
 
     Args:
-        arguments: those that are given, `weights` among them.
+        arguments: what `kzoo.build` got, `weights`, a `.keras` file, among it.
+
+    Returns:
+        The arguments and those added; none of those that were there is changed.
     """
     config = _config(Path(arguments["weights"]))
     if config is None:
@@ -56,37 +59,40 @@ def _config(path: Path) -> dict | None:
         return None
 
 
-def take_saved(model: ZooModel, path: Path, given: Mapping | None) -> ZooModel:
+def take_saved(model: ZooModel, path: Path, arguments: Mapping | None) -> ZooModel:
     """A model with the weights of a file, and with its settings.
 
     Args:
-        model: as it was built; of the same architecture, width and depth.
+        model: the model as it was built, of the file's architecture, width and depth.
         path: a `.keras` file.
-        given: the arguments that it was asked for with, where they are known: they hold in the place of the file's,
-            or are refused where the weights would mean something else.
+        arguments: the arguments that the model was asked for with, or None where they are not known: they hold in the
+            place of the file's settings, or are refused where the weights would mean something else.
+
+    Returns:
+        A new model, named as the given one.
 
     Raises:
         ValueError: the file holds no such model, or arguments contradict it.
     """
     source = open_saved(path)
     _check_kind(model, source, path)
-    given = dict(given or {})
+    arguments = dict(arguments or {})
     if not model.names and model.head.num_classes == source.head.num_classes:
         model.names = list(source.names)
-    head = _head(model, source, given, path)
-    network = _network(model, source, given, path)
+    head = _head(model, source, arguments, path)
+    network = _network(model, source, arguments, path)
     fresh = ZooModel(
         network, head, model.image_size, model.names, source.resize, source.origin,
         name=model.name, dtype=model.dtype_policy,
     )  # fmt: skip
     counts = (source.head.num_classes, head.num_classes)
-    match = matching(source.names, model.names, counts)
+    origins = old_numbers(source.names, model.names, counts)
     if counts[0] == counts[1]:
-        check_places(head, match, source.names, path)
+        check_places(head, origins, source.names, path)
     counting = _take_network(fresh, source, counts, path)
-    take_head(head, source.head, match)
-    if match != list(range(counts[0])):
-        tell(path, head, match, fresh.names, source.names, counting)
+    take_head(head, source.head, origins)
+    if origins != list(range(counts[0])):
+        warn_of_changes(path, head, origins, fresh.names, source.names, counting)
     return fresh
 
 
@@ -113,7 +119,8 @@ def _by_classes(theirs: list, ours: list, counts: tuple[int, int]) -> bool:
     """Whether shapes differ in nothing but sides that are so many times the number of classes."""
     if [len(shape) for shape in theirs] != [len(shape) for shape in ours]:
         return False
-    sides = [pair for one, other in zip(theirs, ours, strict=True) for pair in zip(one, other, strict=True)]
+    pairs = zip(theirs, ours, strict=True)
+    sides = [side for old_shape, new_shape in pairs for side in zip(old_shape, new_shape, strict=True)]
     differing = [(old, new) for old, new in sides if old != new]
     return bool(differing) and all(
         old % counts[0] == 0 and new == old // counts[0] * counts[1] for old, new in differing
@@ -121,7 +128,14 @@ def _by_classes(theirs: list, ours: list, counts: tuple[int, int]) -> bool:
 
 
 def task_of(path: Path) -> str:
-    """The task of a saved model, from what its file says; an error as of `open_saved` where it says nothing."""
+    """The task of a saved model, as its file states it, or where that fails as `open_saved` finds it.
+
+    Args:
+        path: a `.keras` file.
+
+    Raises:
+        FileNotFoundError, ValueError: `open_saved` cannot read the file.
+    """
     config = _config(path)
     head = getattr(heads, config["head"]["class_name"], None) if config else None
     return open_saved(path).task if head is None else head.task
@@ -131,8 +145,8 @@ def open_saved(path: str | Path, compile: bool = False) -> ZooModel:
     """The model of a `.keras` file.
 
     Args:
-        path: of the file.
-        compile: whether its optimizer and that one's state are restored too.
+        path: where the file lies.
+        compile: whether the optimizer and its state are restored, too.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -153,6 +167,7 @@ def open_saved(path: str | Path, compile: bool = False) -> ZooModel:
 
 
 def _check_kind(model: ZooModel, source: ZooModel, path: Path) -> None:
+    """Refuses a file of a model whose outputs mean something else altogether."""
     if type(model.head) is not type(source.head):
         raise ValueError(
             f"{path}: holds a {source.name} with a {type(source.head).__name__}, not a {model.name} with a "
@@ -160,14 +175,14 @@ def _check_kind(model: ZooModel, source: ZooModel, path: Path) -> None:
         )
 
 
-def _head(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> Head:
-    """A head with the file's settings, but for those that were given."""
+def _head(model: ZooModel, source: ZooModel, arguments: Mapping, path: Path) -> Head:
+    """A head with the file's settings, but for those that were asked for by argument."""
     ours, theirs = model.head.get_config(), source.head.get_config()
-    kept = {"name", *given}
+    kept = {"name", *arguments}
     if ours.get("image_size") and _plain(ours["image_size"]) != _plain(theirs.get("image_size")):
         kept |= {*_OF_SIZE}
     else:
-        refuse_contradictions(source.head, model.head, given, path)
+        refuse_contradictions(source.head, model.head, arguments, path)
     count = model.head.num_classes
     changed = {**for_classes(source.head, count), **{name: ours[name] for name in kept if name in ours}}
     head = source.head.altered(**{**changed, "num_classes": count, "dtype": model.head.dtype_policy.name})
@@ -178,27 +193,27 @@ def _head(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> Head
     return head
 
 
-def refuse_contradictions(theirs: Head, ours: Head, given: Iterable[str], path: str | Path) -> None:
+def refuse_contradictions(theirs: Head, ours: Head, settings: Iterable[str], path: str | Path) -> None:
     """Refuses settings under which the weights of a head would mean something else.
 
     Args:
         theirs: the head as it was trained.
-        ours: as it was asked for.
-        given: names of what was asked for.
-        path: of the file.
+        ours: the head as it was asked for.
+        settings: names of the settings that were asked for.
+        path: the file that the weights are from, for the message.
 
     Raises:
-        ValueError: one is another.
+        ValueError: a setting that gives the weights their meaning was asked for with another value.
     """
-    for name in set(theirs.meaning) & set(given):
-        trained, asked = (_plain(getattr(head, name)) for head in (theirs, ours))
-        if trained != asked:
+    for name in set(theirs.meaning) & set(settings):
+        trained, wanted = (_plain(getattr(head, name)) for head in (theirs, ours))
+        if trained != wanted:
             raise ValueError(
-                f"{path}: was trained with {name}={trained}, and means nothing with {name}={asked}; leave {name} out"
+                f"{path}: was trained with {name}={trained}, and means nothing with {name}={wanted}; leave {name} out"
             )
 
 
-def _network(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> keras.Model:
+def _network(model: ZooModel, source: ZooModel, arguments: Mapping, path: Path) -> keras.Model:
     """The network as built, or, where layers of the file are set otherwise, one of the file's layers."""
     ours = {layer.name: layer for layer in model.network.layers}
     theirs = {layer.name: layer for layer in source.network.layers}
@@ -207,12 +222,12 @@ def _network(model: ZooModel, source: ZooModel, given: Mapping, path: Path) -> k
     differing = {name: keys for name, layer in theirs.items() if (keys := _differing(ours[name], layer))}
     if not differing:
         return model.network
-    asked = [name for name in given if name not in _OTHERS and not hasattr(model.head, name)]
-    if asked:
+    of_layers = [name for name in arguments if name not in _NO_SETTINGS and not hasattr(model.head, name)]
+    if of_layers:
         layer, keys = next(iter(differing.items()))
         raise ValueError(
             f"{path}: layer {layer} was trained with {keys[0]}={theirs[layer].get_config()[keys[0]]}, not "
-            f"{ours[layer].get_config().get(keys[0])}; leave out what asks for it, of {', '.join(asked)}"
+            f"{ours[layer].get_config().get(keys[0])}; leave out what asks for it, of {', '.join(of_layers)}"
         )
 
     def clone(layer):
@@ -227,8 +242,8 @@ def recast(model: ZooModel, policy: str) -> ZooModel:
     """A copy of a model under another policy, with its weights; the normalisation of images stays in float32.
 
     Args:
-        model: stays as it is; itself where that is its policy.
-        policy: such as "mixed_bfloat16".
+        model: the model, which stays as it is; itself is given back where the policy is its own.
+        policy: one of Keras's dtype policies, such as "mixed_bfloat16".
     """
     if model.dtype_policy.name == policy:
         return model
@@ -249,9 +264,9 @@ def with_options(model: ZooModel, options: Mapping, path: str | Path) -> ZooMode
     """A model whose head has other options, such as another loss, and the same weights.
 
     Args:
-        model: itself where there are none.
-        options: of its head, by name.
-        path: where it is from.
+        model: the model as it was trained; itself is given back where there are no options.
+        options: arguments of the head that are changed, by name.
+        path: the file that the model is from, for messages.
 
     Raises:
         ValueError: the head has no such option, or the weights would mean something else.
@@ -269,7 +284,7 @@ def with_options(model: ZooModel, options: Mapping, path: str | Path) -> ZooMode
 
 
 def _differing(ours: keras.layers.Layer, theirs: keras.layers.Layer) -> list[str]:
-    """What two layers of one name compute by otherwise, but for what has the shape of weights."""
+    """Names of the settings by which two layers of one name compute something else, but for the shapes of weights."""
     if isinstance(ours, keras.layers.InputLayer):
         return []
     mine, config = ours.get_config(), theirs.get_config()

@@ -17,7 +17,7 @@ from kzoo.weights.coco import select_ids
 SUFFIXES = (".pth", ".safetensors")
 
 _SUBNETS = (("class", "classification"), ("box", "regression"))  # ours and torchvision's
-# Our layers, and what their modules are called: the first name that the file has counts.
+# Patterns of our layers' names, and what torch's modules are called: the first of several that the file has counts.
 RULES = (
     (r"backbone_(conv|bn)1", (r"\g<1>1",)),
     (r"backbone_layer(\d)_(\d+)_(conv|bn)(\d)", (r"layer\1.\2.\3\4",)),
@@ -57,12 +57,13 @@ RULES = (
     (r"head_classifier", ("fc", "classifier.4", "classifier.6", "head.fc")),
     (r"head_auxiliary_classifier", ("aux_classifier.4",)),
 )
-# Before a residual network's names in detectors, a backbone's in whole models, and all in saved replicas.
+# What stands before a residual network's names in detectors, a backbone's in whole models, all in saved replicas.
 PREFIXES = ("body.", "backbone.", "module.")
-# What a file may have and a model not: counters; a second classifier, which inference does without.
+# What a file may have and a model may do without: counters; a second classifier, which is of training.
 _IGNORED = re.compile(r"num_batches_tracked$|^aux_classifier\.")
 _NO_BACKBONE = re.compile(r"^(fc|classifier|pre_logits|head|fpn|extra\.[1-9])\.|^scale_weight$")
 
+# Our variables, and what torch calls them.
 _PARAMETERS = {
     "kernel": "weight",
     "bias": "bias",
@@ -81,7 +82,7 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
     of COCO's ids, as torchvision's are, a model of 80 classes takes those that are COCO's.
 
     Args:
-        model: of torchvision's architecture, at width and depth 1 where the file is torchvision's.
+        model: takes the weights; of torchvision's architecture, at width and depth 1 where the file is torchvision's.
         path: a `.safetensors` file, or a `.pth` one where torch is installed.
         backbone: whether the backbone alone is read; the file may have a classifier besides.
         epsilon: what the batch normalisation of the file's network adds to variances; torch's 1e-5 where None.
@@ -99,16 +100,18 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
     layers = named_layers(model, backbone)
     modules = _modules(layers, {key.rpartition(".")[0] for key in tensors})
     _fold_biases(tensors, layers, modules)
-    loose = atrous_classifier(layers) if backbone else set()
+    # SSD's dilated layers take every so many numbers of VGG16's classifier, and none where the file has no classifier
+    # or, as torchvision's file of features alone, NaN in its place.
+    partial = atrous_classifier(layers) if backbone else set()
     used = set()
     for name, layer in layers.items():
         for variable in layer.weights:
             key = f"{modules[name]}.{_PARAMETERS.get(variable.name, variable.name)}".lstrip(".")
             used.add(key)
-            if name in loose and not np.isfinite(tensors.get(key, np.nan)).all():
+            if name in partial and not np.isfinite(tensors.get(key, np.nan)).all():
                 continue
             if key in tensors:
-                assignment.put(variable, _fitted(tensors[key], variable, name, model, name in loose), key)
+                assignment.put(variable, _fitted(tensors[key], variable, name, model, name in partial), key)
             else:
                 assignment.missing.append(key)
     assignment.extra += [
@@ -155,13 +158,14 @@ def _unpickled(path: Path) -> dict[str, np.ndarray]:
 
 
 def _stripped(key: str) -> str:
+    """A tensor's name without what replicas, whole models and detectors put before it."""
     for prefix in PREFIXES[::-1]:
         key = key.removeprefix(prefix)
     return key
 
 
 def _change_epsilon(tensors: dict, epsilon: float) -> None:
-    """Takes what another epsilon means for a batch normalisation into its scales."""
+    """Scales the batch normalisations so that with our epsilon they compute what they did with another."""
     for key in [key for key in tensors if key.endswith(".running_var")]:
         variance = tensors[key].astype(np.float64)
         scale = key.replace("running_var", "weight")
@@ -169,8 +173,13 @@ def _change_epsilon(tensors: dict, epsilon: float) -> None:
 
 
 def _modules(layers: dict[str, keras.layers.Layer], known: set[str]) -> dict[str, str]:
-    """Of our layers by name: the module of the file that it is, or, where there is none, what it would be called."""
-    found = {}
+    """The module of the file that each of our layers is, by name; where there is none, what it would be called.
+
+    Args:
+        layers: our layers with weights, by name.
+        known: names of the modules in the file.
+    """
+    modules = {}
     numbered = {**_vgg_modules(layers), **_level_modules(layers)}
     for name in layers:
         candidates = numbered.get(name)
@@ -179,8 +188,8 @@ def _modules(layers: dict[str, keras.layers.Layer], known: set[str]) -> dict[str
                 (rule for rule in RULES if re.fullmatch(rule[0], name)), (name, (name,))
             )
             candidates = [re.fullmatch(pattern, name).expand(template) for template in templates]
-        found[name] = next((c for c in candidates if c in known), candidates[0])
-    return found
+        modules[name] = next((candidate for candidate in candidates if candidate in known), candidates[0])
+    return modules
 
 
 def _fold_biases(tensors: dict, layers: dict[str, keras.layers.Layer], modules: dict[str, str]) -> None:
@@ -195,51 +204,54 @@ def _fold_biases(tensors: dict, layers: dict[str, keras.layers.Layer], modules: 
 
 
 def _vgg_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, list[str]]:
-    """Of VGG's layers by name: their modules, numbered through with ReLUs and poolings; in SSD, whose features end
-    before the last stage, that stage's by itself."""
-    found, number = {}, 0
+    """What the modules of VGG's layers may be called, by our name.
+
+    They are numbered through with ReLUs and poolings; in SSD, whose features end before the last stage, that stage is
+    numbered by itself.
+    """
+    modules, number = {}, 0
     for stage in range(1, 6):
         start = number - 1
         for conv in range(1, sum(name.startswith(f"backbone_block{stage}_conv") for name in layers) + 1):
             for kind in ("conv", "bn"):
                 name = f"backbone_block{stage}_{kind}{conv}"
                 if name in layers:
-                    found[name] = [f"features.{number}"]
-                    found[name] += [f"extra.0.{number - start}"] if stage == 5 else []
+                    modules[name] = [f"features.{number}"]
+                    modules[name] += [f"extra.0.{number - start}"] if stage == 5 else []
                     number += 1
             number += 1  # the ReLU
         number += 1  # the pooling
-    return found
+    return modules
 
 
 def _level_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, list[str]]:
-    """Of an SSD's last layers by name: their modules, numbered by level."""
-    found = {}
+    """What the modules of an SSD's last layers are called, by our name: they are numbered by level."""
+    modules = {}
     for ours, theirs in _SUBNETS:
         levels = [name for name in layers if name.startswith(f"head_{ours}_stride")]
-        found |= {name: [f"head.{theirs}_head.module_list.{i}"] for i, name in enumerate(levels)}
-    return found
+        modules |= {name: [f"head.{theirs}_head.module_list.{i}"] for i, name in enumerate(levels)}
+    return modules
 
 
 def _fitted(
-    tensor: np.ndarray, variable: keras.Variable, name: str, model: ZooModel, loose: bool
+    tensor: np.ndarray, variable: keras.Variable, name: str, model: ZooModel, partial: bool
 ) -> np.ndarray:
     """A tensor as a variable of the layer `name` takes it, as far as that can be."""
     shape = tuple(variable.shape)
     if name.startswith("head_class_"):
         num_classes = model.head.num_classes
         tensor = select_ids(tensor, shape[-1], num_classes, model.head.fields > num_classes)
-    array = _ours(tensor, shape)
-    return subsampled(array, shape) if loose else array
+    array = _in_keras_order(tensor, shape)
+    return subsampled(array, shape) if partial else array
 
 
-def _ours(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _in_keras_order(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A tensor in Keras's order of axes.
 
     Args:
-        tensor: torch's: kernels (out, in, height, width), matrices (out, in).
-        shape: of the variable; a kernel of more than one place takes a matrix for the flattened form of a kernel with
-            as many inputs.
+        tensor: torch's tensor: a kernel (out, in, height, width), a matrix (out, in), or a vector.
+        shape: the shape of the variable that takes it. Where that is a kernel of more than one place, a matrix is a
+            flattened kernel with as many inputs.
     """
     if tensor.ndim == 2 and len(shape) == 4:
         inputs = shape[2] if shape[0] > 1 else tensor.shape[1]

@@ -63,10 +63,10 @@ def refusal(content, folder, call=lambda path: planning.make_plan(cfg.read(path)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError) as caught:
         call(path)
-    said = str(caught.value)
-    assert said.isprintable() and len(said) < 400
-    assert said.startswith(str(path))
-    return said.removeprefix(str(path))
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 400
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path))
 
 
 # What stands there, the line that is named, words of the message.
@@ -147,9 +147,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_cfg(name, tmp_path):
     content, line, words = BAD[name]
-    said = refusal(content, tmp_path)
-    assert said.startswith(f":{line}: " if line else ": "), said
-    assert words in said, said
+    message = refusal(content, tmp_path)
+    assert message.startswith(f":{line}: " if line else ": "), message
+    assert words in message, message
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,11 @@ def test_bad_cfg(name, tmp_path):
 def test_bad_section(section, line, words, tmp_path):
     """Behind two convolutions, of 32x32x4 and of 16x16x6."""
     head = "[net]\nwidth=64\nheight=64\n[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\n"
-    said = refusal(head + "[convolutional]\nfilters=6\nsize=3\nstride=2\npad=1\n" + section + "\n", tmp_path)
-    assert said.startswith(f":{line}: "), said
-    assert words in said, said
+    message = refusal(
+        head + "[convolutional]\nfilters=6\nsize=3\nstride=2\npad=1\n" + section + "\n", tmp_path
+    )
+    assert message.startswith(f":{line}: "), message
+    assert words in message, message
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -246,8 +248,8 @@ def test_bad_weights(name, files, monkeypatch):
     monkeypatch.setattr("keras.Model.__init__", not_yet)
     with pytest.raises(ValueError) as caught:
         darknet.load(path, weights)
-    said = str(caught.value)
-    assert said.isprintable() and said.startswith(f"{weights}: ") and words in said, said
+    message = str(caught.value)
+    assert message.isprintable() and message.startswith(f"{weights}: ") and words in message, message
 
 
 def not_yet(*_, **__):

@@ -261,8 +261,8 @@ def planned(content):
     try:
         return planning.make_plan(cfg.parse(content, "some.cfg"))
     except ValueError as error:
-        said = str(error)
-        assert said.startswith("some.cfg:") and said.isprintable() and len(said) < 400, said[:400]
+        message = str(error)
+        assert message.startswith("some.cfg:") and message.isprintable() and len(message) < 400, message[:400]
         return None
 
 
@@ -286,15 +286,15 @@ def test_planned_or_refused(content):
     tracemalloc.start()
     try:
         start = time.perf_counter()
-        found = planned(content)
+        plan = planned(content)
         assert time.perf_counter() - start < 2
         assert tracemalloc.get_traced_memory()[1] < 2**23
     finally:
         tracemalloc.stop()
-    if found is not None:
-        assert found.floats <= planning.MAX_FLOATS
-        assert all(min(layer.shape) > 0 for layer in found.layers)
-        assert all(index < layer.index for layer in found.layers for index in layer.inputs)
+    if plan is not None:
+        assert plan.floats <= planning.MAX_FLOATS
+        assert all(min(layer.shape) > 0 for layer in plan.layers)
+        assert all(index < layer.index for layer in plan.layers for index in layer.inputs)
 
 
 @settings(max_examples=100, deadline=None)

@@ -69,14 +69,14 @@ def test_cells_that_do_not_divide_the_image(kind, tmp_path):
     network.setInput(images.transpose(0, 3, 1, 2) / np.float32(255))
     rows = network.forward()
     model = darknet.load(path, weights)
-    found = loosened(model).predict_on_batch(images)
+    detections = loosened(model).predict_on_batch(images)
     centre, half = rows[:, :2], rows[:, 2:4] / 2
     boxes = np.concatenate([centre - half, centre + half], -1) * [37, 26, 37, 26]
     kept = np.argwhere(rows[:, 5:] > 0)  # of [region] it suppresses some all the same
     assert len(kept) > 0.8 * 3 * len(rows)
     for row, label in kept:
-        apart = np.abs(found["scores"][0] - rows[row, 5 + label]) / rows[row, 5 + label]
-        apart += np.abs(found["boxes"][0] - boxes[row]).max(-1) + 9 * (found["labels"][0] != label)
+        apart = np.abs(detections["scores"][0] - rows[row, 5 + label]) / rows[row, 5 + label]
+        apart += np.abs(detections["boxes"][0] - boxes[row]).max(-1) + 9 * (detections["labels"][0] != label)
         assert apart.min() < 2e-3
     with pytest.raises(ValueError, match="takes no images of this size"):
         model.check_size((64, 64))
@@ -90,8 +90,8 @@ def test_an_odd_grid_is_trained_encoded_saved_exported_and_written(tmp_path):
     targets = {"boxes": boxes, "labels": np.array([[0, 2]])}
     sizes = [tuple(feature.shape[1:3]) for feature in model.network.outputs]
     assert sizes == [(7, 10)]
-    found = model.head.decode(model.head.encode(targets, sizes))
-    np.testing.assert_allclose(np.sort(np.array(found["boxes"])[0, :2], 0), np.sort(boxes[0], 0), atol=0.05)
+    decoded = model.head.decode(model.head.encode(targets, sizes))
+    np.testing.assert_allclose(np.sort(np.array(decoded["boxes"])[0, :2], 0), np.sort(boxes[0], 0), atol=0.05)
     model.compile("sgd")
     images = np.random.default_rng(0).integers(0, 256, (1, 26, 37, 3)).astype(np.float32)
     history = model.fit(images, targets, epochs=2, verbose=0).history
@@ -120,9 +120,9 @@ def test_unknown_keys_are_said_and_passed_over(tmp_path):
         .replace("[net]", "[net]\nletterbox=1")
     )
     path, weights = written(text, tmp_path)
-    with pytest.warns(CfgWarning) as said:
+    with pytest.warns(CfgWarning) as caught:
         darknet.load(path, weights)
-    (message,) = {str(one.message) for one in said}
+    (message,) = {str(one.message) for one in caught}
     assert message.startswith(f"{path}: keys that Darknet does not read either")
     lines = text.split("\n")
     for key, hint in (
@@ -139,7 +139,7 @@ def test_unknown_keys_are_said_and_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "files, found",
+    "files, names",
     [
         ({"coco.names": "a b c"}, "a b c"),
         ({"coco.data": "names=data/my.names", "my.names": "a b c"}, "a b c"),
@@ -148,25 +148,25 @@ def test_unknown_keys_are_said_and_passed_over(tmp_path):
         ({"cfg/coco.data": "names=../data/x.names", "data/x.names": "a b c"}, "a b c"),
         ({"coco.names": "a b", "data/voc.names": "a b c"}, "a b c"),
         ({"coco.names": "a b c", "voc.names": "a b c"}, "a b c"),
-        ({"coco.names": "a b c", "voc.names": "d e f"}, "said"),
+        ({"coco.names": "a b c", "voc.names": "d e f"}, "a warning"),
         ({"coco.names": "a b c", "sma.names": "d e f"}, "d e f"),
         ({"small.names": "d e f", "coco.names": "a b c"}, "d e f"),
         ({".coco.names": "a b c"}, None),
         ({"coco.names": "a b"}, None),
     ],
 )
-def test_names_around(files, found, tmp_path):
+def test_names_around(files, names, tmp_path):
     path, weights = written(HEADS["yolo"], tmp_path)
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content.replace(" ", "\n") if name.endswith(".names") else content)
-    if found is None and "data/my.names" in files:
-        found = "a b c"  # data/ is looked into by itself
-    if found == "said":
+    if names is None and "data/my.names" in files:
+        names = "a b c"  # data/ is looked into by itself
+    if names == "a warning":
         with pytest.warns(CfgWarning, match=r"coco\.names, .*voc\.names list 3 different"):
             assert not darknet.load(path, weights).names
     else:
-        assert darknet.load(path, weights).names == (found or "").split()
+        assert darknet.load(path, weights).names == (names or "").split()
 
 
 def test_names_beside_the_folder_of_cfgs(tmp_path):
@@ -200,12 +200,12 @@ def test_a_word_tree(nine, tmp_path):
     images = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
     (raw,), _ = forward(path, weights, images.transpose(0, 3, 1, 2) / 255)
     raw = raw.reshape(2, 13, 64).transpose(2, 0, 1).reshape(-1, 13)
-    found = loosened(model).predict_on_batch(images)
+    detections = loosened(model).predict_on_batch(images)
     scores = 1 / (1 + np.exp(-raw[:, 4]))
     order = np.argsort(-scores, kind="stable")
-    np.testing.assert_allclose(found["scores"][0, : len(order)], scores[order], rtol=1e-4)
+    np.testing.assert_allclose(detections["scores"][0, : len(order)], scores[order], rtol=1e-4)
     tops = np.where(raw[:, 5] > raw[:, 6], 0, 1)  # at least the branch, whose two nodes make one softmax
-    branch = np.array([0, 1, 0, 0, 1, 1, 0, 0])[found["labels"][0, : len(order)]]
+    branch = np.array([0, 1, 0, 0, 1, 1, 0, 0])[detections["labels"][0, : len(order)]]
     np.testing.assert_array_equal(branch, tops[order])
     model.save(tmp_path / "nine.keras")
     again = kzoo.load(tmp_path / "nine.keras")
@@ -274,8 +274,8 @@ def test_a_gaussian_head(tmp_path):
     one = raw.reshape(2, 12, 8 * 12).transpose(2, 0, 1).reshape(-1, 12)
     one = 1 / (1 + np.exp(-one))
     scores = (one[:, 8:9] * one[:, 9:] * (1 - one[:, 1:8:2].mean(-1, keepdims=True))).ravel()
-    found = loosened(model).predict_on_batch(images)
-    np.testing.assert_allclose(found["scores"][0, : len(scores)], np.sort(scores)[::-1], rtol=1e-4)
+    detections = loosened(model).predict_on_batch(images)
+    np.testing.assert_allclose(detections["scores"][0, : len(scores)], np.sort(scores)[::-1], rtol=1e-4)
     darknet.save(model, tmp_path / "again.weights")
     assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
     path.write_text(GAUSSIAN + "yolo_point=left_top\n")

@@ -225,10 +225,10 @@ def test_partial_files_that_end_elsewhere(name, floats, stop_at, words, files, t
     path.write_bytes(weights.read_bytes()[: 20 + 4 * floats])
     with pytest.raises(ValueError) as caught:
         darknet.load(cfg, path, stop_at=stop_at)
-    said = str(caught.value)
-    assert said.startswith(f"{path}: ") and "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
     for word in words:
-        assert word in said
+        assert word in message
 
 
 @pytest.mark.parametrize("stop_at", [0, -1, 7])
