@@ -155,7 +155,14 @@ def test_the_80_classes_of_91(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
     few, many = (ops.convert_to_numpy(m.head.rows(m(images))[0]) for m in (model, whole))
     assert many.std() > 1e-3
-    np.testing.assert_allclose(few, many[..., list(IDS)], atol=1e-6)
+    # The sums of other numbers of channels are rounded otherwise; the weights themselves are equal to the last bit.
+    np.testing.assert_allclose(few, many[..., list(IDS)], atol=1e-6 * np.abs(many).max())
+    for (own, anchors, _), (theirs, *_) in zip(
+        model.head.class_outputs(), whole.head.class_outputs(), strict=True
+    ):
+        for some, every in zip(own.weights, theirs.weights, strict=True):
+            rows = ops.convert_to_numpy(every).reshape(*every.shape[:-1], anchors, 91)[..., list(IDS)]
+            np.testing.assert_array_equal(ops.convert_to_numpy(some), rows.reshape(some.shape))
 
 
 def test_the_80_classes_of_an_ssd_and_its_background(tmp_path):
