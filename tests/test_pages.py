@@ -27,7 +27,7 @@ from kzoo.cli.models import family_table
 from kzoo.registry import entry, list_models
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("", "kzoo/**/", "recipes/", "saved_models/")
+FOLDERS = ("", "kzoo/**/", "recipes/", "saved_models/", "tests/")
 PAGES = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md")})
 QUICK = ("README.md",)
 # A page that adds files to the project, and the test that does what it says in a copy.
