@@ -197,6 +197,19 @@ def entry(name: str) -> Entry:
     raise ValueError(f"unknown model {str(name)!r}; {hint}")
 
 
+def architecture_function(name: str):
+    """The function that builds the model of a name: its signature has the arguments that `build` takes.
+
+    Raises:
+        ValueError: no model has that name; the message has the nearest ones.
+
+    Example:
+        >>> help(architecture_function("yolov3-tiny"))
+    """
+    module, function = entry(name).target.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
 def build(name: str, /, **arguments):
     """Builds a model by its name.
 
@@ -218,18 +231,17 @@ def build(name: str, /, **arguments):
     Example:
         >>> model = kzoo.build("yolov3-tiny", num_classes=3)
     """
-    found = entry(name)
-    module, function = found.target.split(":")
+    function = architecture_function(name)
     if arguments.get("weights") is not None and arguments.get("backbone_weights") is not None:
         raise ValueError(
             f"backbone_weights={str(arguments['backbone_weights'])!r}: weights={str(arguments['weights'])!r} has the "
             "backbone, too; leave one of them out"
         )
-    filled = arguments
+    completed = arguments
     if str(arguments.get("weights") or "").endswith(".keras"):
-        filled = importlib.import_module("kzoo.weights.saved").completed(arguments)
+        completed = importlib.import_module("kzoo.weights.saved").completed(arguments)
     token = given_arguments.set(arguments)
     try:
-        return getattr(importlib.import_module(module), function)(**filled)
+        return function(**completed)
     finally:
         given_arguments.reset(token)

@@ -1,12 +1,15 @@
-"""What the code says of itself: public things have a docstring, and the doc of each argument is a whole phrase."""
+"""What the code says of itself: docstrings, docs of arguments and help texts that are there, and say something."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import kzoo
+from kzoo.cli import main
 
 PACKAGE = Path(kzoo.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -106,3 +109,34 @@ def test_functions_fit_on_a_screen():
             if lines > MOST_LINES:
                 long.append(f"{name}: {lines} lines")
     assert not long, "\n".join(long)
+
+
+def commands(app, before="kzoo"):
+    """(what is typed, the function behind it) of every command."""
+    for one in app.registered_commands:
+        yield f"{before} {one.name or one.callback.__name__}", one.callback
+    for group in app.registered_groups:
+        yield from commands(group.typer_instance, f"{before} {group.name}")
+
+
+def help_texts():
+    """(command and parameter, help text) of every command, its arguments and its options."""
+    for command, function in commands(main.app):
+        yield command, inspect.getdoc(function) or ""
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+            for about in get_args(parameter.annotation)[1:]:
+                yield f"{command} {name}", about.help or ""
+
+
+def test_help_texts_are_whole_phrases():
+    texts = list(help_texts())
+    assert len(texts) > 130
+    wrong = [
+        f"{place}: {text}"
+        for place, text in texts
+        if len(text.split()) < 3
+        or re.split(r"\W+", text, maxsplit=1)[0].lower() in FRAGMENTS
+        or not text[0].isupper()
+        or not text.rstrip().endswith((".", ")"))
+    ]
+    assert not wrong, f"{len(wrong)} that are short, or begin in the middle:\n" + "\n".join(wrong)

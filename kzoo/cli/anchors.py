@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from kzoo.cli.options import parameter
+from kzoo.cli.options import json_switch, parameter
 from kzoo.options.commands import ANCHORS
 
 
 def anchors(
-    data: parameter(ANCHORS["data"].but(help="A Pascal VOC, YOLO or COCO dataset, or shapes.")),
+    data: parameter(ANCHORS["data"].but(help="The path of a Pascal VOC, YOLO or COCO dataset, or shapes.")),
     k: parameter(ANCHORS["k"], "-k", "--count") = 9,
     image_size: parameter(ANCHORS["image_size"]) = (416, 416),
     split: parameter(ANCHORS["split"]) = None,
     seed: parameter(ANCHORS["seed"]) = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: json_switch("anchors and mean IoU") = False,
 ):
-    """Cluster a dataset's boxes into anchors (k-means with distance 1 - IoU) and say how well they fit."""
+    """Cluster a dataset's boxes into anchors (k-means with the distance 1 - IoU) and say how well they fit."""
     from kzoo.data import load
     from kzoo.data.anchors import kmeans_anchors
 

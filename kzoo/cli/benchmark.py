@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Names, Weights, argument, given, parameter
+from kzoo.cli.options import Names, Weights, argument, json_switch, parameter, set_options
 from kzoo.options.commands import BENCHMARK
 
 
 def benchmark(
     model: argument(
         BENCHMARK["model"].but(
-            help="A registered name, a .keras file, a run folder, a Darknet .cfg, or an export as it is."
+            help="The model to time: a registered name, a .keras file, a run folder, a Darknet .cfg, or an export as "
+            "it is."
         ),
         metavar="MODEL",
     ),
@@ -22,11 +22,11 @@ def benchmark(
     forms: parameter(BENCHMARK["forms"]) = None,
     runs: parameter(BENCHMARK["runs"]) = 20,
     threads: parameter(BENCHMARK["threads"]) = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    json: json_switch("the figures") = False,
     weights: Weights = None,
     names: Names = None,
 ):
-    """Time a model in every form: network, decoding with suppression, and pre-processing of a photograph."""
+    """Time a model in every form: its network, its decoding with suppression, and what prepares a photograph."""
     from rich.console import Console
 
     from kzoo.deploy.benchmark import benchmark as run
@@ -34,8 +34,8 @@ def benchmark(
     console = Console(stderr=True)
     with console.status("loading") as status:
         opened = _load(model, image_size, weights, names)
-        found = run(opened, runs=runs, say=status.update, **given(forms=forms, threads=threads))
-    report = found.to_dict()
+        timings = run(opened, runs=runs, say=status.update, **set_options(forms=forms, threads=threads))
+    report = timings.to_dict()
     if json:
         import json as json_module
 
@@ -45,20 +45,21 @@ def benchmark(
 
 
 def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, names: str | None):
+    """The model of a registered name, untrained where no weights are given, or the one that a path leads to."""
     from kzoo.data.formats.names import class_names
     from kzoo.opening import load
     from kzoo.registry import build
 
     if not Path(model).exists() and not model.endswith(".cfg"):
         known = class_names(names)
-        counted = {} if known is None else {"names": known, "num_classes": len(known)}
-        return build(model, **given(image_size=image_size, weights=weights), **counted)
-    found = load(model, weights=weights, names=names)
-    if image_size is not None and not hasattr(found, "network"):
+        classes = {} if known is None else {"names": known, "num_classes": len(known)}
+        return build(model, **set_options(image_size=image_size, weights=weights), **classes)
+    opened = load(model, weights=weights, names=names)
+    if image_size is not None and not hasattr(opened, "network"):
         raise ValueError(f"{model}: an export has a fixed input size; leave out --image-size")
     if image_size is not None:
-        found.image_size = found.check_size(image_size)
-    return found
+        opened.image_size = opened.check_size(image_size)
+    return opened
 
 
 def _print(report: dict) -> None:

@@ -13,8 +13,8 @@ from kzoo.options.commands import CONVERT
 
 Files = argument(
     Place(
-        help="OUT to write: a .keras file, or Darknet's .weights with a .cfg beside it. MODEL to read, unless --cfg is "
-        "given: a .keras file or a run folder.",
+        help="The file OUT to write: .keras, or Darknet's .weights with a .cfg beside it. Before it, unless there is "
+        "--cfg, the MODEL to read: a .keras file or a run folder.",
         path=True,
     ),
     many=True,
@@ -30,10 +30,16 @@ def convert(
     stop_at: parameter(CONVERT["stop_at"], metavar="LAYER") = None,
     fold: Annotated[
         bool,
-        typer.Option("--fold", help="Fold batch normalisation into the convolutions: to run, not to train."),
+        typer.Option(
+            "--fold",
+            help="Fold batch normalisation into the convolutions: quicker, and no longer to be trained.",
+        ),
     ] = False,
     features: Annotated[
-        bool, typer.Option("--features", help="Take a .cfg without a head, too, for its last feature map.")
+        bool,
+        typer.Option(
+            "--features", help="Read a .cfg that was cut before its head, for its last feature map."
+        ),
     ] = False,
 ):
     """Turn Darknet's .cfg and .weights into a .keras model, and a model into Darknet's files."""
@@ -74,6 +80,11 @@ def convert(
 
 
 def _opened(path: Path, weights, names):
+    """The model at a path, if its layers can be read.
+
+    Raises:
+        ValueError: it is an export.
+    """
     from kzoo.model import ZooModel
     from kzoo.opening import load
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.options import Bits, argument, parameter
+from kzoo.cli.options import Bits, argument, json_switch, parameter
 from kzoo.options import Place
 from kzoo.options.commands import DATA_TASK, DATASET, LAYOUT, PREVIEW, SHAPES, SPLIT
 
@@ -15,13 +15,15 @@ app = typer.Typer(help="Look at, check, convert and make datasets.", no_args_is_
 
 Data = argument(
     DATASET.but(
-        help="A dataset: the folder of a Pascal VOC, YOLO or COCO one or its .yaml, .data or .json; a .csv of "
-        "boxes; one of images/ and masks/, of a folder an image, or of .npy arrays; or shapes.",
+        help="The path of a dataset: the folder of a Pascal VOC, YOLO or COCO one, or its .yaml, .data or .json file; "
+        "a .csv of boxes; a folder of images/ and masks/, of a folder for each image, or of .npy arrays; or shapes.",
     ),
     metavar="PATH",
 )
 Task = parameter(DATA_TASK)
-Split = parameter(SPLIT.but(help="The part of it, such as train or val; all where left out."))
+Split = parameter(
+    SPLIT.but(help="The part of the dataset to take, such as train or val.", otherwise="all of it")
+)
 Folder = argument(
     Place(help="The folder to write; it must not exist yet.", what="a folder", path=True), metavar="OUT"
 )
@@ -32,12 +34,14 @@ def check(
     path: Data,
     split: Split = None,
     task: Task = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    all_faults: Annotated[bool, typer.Option("--all", help="Print every fault, not ten of a kind.")] = False,
-    decode: Annotated[bool, typer.Option(help="Decode every image; without it, headers alone.")] = True,
+    json: json_switch("the report") = False,
+    all_faults: Annotated[
+        bool, typer.Option("--all", help="Print every fault, not only ten of each kind.")
+    ] = False,
+    decode: Annotated[bool, typer.Option(help="Decode every image, or read the headers alone.")] = True,
     bits: Bits = None,
 ):
-    """Report every fault with file and line. The exit status is 1 where there are errors."""
+    """Report every fault of a dataset with file and line. The exit status is 1 where there are errors."""
     from kzoo.data.checks.check import check
 
     report = check(path, split, decode, task, bits)
@@ -54,14 +58,14 @@ def info(
     path: Data,
     split: Split = None,
     task: Task = None,
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    json: json_switch("the description") = False,
 ):
     """Say what a dataset holds: format, splits, images, boxes, classes."""
     from kzoo import data
     from kzoo.data.checks.report import plural
 
     whole = data.load(path, split, task=task)
-    found = {
+    description = {
         "path": str(path),
         "format": whole.format,
         "task": "segment" if whole.semantic else "detect",
@@ -74,11 +78,11 @@ def info(
         "all": _counts(whole),
     }
     if json:
-        return _print_json(found)
+        return _print_json(description)
     kind = f"{whole.format}{', semantic masks' if whole.semantic else ''}"
     typer.echo(f"{path}: {kind}, {plural(len(whole), 'image')}")
     typer.echo(f"classes ({len(whole.classes)}): {', '.join(whole.classes)}")
-    for name, counts in [*found["splits"].items(), (split or "all", found["all"])]:
+    for name, counts in [*description["splits"].items(), (split or "all", description["all"])]:
         typer.echo(f"{name:12} {counts['images']:8} images {counts['boxes']:9} boxes")
     return None
 
@@ -101,7 +105,7 @@ def shapes(
     count: parameter(SHAPES["count"]) = 500,
     image_size: parameter(SHAPES["image_size"]) = (256, 256),
     seed: parameter(SHAPES["seed"]) = 0,
-    to: parameter(LAYOUT.but(help="The format to write; all keep the masks.")) = "coco",
+    to: parameter(LAYOUT.but(help="The format of the dataset to write; each keeps the masks.")) = "coco",
 ):
     """Write the synthetic dataset of circles, rectangles and triangles as files."""
     from kzoo.data.formats.convert import write
@@ -115,7 +119,10 @@ def preview(
     path: Data,
     augment: parameter(PREVIEW["augment"]) = "light",
     split: parameter(
-        SPLIT.but(help="The part of it; train, or all where there is none, where left out.")
+        SPLIT.but(
+            help="The part of the dataset whose images are shown.",
+            otherwise="train, or all where there is none",
+        )
     ) = None,
     task: Task = None,
     seed: parameter(PREVIEW["seed"]) = 0,
@@ -125,7 +132,7 @@ def preview(
     width: parameter(PREVIEW["width"]) = 1200,
     bits: Bits = None,
     out: parameter(
-        Place(help="The picture to write, .png or .jpg.", what="a .png or .jpg file", path=True)
+        Place(help="The picture to write, a .png or .jpg file.", what="a .png or .jpg file", path=True)
     ) = "preview.png",
 ):
     """Show what augmentation does: a contact sheet, one row a transform, with boxes, masks and names drawn.
@@ -144,8 +151,8 @@ def preview(
         raise ValueError(f"{out}: cannot write this kind of picture; give a name that ends in .png or .jpg")
     split = training_part(data.splits(path, task), path, split, required=False)
     # Masks are seen through: one that is faulty would stop the sheet.
-    found = data.load(path, split, masks=True, task=task, bits=bits)
-    dataset = require_sound(found, skip_faulty=True, decode=found.semantic)
+    whole = data.load(path, split, masks=True, task=task, bits=bits)
+    dataset = require_sound(whole, skip_faulty=True, decode=whole.semantic)
     sheet = preview(
         dataset,
         [augment] if isinstance(augment, str) and augment not in PRESETS else augment,
@@ -158,7 +165,7 @@ def preview(
     typer.echo(save_picture(out, sheet))
 
 
-def _counts(dataset) -> dict:
+def _counts(dataset) -> dict[str, int]:
     boxes = sum(len(dataset.record(index)) for index in range(len(dataset)))
     return {"images": len(dataset), "boxes": boxes}
 

@@ -9,10 +9,12 @@ from kzoo.options.commands import OUT, SEED
 
 
 def demo(
-    out: parameter(OUT.but(help="The folder of the run.", what="a folder", none=False)) = "runs/demo",
-    seed: parameter(SEED.but(help="Of data, weights and augmentation.")) = 0,
+    out: parameter(
+        OUT.but(help="The folder that everything is written to.", what="a folder", none=False)
+    ) = "runs/demo",
+    seed: parameter(SEED.but(help="Seed of the drawn images, the first weights and the augmentation.")) = 0,
 ) -> None:
-    """Trains a small YOLOv3 on drawn shapes, evaluates, draws, exports and runs the exports."""
+    """Train a small YOLOv3 on drawn shapes, evaluate it, draw what it finds, export it and run the exports."""
     from kzoo.demo import run
 
     run(Path(out), seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -17,15 +16,17 @@ from kzoo.cli.options import (
     Overlap,
     Resize,
     Weights,
-    given,
+    json_switch,
     parameter,
+    set_options,
 )
 from kzoo.options.commands import EVALUATE
 
 Out = parameter(
     EVALUATE["out"].but(
-        help="A folder for metrics.json, confusion.png and, of detectors, precision_recall.png; with --errors also "
-        "errors.html and its pictures."
+        help="The folder to write metrics.json, confusion.png and, for detectors, precision_recall.png to; with "
+        "--errors also errors.html and its pictures.",
+        otherwise="nothing is written",
     )
 )
 
@@ -34,10 +35,12 @@ def evaluate(
     model: Model,
     data: parameter(EVALUATE["data"]),
     split: parameter(EVALUATE["split"]) = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    json: json_switch("the figures") = False,
     out: Out = None,
     image_size: parameter(EVALUATE["image_size"]) = None,
-    batch_size: parameter(EVALUATE["batch_size"].but(none=True)) = None,
+    batch_size: parameter(
+        EVALUATE["batch_size"].but(otherwise="16, or as many as an export takes", none=True)
+    ) = None,
     limit: parameter(EVALUATE["limit"]) = None,
     skip_faulty: parameter(EVALUATE["skip_faulty"], "--skip-faulty") = False,
     rectangular: parameter(EVALUATE["rectangular"], "--rectangular") = False,
@@ -51,45 +54,45 @@ def evaluate(
     weights: Weights = None,
     names: Names = None,
 ):
-    """Measure average precision (COCO's, Pascal VOC's), or IoU, Dice and boundary F1 of masks, on a dataset."""
+    """Measure average precision of boxes (COCO's and Pascal VOC's), or IoU, Dice and boundary F1 of masks."""
     from time import perf_counter
 
     from kzoo import evaluation
     from kzoo.data.checks.check import require_sound
     from kzoo.opening import load
 
-    found = load(model, weights=weights, names=names)
-    more = {} if bits is None else {"bits": bits}
-    dataset = evaluation.open_split(data, split, evaluation.data_task(found), **more)
+    opened = load(model, weights=weights, names=names)
+    dataset = evaluation.open_split(data, split, evaluation.data_task(opened), **set_options(bits=bits))
     start = perf_counter()
     if skip_faulty:
         dataset = require_sound(dataset, skip_faulty=True)
     metrics = evaluation.evaluate(
-        found,
+        opened,
         dataset,
         errors=errors,
         rectangular=rectangular,
-        **given(batch_size=batch_size, image_size=image_size, limit=limit, resize=resize, nms=nms),
-        **given(method=method, overlap=overlap, flips=flips),
+        **set_options(batch_size=batch_size, image_size=image_size, limit=limit, resize=resize, nms=nms),
+        **set_options(method=method, overlap=overlap, flips=flips),
     )
-    head = {"model": model, "data": data, "split": dataset.split, "seconds": round(perf_counter() - start, 2)}
-    masks = evaluation.data_task(found) == "segment"
+    seconds = round(perf_counter() - start, 2)
+    subject = {"model": model, "data": data, "split": dataset.split, "seconds": seconds}
+    masks = evaluation.data_task(opened) == "segment"
     if out is not None:
-        _write(out, head, metrics, masks)
+        _write(out, subject, metrics, masks)
         if errors:
             evaluation.write_error_page(metrics, dataset, out)
     if json:
-        typer.echo(_json({**head, **metrics.to_dict()}))
+        typer.echo(_json({**subject, **metrics.to_dict()}))
     else:
-        _show(head, metrics, masks, errors, out)
+        _show(subject, metrics, masks, errors, out)
 
 
-def _show(head: dict, metrics, masks: bool, errors: bool, out: Path | None) -> None:
+def _show(subject: dict, metrics, masks: bool, errors: bool, out: Path | None) -> None:
     """Tables, and where the rest is."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    (_print_masks if masks else _print)(console, head, metrics)
+    (_print_masks if masks else _print)(console, subject, metrics)
     if errors:
         console.print(_errors(metrics.errors))
     if out is not None:
@@ -97,12 +100,13 @@ def _show(head: dict, metrics, masks: bool, errors: bool, out: Path | None) -> N
         console.print(f"metrics.json{page} and pictures written to {out}", markup=False)
 
 
-def _write(out: Path, head: dict, metrics, masks: bool) -> None:
+def _write(out: Path, subject: dict, metrics, masks: bool) -> None:
+    """The figures as a file, and as pictures."""
     from kzoo.metrics import plot_confusion, plot_precision_recall
     from kzoo.system.files import write_atomically
 
-    more = {} if masks else {"curves": True}
-    write_atomically(out / "metrics.json", _json({**head, **metrics.to_dict(**more)}))
+    figures = metrics.to_dict() if masks else metrics.to_dict(curves=True)
+    write_atomically(out / "metrics.json", _json({**subject, **figures}))
     plot_confusion(metrics, out / "confusion.png")
     if not masks:
         plot_precision_recall(metrics, out / "precision_recall.png")
@@ -114,10 +118,10 @@ def _json(content: dict) -> str:
     return json.dumps(content, indent=2)
 
 
-def _print(console, head: dict, metrics) -> None:
+def _print(console, subject: dict, metrics) -> None:
     """A detector's figures."""
     console.print(
-        f"{_subject(head)}: {metrics.images} images, {metrics.objects} objects, {head['seconds']:.1f} s",
+        f"{_title(subject)}: {metrics.images} images, {metrics.objects} objects, {subject['seconds']:.1f} s",
         markup=False,
     )
     if metrics.discarded:
@@ -128,12 +132,12 @@ def _print(console, head: dict, metrics) -> None:
     console.print(_by_class(metrics))
 
 
-def _print_masks(console, head: dict, metrics) -> None:
+def _print_masks(console, subject: dict, metrics) -> None:
     """A segmenter's figures."""
     from rich.markup import escape
     from rich.table import Table
 
-    console.print(f"{_subject(head)}: {metrics.images} images, {head['seconds']:.1f} s", markup=False)
+    console.print(f"{_title(subject)}: {metrics.images} images, {subject['seconds']:.1f} s", markup=False)
     overall = Table("over all pixels", "", "mean over images or classes", "", title_justify="left")
     rows = [
         ("mean IoU", metrics.mean_iou, "Dice by image", metrics.image_dice),
@@ -154,9 +158,9 @@ def _print_masks(console, head: dict, metrics) -> None:
     console.print(table)
 
 
-def _subject(head: dict) -> str:
-    part = f", split {head['split']}" if head["split"] else ", all of it"
-    return f"{head['model']} on {head['data']}{part}"
+def _title(subject: dict) -> str:
+    part = f", split {subject['split']}" if subject["split"] else ", all of it"
+    return f"{subject['model']} on {subject['data']}{part}"
 
 
 def _overall(metrics):
@@ -221,4 +225,5 @@ def _errors(errors):
 
 
 def _figure(value: float) -> str:
+    """Three decimals; a dash for what is not a number, such as the recall of a class without an object."""
     return "-" if value != value else f"{value:.3f}"

@@ -14,7 +14,8 @@ from kzoo.options.commands import EXPORT
 
 def export(
     model: argument(
-        EXPORT["model"].but(help="A .keras file, a run folder or a Darknet .cfg."), metavar="MODEL"
+        EXPORT["model"].but(help="The model to export: a .keras file, a run folder or a Darknet .cfg."),
+        metavar="MODEL",
     ),
     format: parameter(EXPORT["format"]) = None,
     quantize: parameter(EXPORT["quantize"]) = None,
@@ -24,8 +25,8 @@ def export(
     batch_size: parameter(EXPORT["batch_size"]) = None,
     out: parameter(
         EXPORT["path"].but(
-            help="The file or folder to write; saved_models/NAME/VERSION or saved_models/NAME.tflite, .onnx "
-            "where left out."
+            help="The file or folder to write.",
+            otherwise="saved_models/NAME/VERSION, saved_models/NAME.tflite or saved_models/NAME.onnx",
         )
     ) = None,
     bits: Bits = None,
@@ -34,7 +35,7 @@ def export(
     weights: Weights = None,
     names: Names = None,
 ):
-    """Write a model with normalisation, decoding and suppression inside, and check what was written."""
+    """Write a model with normalisation, decoding and suppression inside, and compare what it gives with Keras."""
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
     from kzoo.evaluation import data_task
@@ -44,13 +45,13 @@ def export(
     writing.check_format(out, format, quantize, data)  # before what takes its time
     if split is not None and data is None:
         raise typer.BadParameter(f"--split {split}: a part of no dataset; give --data, or leave it out")
-    found = with_nms(load(model, weights=weights, names=names), nms)
-    images = load_data(data, split, task=data_task(found), bits=bits) if data is not None else None
-    size = found.check_size(image_size or found.image_size)
-    name = _name(Path(model), found.name)
+    opened = with_nms(load(model, weights=weights, names=names), nms)
+    images = load_data(data, split, task=data_task(opened), bits=bits) if data is not None else None
+    size = opened.check_size(image_size or opened.image_size)
+    name = _name(Path(model), opened.name)
     with _spinner("exporting"):
-        path = writing.export(found, out, format, quantize, images, size, batch_size, name, resize)
-        agreement = checking.compare(found, path, checking.picture(images, size, resize_of(found, resize)))
+        path = writing.export(opened, out, format, quantize, images, size, batch_size, name, resize)
+        agreement = checking.compare(opened, path, checking.picture(images, size, resize_of(opened, resize)))
     bytes_written = sum(file.stat().st_size for file in _files(path))
     typer.echo(f"{path}  {bytes_written / 1e6:.1f} MB")
     typer.echo(f"check: {agreement}")

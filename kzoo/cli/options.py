@@ -11,7 +11,7 @@ from kzoo.options import Flag, Option, commands
 
 
 def reader(option: Option) -> Callable[[Any], Any]:
-    """What makes a word of the command line a value; a wrong one is a wrong usage."""
+    """A function that makes a word of the command line the option's value; a wrong one is a wrong usage."""
 
     def read(text: Any) -> Any:
         if not isinstance(text, str):  # a default
@@ -21,40 +21,50 @@ def reader(option: Option) -> Callable[[Any], Any]:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    read.option = option  # for whoever asks what the command takes
+    read.option = option  # for tests, which ask each command what it takes
     return read
 
 
-def parameter(option: Option, *flags: str, many: bool = False, **more) -> Any:
+def parameter(option: Option, *flags: str, many: bool = False, **settings) -> Any:
     """The annotation of a command's option.
 
     Args:
-        option: what it may be.
-        *flags: "--name"; the parameter's own name where left out.
-        many: whether it may be given again.
-        **more: as `typer.Option` takes it.
+        option: the declaration, which says what it may be.
+        *flags: the names on the command line, such as "--count" and "-k"; the parameter's own where left out.
+        many: whether it may be given several times, which makes its value a list.
+        **settings: further arguments of `typer.Option`, such as `metavar`.
 
     Example:
-        >>> def command(count: parameter(Whole(help="How many.", least=1), "--count") = 3): ...
+        >>> def command(count: parameter(Whole(help="Number of images.", least=1), "--count") = 3): ...
     """
-    return Annotated[*_parts(option, many, typer.Option, flags, more)]
+    return _annotation(option, many, typer.Option, flags, settings)
 
 
-def argument(option: Option, many: bool = False, **more) -> Any:
+def argument(option: Option, many: bool = False, **settings) -> Any:
     """The annotation of a command's argument: see `parameter`."""
-    return Annotated[*_parts(option, many, typer.Argument, (), more)]
+    return _annotation(option, many, typer.Argument, (), settings)
 
 
-def _parts(option: Option, many: bool, kind: Callable, flags: tuple, more: dict) -> tuple:
-    more = {"help": option.phrase, "metavar": option.metavar, **more}
-    if option.panel:
-        more["rich_help_panel"] = option.panel
+def _annotation(option: Option, many: bool, kind: Callable, flags: tuple, settings: dict) -> Any:
+    """`Annotated[type, typer.Option(...)]`, as Typer reads it from a command's signature."""
+    settings = {"help": option.phrase, "rich_help_panel": option.panel, **settings}
+    if option.otherwise:
+        settings["show_default"] = option.otherwise
     if isinstance(option, Flag):
-        more.pop("metavar")
-        return bool, kind(*flags, **more)
-    return list[str] if many else (str | None if option.none else str), kind(
-        *flags, parser=reader(option), **more
-    )
+        return Annotated[bool, kind(*flags, **settings)]
+    # A text to Typer, whatever the value: `parser` makes the value, and Typer takes the type for a hint alone.
+    written = str | None if option.none else str
+    settings = {"metavar": option.metavar, "parser": reader(option), **settings}
+    return Annotated[list[str] if many else written, kind(*flags, **settings)]
+
+
+def json_switch(what: str) -> Any:
+    """The annotation of `--json`, which every command that prints figures has.
+
+    Args:
+        what: what is printed as JSON, such as "the report".
+    """
+    return Annotated[bool, typer.Option("--json", help=f"Print {what} as JSON.")]
 
 
 def was_written(context: typer.Context, name: str) -> bool:
@@ -62,8 +72,8 @@ def was_written(context: typer.Context, name: str) -> bool:
     return context.get_parameter_source(name).name == "COMMANDLINE"
 
 
-def given(**options) -> dict[str, Any]:
-    """Those that were given, as arguments of the function behind a command."""
+def set_options(**options) -> dict[str, Any]:
+    """The options that are not None, as arguments of the function behind a command."""
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -18,33 +18,39 @@ from kzoo.cli.options import (
     Resize,
     Weights,
     argument,
-    given,
     parameter,
+    set_options,
 )
 from kzoo.options import Text
 from kzoo.options.commands import PREDICT
 
-Source = argument(Text(help="Images, folders, globs or video files."), many=True, metavar="SOURCE...")
+Source = argument(
+    Text(help="One or more images, folders, globs or video files."), many=True, metavar="SOURCE..."
+)
 
 
 def predict(
     model: Model,
     source: Source,
     out: parameter(PREDICT["out"]) = None,
-    json: Annotated[bool, typer.Option("--json", help="Write predictions.json.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write all results to predictions.json.")] = False,
     txt: Annotated[
-        bool, typer.Option("--txt", help="Write YOLO label files with scores to labels/.")
+        bool, typer.Option("--txt", help="Write YOLO label files with scores to labels/ (detectors only).")
     ] = False,
     masks: Annotated[
-        bool, typer.Option("--masks", help="Of segmenters: write PNG files of class indices to masks/.")
+        bool, typer.Option("--masks", help="Write PNG files of class indices to masks/ (segmenters only).")
     ] = False,
     cutout: Annotated[
         bool,
-        typer.Option("--cutout", help="Of segmenters: write the subject on transparent ground to cutouts/."),
+        typer.Option(
+            "--cutout", help="Write the subject on transparent ground to cutouts/ (segmenters only)."
+        ),
     ] = False,
     pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
     score: parameter(PREDICT["score_threshold"]) = None,
-    batch_size: parameter(PREDICT["batch_size"].but(none=True)) = None,
+    batch_size: parameter(
+        PREDICT["batch_size"].but(otherwise="1, or as many as an export takes", none=True)
+    ) = None,
     bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
@@ -66,17 +72,16 @@ def predict(
     paths = expand(source)
     out = out or Path("runs") / "predict" / _name(source, paths)
     kinds = [kind for kind, wanted in (("labels", txt), ("masks", masks), ("cutouts", cutout)) if wanted]
-    found = load(model, weights=weights, names=names)
     outcome = run(
-        found,
+        load(model, weights=weights, names=names),
         paths,
         out,
         pictures=pictures,
         json=json,
         kinds=kinds,
         say=typer.echo,
-        **given(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits),
-        **given(method=method, overlap=overlap, flips=flips),
+        **set_options(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits),
+        **set_options(method=method, overlap=overlap, flips=flips),
     )
     if pictures or json or kinds:
         typer.echo(f"results in {out}")

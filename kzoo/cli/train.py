@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import typer
 
 from kzoo.cli.options import argument, parameter, was_written
-from kzoo.options import Flag, Option, commands, declared
-from kzoo.options.kinds import Place, Special
-from kzoo.training.config import DATA, FIRST, PANELS, TrainConfig
+from kzoo.options import Flag, Option, Place, Special, commands
+from kzoo.options.training import PANELS, TRAIN
+from kzoo.training.config import TrainConfig
+
+FIRST = next(iter(PANELS))  # the heading that the command's own options stand under, too
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -33,72 +36,74 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _option(name: str, option: Option, default: Any) -> inspect.Parameter:
     """A field of the configuration as an option of the command."""
-    flag, more = f"--{name.replace('_', '-')}", {}
+    flag, settings = f"--{name.replace('_', '-')}", {}
     if name == "head":
-        setting = Special(reads=_setting, says="NAME=VALUE, such as focal_gamma=2")
+        setting = Special(reads=_setting, form="NAME=VALUE, such as focal_gamma=2")
         option, default = setting.but(help=option.help, panel=option.panel, none=True), None
-        more = {"metavar": "NAME=VALUE", "many": True}
+        settings = {"metavar": "NAME=VALUE", "many": True}
     elif isinstance(option, Flag) and default:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=parameter(option, flag, **more)
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=parameter(option, flag, **settings)
     )
 
 
-def _parameters() -> list[inspect.Parameter]:
-    """An option for every field of the configuration, those of a heading together."""
+def _with_fields(command: Callable) -> Callable:
+    """The command with an option for every field of `TrainConfig` in the place of its `**options`.
+
+    Typer makes a command's options from its signature, and cannot read `**options`. Here it gets a signature in which
+    the fields stand as if they had been written out one by one, so that an option is declared in one place alone; the
+    function still receives them by name in `options`.
+    """
     defaults = TrainConfig.defaults()
-    fields = declared(TrainConfig).items()
-    return [
-        _option(name, option, defaults[name])
-        for name, option in sorted(fields, key=lambda one: PANELS.index(one[1].panel))
-    ]
+    fields = [_option(name, option, defaults[name]) for name, option in TRAIN.items()]
+    signature = inspect.signature(command, eval_str=True)
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *fields])
+    command.__annotations__ = {one.name: one.annotation for one in (*own, *fields)}
+    return command
 
 
 _MODEL = Place(
-    help="A name that `kzoo list` shows, a .keras file or a Darknet .cfg.",
+    help="The model to train: a name that `kzoo list` shows, a .keras file to go on from, or a Darknet .cfg.",
     what="a model, or its name",
     none=True,
 )
-_DATA = commands.DATASET.but(help="A dataset of boxes or masks, or shapes.", none=True, panel=FIRST)
-_VAL = _DATA.but(help="A dataset to validate on, if not that one's val split.", panel=DATA)
+_DATA = commands.DATASET.but(
+    help="The path of a dataset with boxes or masks, or shapes, which are drawn.", none=True, panel=FIRST
+)
+_VAL = _DATA.but(help="The path of a dataset to validate on.", otherwise="the part val of --data")
 _RESUME = Place(
-    help="Go on with a run that was stopped; with --epochs also beyond its end.",
+    help="The folder of a run that was stopped and is to go on; with --epochs also beyond its end.",
     what="a run folder",
     none=True,
     panel=FIRST,
 )
 
 
+@_with_fields
 def train(
     context: typer.Context,
     model: argument(_MODEL, metavar="[MODEL]") = None,
     *,
     data: parameter(_DATA) = None,
-    resume: parameter(_RESUME, metavar="RUN") = None,
     val: parameter(_VAL) = None,
+    resume: parameter(_RESUME, metavar="RUN") = None,
     **options,
 ):
-    """Train a detector or a segmenter; a run folder keeps its models, figures and pictures."""
-    given = {name: value for name, value in options.items() if was_written(context, name)}
-    if "head" in given:
-        given["head"] = dict(given["head"])
+    """Train a detector or a segmenter, and keep its models, figures and pictures in a run folder."""
+    written = {name: value for name, value in options.items() if was_written(context, name)}
+    if "head" in written:
+        written["head"] = dict(written["head"])
     if resume is not None:
         if model is not None:
             raise typer.BadParameter("a resumed run keeps its model: leave MODEL out")
         from kzoo.training import resume as go_on
 
-        go_on(resume, data, val, **given)
+        go_on(resume, data, val, **written)
         return
     if model is None or data is None:
         raise typer.BadParameter("give MODEL and --data PATH, or --resume RUN")
     from kzoo.training import train as fit
 
-    fit(model, data, val, **given)
-
-
-_own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.name != "options"]
-_options = _parameters()
-# Typer reads the signature: the options stand there as if they had been written out.
-train.__signature__ = inspect.Signature([*_own, *_options])
-train.__annotations__ = {parameter.name: parameter.annotation for parameter in (*_own, *_options)}
+    fit(model, data, val, **written)

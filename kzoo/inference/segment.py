@@ -13,7 +13,7 @@ import numpy as np
 from kzoo.augment.letterbox import Placement, fit
 from kzoo.inference.detect import read_source, resize_of, takes_fractions
 from kzoo.inference.tiles import Tiling
-from kzoo.options import check_given, refuse_idle
+from kzoo.options import check_values, refuse_idle
 from kzoo.options.commands import INFERENCE
 from kzoo.sources import chunks
 from kzoo.structures import Segmentation
@@ -66,7 +66,7 @@ class Inference:
 
     def __post_init__(self):
         given = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name, value in check_given(given, INFERENCE).items():
+        for name, value in check_values(given, INFERENCE).items():
             object.__setattr__(self, name, value)
         refuse_idle({"overlap": self.overlap, "resize": self.resize}, INFERENCE, given.get)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from kzoo.heads.base import Head
 from kzoo.model import ZooModel
-from kzoo.options import check_given, check_known, refuse_idle
+from kzoo.options import check_known, check_values, refuse_idle
 from kzoo.options.building import MODEL
 
 # What an architecture gives its head itself.
@@ -42,12 +42,14 @@ def architecture(head: type[Head], own: tuple[str, ...] = ()) -> Callable:
             check_known(kwargs.get("name") or function.__name__, kwargs, known)
             bound = signature.bind(*args, **kwargs)
             of_head = {name: value for name, value in kwargs.items() if name not in takes}
-            bound.arguments.update(check_given(bound.arguments, MODEL))
-            check_given(of_head, head.options)
+            bound.arguments.update(check_values(bound.arguments, MODEL))
+            check_values(of_head, head.options)
             model = function(*bound.args, **bound.kwargs)
             refuse_idle(of_head, head.options, lambda name: getattr(model.head, name))
             return model
 
+        # What `kzoo info` lists besides the function's own arguments.
+        built.head, built.head_arguments = head, [name for name in known if name not in takes]
         return built
 
     return decorate

@@ -1,14 +1,18 @@
 """What options may be: type, range, unit and where they count, declared once for checks, help and tests.
 
-`kinds` has the kinds of options, `checking` what is done with them; the tables are `kzoo.training.config.TrainConfig`
-for a training, `commands` for the other commands and the functions behind them, and `building` for models and heads.
-Nothing but Python's own library is imported here, so that help comes at once.
+`kinds`, `quantities`, `words` and `forms` have the kinds of options, `checking` what is done with them. The tables are
+`training` for `kzoo.train`, `commands` for the other commands and the functions behind them, and `building` for models
+and heads; `documented` reads what docstrings say of arguments. Nothing but Python's own library is imported here, so
+that help comes at once.
 """
 
-from kzoo.options.checking import check_given, check_known, checked, declared, nearest, refuse_idle
-from kzoo.options.kinds import Flag, Names, Number, Option, Place, Size, Sizes, Text, Whole, Word
+from kzoo.options.checking import check_known, check_values, checked, nearest, refuse_idle
+from kzoo.options.kinds import Flag, Option, Special
+from kzoo.options.quantities import Number, Size, Sizes, Whole
+from kzoo.options.words import Component, Names, Place, Text, Word
 
 __all__ = [
+    "Component",
     "Flag",
     "Names",
     "Number",
@@ -16,13 +20,13 @@ __all__ = [
     "Place",
     "Size",
     "Sizes",
+    "Special",
     "Text",
     "Whole",
     "Word",
-    "check_given",
     "check_known",
+    "check_values",
     "checked",
-    "declared",
     "nearest",
     "refuse_idle",
 ]

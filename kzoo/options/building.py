@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kzoo.options.forms import LOSS
-from kzoo.options.kinds import Flag, Number, Option, Place, Size, Special, Text, Whole
+from kzoo.options.kinds import Flag, Option, Special
+from kzoo.options.quantities import Number, Size, Whole
+from kzoo.options.words import Place, Text
 
-WIDTH = Number(help="Scales the channels.", above=0, most=16)
-DEPTH = Number(help="Scales the repeated blocks of a stage.", above=0, most=16)
-NUM_CLASSES = Whole(help="Of the model.", unit="classes", least=1, most=100_000)
+WIDTH = Number(help="Factor of the number of channels of every layer.", above=0, most=16)
+DEPTH = Number(help="Factor of the number of blocks that a stage repeats.", above=0, most=16)
+NUM_CLASSES = Whole(help="Number of classes.", unit="classes", least=1, most=100_000)
 WEIGHTS = Place(
-    help="A .keras, .weights.h5 or .weights file of the same model to start from.",
+    help="The .keras, .weights.h5 or .weights file of the same model, or the name of published weights, to start from.",
+    otherwise="random weights",
     what="a file of weights, or the name of published ones",
     none=True,
 )
@@ -39,8 +42,8 @@ def _weight(value: Any) -> Any:
     return value if isinstance(value, bool) else _WEIGHT.sound(value)
 
 
-def _each(option: Option):
-    """One value, or one a level."""
+def _each(option: Option) -> Callable[[Any], Any]:
+    """What takes one value, or a list with one for each level of the network."""
 
     def takes(value: Any) -> Any:
         return [option.sound(one) for one in value] if isinstance(value, Sequence) else option.sound(value)
@@ -52,7 +55,7 @@ _WEIGHT = Number(least=0)
 _SHARE = Number(least=0, most=1)
 _SMOOTHING = Number(least=0, below=1)
 _COUNT = Whole(least=1, most=1_000_000)
-_RATES = Special(takes=_rates, says="a list of whole numbers, 1 to 1000", none=True)
+_RATES = Special(takes=_rates, form="a list of whole numbers, 1 to 1000", none=True)
 
 # Of the architecture functions, whichever has them.
 MODEL: dict[str, Option] = {
@@ -60,13 +63,13 @@ MODEL: dict[str, Option] = {
     "image_size": Size(),
     "width": WIDTH,
     "depth": DEPTH,
-    "names": Special(takes=_strings, says="a list of class names", none=True),
+    "names": Special(takes=_strings, form="a list of class names", none=True),
     "weights": WEIGHTS,
     "backbone_weights": Place(what="a file of weights, or imagenet", none=True),
     "name": Text(),
     "dropout": Number(least=0, below=1),
     "label_smoothing": _SMOOTHING,
-    "auxiliary": Special(takes=_weight, says="a weight, 0 or more, or True"),
+    "auxiliary": Special(takes=_weight, form="a weight, 0 or more, or True"),
     "rates": _RATES,
     "hybrid": _RATES,
     **{name: Flag() for name in ("spp", "decoder", "residual", "attention")},
@@ -93,8 +96,8 @@ YOLO: dict[str, Option] = {
     **dict.fromkeys(("ignore_threshold", "iou_threshold", "truth_threshold"), _SHARE),
     **dict.fromkeys(("label_smoothing", "objectness_smoothing"), _SMOOTHING),
     **{name: Flag() for name in ("project", "size_weighting")},
-    "scale_xy": Special(takes=_each(Number(above=0)), says="a number above 0, or one a level"),
-    "objectness_weight": Special(takes=_each(_WEIGHT), says="a number, 0 or more, or one a level"),
+    "scale_xy": Special(takes=_each(Number(above=0)), form="a number above 0, or one a level"),
+    "objectness_weight": Special(takes=_each(_WEIGHT), form="a number, 0 or more, or one a level"),
     "box_weight": _WEIGHT.but(none=True),
 }
 _FOCAL_CLASSES, _MINED_CLASSES = {"class_loss": ("focal",)}, {"class_loss": ("hard_negative",)}
@@ -131,9 +134,9 @@ REGION: dict[str, Option] = {
 }
 GAUSSIAN: dict[str, Option] = {**YOLO, "deviation_weight": _WEIGHT}
 PIXEL: dict[str, Option] = {
-    "num_classes": NUM_CLASSES,  # but no more than a mask has levels
+    "num_classes": NUM_CLASSES,  # the head itself refuses more than the 255 that a mask can tell apart
     "loss": LOSS,
-    "class_weights": Special(takes=_weights, says="a list of numbers, 0 or more, one a class", none=True),
+    "class_weights": Special(takes=_weights, form="a list of numbers, 0 or more, one a class", none=True),
     "label_smoothing": _SMOOTHING,
     "auxiliary": _WEIGHT,
     "multiple": Whole(least=1, most=16384, none=True),

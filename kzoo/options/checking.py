@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kzoo.options.kinds import Option, shown
 
-ANY = "any"  # in `Option.needs`: whatever was given, but not nothing
-
-
-def declared(config: type) -> dict[str, Option]:
-    """The options that a dataclass's fields declare in their metadata, by name."""
-    return {
-        one.name: one.metadata["option"] for one in dataclasses.fields(config) if "option" in one.metadata
-    }
+ANY = "any"  # in `Option.needs`: whatever value, if there is one
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -32,9 +24,9 @@ def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Refuses names that are unknown.
 
     Args:
-        what: takes them, for the message.
-        names: that were given.
-        known: that there are.
+        what: the command or function that they were given to, for the message.
+        names: the names that were given.
+        known: the names that are taken.
 
     Raises:
         ValueError: a name is unknown; the message has the nearest one.
@@ -45,20 +37,22 @@ def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise ValueError(f"{what}: unknown option {name!r}; {nearest(str(name), known)}")
 
 
-def check_given(given: Mapping[str, Any], table: Mapping[str, Option]) -> dict[str, Any]:
-    """The given values as they are used; those that the table does not declare as they are.
+def check_values(options: Mapping[str, Any], table: Mapping[str, Option]) -> dict[str, Any]:
+    """The values of options as they are used; those that the table does not declare stay as they are.
 
     Raises:
         ValueError: a value is none that its option takes.
     """
-    return {name: table[name].check(name, value) if name in table else value for name, value in given.items()}
+    return {
+        name: table[name].check(name, value) if name in table else value for name, value in options.items()
+    }
 
 
 def checked(table: Mapping[str, Option]) -> Callable:
-    """A decorator: the function is called with its arguments checked, and made what they are used as.
+    """A decorator: the function gets its arguments checked, and in the form that they are used in.
 
     Args:
-        table: the options that have the names of the function's arguments; defaults are not looked at.
+        table: declarations by the names of the function's arguments; defaults are not looked at.
 
     Example:
         >>> @checked({"count": Whole(least=1)})
@@ -71,7 +65,7 @@ def checked(table: Mapping[str, Option]) -> Callable:
         @functools.wraps(function)
         def called(*args, **kwargs):
             bound = signature.bind(*args, **kwargs)
-            bound.arguments.update(check_given(bound.arguments, table))
+            bound.arguments.update(check_values(bound.arguments, table))
             return function(*bound.args, **bound.kwargs)
 
         called.__signature__ = signature  # where Keras asks for it, it does not look behind wrappers
@@ -81,35 +75,36 @@ def checked(table: Mapping[str, Option]) -> Callable:
 
 
 def refuse_idle(
-    given: Mapping[str, Any],
+    options: Mapping[str, Any],
     table: Mapping[str, Option],
-    settings: Callable[[str], Any],
+    setting: Callable[[str], Any],
     task: str | None = None,
 ) -> None:
-    """Refuses what was given and has no effect.
+    """Refuses options that were set and have no effect.
 
     Args:
-        given: what somebody gave; what asks for nothing, as None and False do, is let pass.
-        table: what each option needs.
-        settings: the value that holds of another option, by its name.
-        task: of the model.
+        options: the values that somebody set; what asks for nothing, as None and False do, is let pass.
+        table: the declarations that say what each option needs.
+        setting: takes the name of another option and gives the value that holds, defaults included.
+        task: the model's task, "detect" or "segment"; None where options for all tasks pass.
 
     Raises:
         ValueError: an option has no effect; the message says beside what it has, and names the remedy.
     """
-    for name, value in given.items():
+    for name, value in options.items():
         option = table.get(name)
         if option is None or any(value is one for one in option.neutral):
             continue
         if task is not None and option.task not in ("", task):
-            kinds = {"detect": "a detector", "segment": "a segmenter"}
-            kind = kinds.get(task, f"a model of the task {task!r}")
-            raise ValueError(f"{name}={shown(value)} is not for {kind}; leave it out")
+            models = {"detect": "a detector", "segment": "a segmenter"}
+            model = models.get(task, f"a model of the task {task!r}")
+            raise ValueError(f"{name}={shown(value)} is not for {model}; leave it out")
         for other, values in option.needs.items():
-            _need(name, value, other, values, settings(other))
+            _check_need(name, value, other, values, setting(other))
 
 
-def _need(name: str, value, other: str, values, now) -> None:
+def _check_need(name: str, value: Any, other: str, values: Sequence, now: Any) -> None:
+    """Refuses a value of an option that counts with some `values` of another alone, which is `now` none of them."""
     if ANY in values:
         if now is None or now is False:
             raise ValueError(

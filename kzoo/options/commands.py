@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kzoo.options.building import DEPTH, NUM_CLASSES, WIDTH
 from kzoo.options.forms import AUGMENT
-from kzoo.options.kinds import Component, Flag, Names, Number, Option, Place, Size, Text, Whole, Word
+from kzoo.options.kinds import Flag, Option
+from kzoo.options.quantities import Number, Size, Whole
+from kzoo.options.words import Component, Names, Place, Text, Word
 
 # `kzoo.augment.RESIZES`, which would take OpenCV to import: help comes at once.
 RESIZES = (
@@ -21,41 +23,56 @@ FORMS = ("keras", "saved_model", "tflite", "tflite-float16", "tflite-int8", "onn
 LAYOUTS = ("voc", "yolo", "coco")
 
 MODEL = Place(
-    help="A .keras file, a run folder, a Darknet .cfg, or an export: .tflite, .onnx, SavedModel.",
+    help="The trained model: a .keras file, a run folder, a Darknet .cfg, or an export (.tflite, .onnx, SavedModel).",
     what="a model",
     others=True,
 )
-DATASET = Place(help="A dataset: boxes for a detector, masks for a segmenter.", what="a dataset", others=True)
-SEED = Whole(help="Of what is drawn at random.", least=0, most=2**32 - 1)
-SPLIT = Text(help="The part of the dataset, such as test.", none=True)
-TRAIN_BATCH = Whole(help="Images a step.", unit="images", least=1, most=65536)
-BATCH = Whole(help="Images at once.", unit="images", least=1, most=4096)
-OUT = Place(help="Where results are written.", none=True, path=True)
+DATASET = Place(
+    help="The path of a dataset with boxes for a detector or masks for a segmenter, or shapes, which are drawn.",
+    what="a dataset",
+    others=True,
+)
+SEED = Whole(help="Seed of all that is drawn at random.", least=0, most=2**32 - 1)
+SPLIT = Text(help="The part of the dataset to take, such as test.", none=True)
+TRAIN_BATCH = Whole(help="Number of images that make one batch.", unit="images", least=1, most=65536)
+BATCH = Whole(help="Number of images that the model gets at once.", unit="images", least=1, most=4096)
+OUT = Place(help="The file or folder that results are written to.", none=True, path=True)
 DARKNET_WEIGHTS = Place(
-    help="Of a .cfg: its .weights; those of its name beside it where left out.",
+    help="The .weights file to a Darknet .cfg.",
+    otherwise="the one of the same name beside the .cfg",
     what="a .weights file",
     none=True,
     path=True,
 )
-CLASS_NAMES = Text(help="Class names: a .names or .data file, coco or voc.", none=True)
-SIDE = Size(help="Of the network's input; the model's own where left out.", none=True)
+CLASS_NAMES = Text(
+    help="Names of the classes: a .names or .data file, or coco or voc.",
+    otherwise="the model's own",
+    none=True,
+)
+SIDE = Size(help="Size of the network's input.", otherwise="the model's own", none=True)
 RESIZE = Word(
-    help="How photographs become inputs; the model's own way where left out.", choices=RESIZES, none=True
+    help="How photographs are brought to the size of the network's input.",
+    otherwise="the model's own way",
+    choices=RESIZES,
+    none=True,
 )
 NMS = Word(
-    help="Suppression of boxes on one another; weighted is boxes fusion; the model's own where left out.",
+    help="How boxes that overlap are suppressed; weighted fuses them.",
+    otherwise="the model's own way",
     choices=SUPPRESSIONS,
     none=True,
     task="detect",
 )
 METHOD = Word(
-    help="Whole images at the input's size, or tiles at their own; resize where left out.",
+    help="How an image goes through the network; resized to its input, or in windows of that size.",
+    otherwise="resize",
     choices=METHODS,
     none=True,
     task="segment",
 )
 OVERLAP = Whole(
-    help="Of tiles; a quarter of them where left out.",
+    help="Overlap of neighbouring windows in pixels.",
+    otherwise="a quarter of a window",
     unit="pixels",
     least=0,
     most=16384,
@@ -63,16 +80,28 @@ OVERLAP = Whole(
     task="segment",
     needs={"method": ("window",)},
 )
-MIRRORED = Names(help="Average over mirror images, too.", choices=FLIPS, none=True, task="segment")
+MIRRORED = Names(
+    help="Mirror images whose results are averaged with the image's own.",
+    otherwise="none",
+    choices=FLIPS,
+    none=True,
+    task="segment",
+)
 BITS = Whole(
-    help="How many bits of 16-bit images are in use: 12 where levels go to 4095; all where left out.",
+    help="Number of bits that 16-bit images use; 12 where the brightest level is 4095.",
+    otherwise="all 16",
     unit="bits",
     least=8,
     most=16,
     none=True,
 )
 SCORE = Number(
-    help="Leave out what scores lower; 0.25 where left out.", least=0, most=1, none=True, task="detect"
+    help="Score below which detections are left out.",
+    otherwise="0.25",
+    least=0,
+    most=1,
+    none=True,
+    task="detect",
 )
 
 # What looks at photographs has all of these.
@@ -89,20 +118,38 @@ EVALUATE: dict[str, Option] = {
     **INFERENCE,
     "model": MODEL,
     "data": DATASET,
-    "split": SPLIT.but(help="The part of it; val, or else test, or all without parts, where left out."),
+    "split": SPLIT.but(
+        help="The part of the dataset to evaluate on, such as test.",
+        otherwise="val, or else test; all images where there are no parts",
+    ),
     "out": OUT.but(what="a folder"),
     "image_size": SIDE.but(task="detect"),
-    "score_threshold": Number(least=0, most=1, none=True, task="detect"),
-    "limit": Whole(help="The first so many images only.", unit="images", least=1, most=10**9, none=True),
-    "rectangular": Flag(help="Batches of images of one shape, with little grey around.", task="detect"),
-    "errors": Flag(help="What is wrong, by kind, and the mAP50 it costs.", task="detect"),
-    "skip_faulty": Flag(help="Leave out what `data check` objects to."),
+    "score_threshold": SCORE.but(otherwise="0.001"),
+    "limit": Whole(
+        help="Number of images to evaluate on, the first ones of the dataset.",
+        otherwise="all",
+        unit="images",
+        least=1,
+        most=10**9,
+        none=True,
+    ),
+    "rectangular": Flag(
+        help="Make batches of images of the same shape, with as little padding as the stride allows.",
+        task="detect",
+    ),
+    "errors": Flag(
+        help="Sort what is wrong into kinds, such as duplicates and misses, and say what mAP50 each costs.",
+        task="detect",
+    ),
+    "skip_faulty": Flag(help="Leave out the images and boxes that `kzoo data check` finds errors in."),
 }
 PREDICT: dict[str, Option] = {
     **INFERENCE,
     "model": MODEL,
     "out": OUT.but(
-        help="The folder for results; runs/predict/NAME of the source where left out.", what="a folder"
+        help="The folder that results are written to.",
+        otherwise="runs/predict/NAME, after the source",
+        what="a folder",
     ),
     "score_threshold": SCORE,
 }
@@ -110,15 +157,29 @@ EXPORT: dict[str, Option] = {
     "model": MODEL,
     "path": OUT,
     "format": Word(
-        help="Of what is written; by the suffix of --out where left out.", choices=FORMATS, none=True
+        help="The format to write.",
+        otherwise="by the suffix of --out; saved_model for none",
+        choices=FORMATS,
+        none=True,
     ),
-    "quantize": Word(help="Of TFLite: half the size, or a quarter and faster.", choices=QUANTIZED, none=True),
+    "quantize": Word(
+        help="Numbers that a TFLite file keeps its weights in; half the size, or a quarter of it and faster.",
+        otherwise="float32",
+        choices=QUANTIZED,
+        none=True,
+    ),
     "data": DATASET.but(
-        help="The dataset that int8 is calibrated with.", none=True, needs={"quantize": ("int8",)}
+        help="The dataset whose images show int8 the ranges of numbers (calibration).",
+        none=True,
+        needs={"quantize": ("int8",)},
     ),
-    "split": SPLIT.but(help="The part of that dataset; all where left out."),
+    "split": SPLIT.but(help="The part of that dataset to take, such as train.", otherwise="all of it"),
     "image_size": SIDE,
-    "batch_size": BATCH.but(help="Images at once; any number where left out, 1 for TFLite.", none=True),
+    "batch_size": BATCH.but(
+        help="Number of images that the export takes at once.",
+        otherwise="any number; 1 for TFLite",
+        none=True,
+    ),
     "name": Component(none=True),
     "resize": RESIZE,
     "nms": NMS,
@@ -126,53 +187,77 @@ EXPORT: dict[str, Option] = {
 BENCHMARK: dict[str, Option] = {
     "model": MODEL,
     "image_size": SIDE,
-    "forms": Names(help="The forms to time, joined by commas.", choices=FORMS, least=1),
-    "runs": Whole(help="Of every form, taken in turn.", unit="runs", least=1, most=1_000_000),
+    "forms": Names(help="The forms to time.", otherwise="all but tflite-float16", choices=FORMS, least=1),
+    "runs": Whole(
+        help="Number of times that each form is run, taking turns.", unit="runs", least=1, most=1_000_000
+    ),
     "threads": Whole(
-        help="Cores each form may use; all where left out.", unit="cores", least=1, most=1024, none=True
+        help="Number of processor cores that each form may use.",
+        otherwise="all",
+        unit="cores",
+        least=1,
+        most=1024,
+        none=True,
     ),
 }
 ANCHORS: dict[str, Option] = {
     "data": DATASET,
-    "k": Whole(help="How many.", unit="anchors", least=1, most=1000),
-    "image_size": Size(help="Of the network's input."),
-    "split": SPLIT.but(help="The part of the dataset; all where left out."),
-    "seed": SEED.but(help="Of the clustering's starting points."),
+    "k": Whole(help="Number of anchors to find.", unit="anchors", least=1, most=1000),
+    "image_size": Size(help="Size of the network's input, in whose pixels the anchors are."),
+    "split": SPLIT.but(
+        help="The part of the dataset whose boxes are clustered, such as train.", otherwise="all of it"
+    ),
+    "seed": SEED.but(help="Seed of the boxes that the clustering starts from."),
 }
 SHAPES: dict[str, Option] = {
     "count": Whole(
-        help="How many to train on; val and test get a quarter each.", unit="images", least=1, most=1_000_000
+        help="Number of images to train on; val and test get a quarter as many each.",
+        unit="images",
+        least=1,
+        most=1_000_000,
     ),
-    "image_size": Size(help="Of the images.", least=32, most=4096),
-    "seed": SEED.but(help="Another one gives other images."),
+    "image_size": Size(help="Size of the images.", least=32, most=4096),
+    "seed": SEED.but(help="Seed of the drawings; another one gives other images."),
 }
 PREVIEW: dict[str, Option] = {
-    "augment": AUGMENT.but(help="What is shown.", none=True),
-    "seed": SEED.but(help="Another one gives other pictures and other changes."),
-    "images": Whole(help="Pictures in a row.", unit="pictures", least=1, most=256),
-    "image_size": Size(help="Of the input that they are made for."),
-    "resize": RESIZE.but(help="How photographs become inputs: as for the model.", none=False),
-    "width": Whole(help="Of the sheet.", unit="pixels", least=16, most=16384),
+    "augment": AUGMENT.but(help="The transforms to show, each in a row of its own.", none=True),
+    "seed": SEED.but(help="Seed of the choice of images and of what the transforms draw."),
+    "images": Whole(help="Number of pictures in a row.", unit="pictures", least=1, most=256),
+    "image_size": Size(help="Size of the network's input that the images are prepared for."),
+    "resize": RESIZE.but(
+        help="How photographs are brought to the size of the network's input.", otherwise="", none=False
+    ),
+    "width": Whole(help="Width of the sheet in pixels.", unit="pixels", least=16, most=16384),
 }
 CONVERT: dict[str, Option] = {
-    "cfg": Place(help="Darknet's .cfg to read.", what="a .cfg file", none=True, path=True),
+    "cfg": Place(
+        help="The Darknet .cfg file to read, in the place of MODEL.", what="a .cfg file", none=True, path=True
+    ),
     "stop_at": Whole(
-        help="Read, or write to .weights, only the layers before this one: a pretrained backbone.",
+        help="Number of layers to read, or to write to .weights, as for a pretrained backbone.",
+        otherwise="all",
+        unit="layers",
         least=1,
         most=1_000_000,
         none=True,
     ),
 }
 INFO: dict[str, Option] = {
-    "num_classes": NUM_CLASSES.but(help="Of the model; as published where left out.", none=True),
-    "image_size": Size(help="Of the input; as published where left out.", none=True),
+    "num_classes": NUM_CLASSES.but(otherwise="as published", none=True),
+    "image_size": Size(help="Size of the network's input.", otherwise="as published", none=True),
     "width": WIDTH,
     "depth": DEPTH,
 }
-TASK = Word(help="Which models.", choices=("detect", "segment", "instance", "classify"), none=True)
+TASK = Word(
+    help="The task of the models to list.",
+    otherwise="all",
+    choices=("detect", "segment", "instance", "classify"),
+    none=True,
+)
 DATA_TASK = Word(
-    help="Boxes, or semantic masks; what the format is for where left out.",
+    help="The task that the dataset is read for; boxes, or semantic masks.",
+    otherwise="what its format is for",
     choices=("detect", "segment"),
     none=True,
 )
-LAYOUT = Word(help="The format to write.", choices=LAYOUTS)
+LAYOUT = Word(help="The format of the dataset to write.", choices=LAYOUTS)

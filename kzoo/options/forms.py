@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kzoo.options.kinds import Number, Special, Text, Word
+from kzoo.options.kinds import Special
+from kzoo.options.quantities import Number
+from kzoo.options.words import Text, Word
 
 SCHEDULES = ("cosine", "step", "constant")
 # Darknet's learning rates, which a mapping asks for: see `kzoo.training.schedules.DarknetSchedule`.
@@ -69,16 +71,16 @@ def _word_or_numbers(text: str) -> str | list[float]:
     return [float(side) for side in text.split(",")] if "," in text else text
 
 
-SCHEDULE = Special(takes=_schedule, says="cosine, step or constant")
+SCHEDULE = Special(takes=_schedule, form="cosine, step or constant")
 # What the names mean is asked of `kzoo.augment.compose.transforms`.
 AUGMENT = Special(
-    reads=_word_or_list, takes=_augment, says="none, light, mosaic, yolov4, or transforms joined by commas"
+    reads=_word_or_list, takes=_augment, form="none, light, mosaic, yolov4, or transforms joined by commas"
 )
 ANCHORS = Special(
     reads=_word_or_numbers,
     takes=_anchors,
-    says="auto, default, or widths and heights above 0, in pixels, joined by commas",
+    form="auto, default, or widths and heights above 0, in pixels, joined by commas",
 )
-HEAD = Special(takes=_head, says="NAME=VALUE")
+HEAD = Special(takes=_head, form="NAME=VALUE")
 # What the names mean is asked of `kzoo.losses.named.PixelLoss`.
-LOSS = Special(takes=_loss, says="the name of a loss, or a sum of some, such as ce+dice")
+LOSS = Special(takes=_loss, form="the name of a loss, or a sum of some, such as ce+dice")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
 from pathlib import Path
@@ -13,7 +12,7 @@ from kzoo.data.anchors import input_shapes, kmeans_anchors, shape_iou
 from kzoo.heads.levels import anchors_by_level
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.policy import dtype_policy
-from kzoo.registry import build, entry
+from kzoo.registry import architecture_function, build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
 from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
@@ -76,8 +75,7 @@ def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
         return _pairs(config.anchors)
     if config.anchors not in ("auto", "default"):
         raise ValueError(_WRONG_ANCHORS.format(config.anchors))
-    module, function = entry(name).target.split(":")
-    own = inspect.signature(getattr(importlib.import_module(module), function)).parameters.get("anchors")
+    own = inspect.signature(architecture_function(name)).parameters.get("anchors")
     # A model without a list of its own makes anchors by a rule, in many scales, which fit any boxes.
     if config.anchors == "default" or own is None or own.default is None or not hasattr(dataset, "record"):
         return None

@@ -17,7 +17,8 @@ from kzoo.darknet.cfg import Cfg, Section
 from kzoo.darknet.plan import HEADS
 from kzoo.darknet.planning import make_plan
 from kzoo.data.loading.loader import steps_per_epoch
-from kzoo.training.config import POLICIES, TrainConfig
+from kzoo.options.forms import POLICIES
+from kzoo.training.config import TrainConfig
 
 # What becomes of each key: an option of `TrainConfig`, or part of one. The head has the others from the importer.
 _NET_OPTIONS = {

@@ -12,7 +12,7 @@ from kzoo.augment.compose import Compose
 from kzoo.data.loading.loader import steps_per_epoch
 from kzoo.evaluation.detection import check_any_size
 from kzoo.model import ZooModel
-from kzoo.options import declared, refuse_idle
+from kzoo.options import refuse_idle
 from kzoo.system.memory import check_batch
 from kzoo.training.config import TrainConfig
 from kzoo.training.inputs import input_sizes
@@ -42,7 +42,7 @@ def check_options(
         raise ValueError(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
         )
-    refuse_idle(given, declared(TrainConfig), lambda name: getattr(config, name), task)
+    refuse_idle(given, TrainConfig.options, lambda name: getattr(config, name), task)
     # Numbers are refused where the model is built, with its name.
     if isinstance(given.get("anchors"), str) and (is_cfg or not named):
         raise ValueError(

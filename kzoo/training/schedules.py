@@ -60,7 +60,7 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         learning_rate: what all policies multiply.
-        policy: one of `kzoo.training.config.POLICIES`:
+        policy: one of `kzoo.options.forms.POLICIES`:
             "constant";
             "steps": times each of `scales` from the iteration in `steps` on;
             "step": times `scale` every `step` iterations;

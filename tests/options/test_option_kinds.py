@@ -5,9 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kzoo.options import Flag, Names, Number, Place, Size, Sizes, Text, Whole, Word, checked, refuse_idle
+from kzoo.options import (
+    Component,
+    Flag,
+    Names,
+    Number,
+    Place,
+    Size,
+    Sizes,
+    Text,
+    Whole,
+    Word,
+    checked,
+    refuse_idle,
+)
 from kzoo.options.checking import ANY, check_known
-from kzoo.options.kinds import Component
 
 RIGHT = [
     (Whole(least=1), 3, 3),

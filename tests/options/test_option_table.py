@@ -9,7 +9,7 @@ from wrong_values import right_words, wrong_words
 
 from kzoo.augment.letterbox import RESIZES
 from kzoo.cli import main, options
-from kzoo.options import commands
+from kzoo.options import commands, training
 
 COMMAND = typer.main.get_command(main.app)
 # What a command asks for at least; nothing of it is there, for nothing is looked at before the options are.
@@ -110,21 +110,46 @@ def test_defaults_are_right():
                 option.check(f"{command} {name}", one.default)
 
 
-def test_help_says_type_and_range():
+def test_help_says_range_and_choices():
     for command, place, option in ALL:
         assert option.help.endswith("."), (command, place)
         if getattr(option, "range", ""):
             assert option.range in option.phrase
+        for choice in getattr(option, "choices", ()):
+            assert choice in option.phrase, (command, place)
+
+
+def test_help_says_what_holds_where_an_option_is_left_out():
+    silent = []
+    for command, function in registered(main.app):
+        for name, one in inspect.signature(function, eval_str=True).parameters.items():
+            for info in (info for info in get_args(one.annotation) if hasattr(info, "parser")):
+                option = getattr(info.parser, "option", None)
+                if option is not None and one.default is None and not option.otherwise:
+                    silent.append(f"{command} {name}")
+    # Left out, these ask for nothing; what they do otherwise is what their help says.
+    assert set(silent) == {
+        *(
+            "train model",
+            "train data",
+            "train resume",
+            "train head",
+            "train run",
+            "export data",
+            "convert cfg",
+        ),
+    }
 
 
 def test_choices_are_those_of_the_functions():
     from kzoo.deploy import benchmark, writing
     from kzoo.inference.segment import FLIPS
     from kzoo.ops.nms import KINDS
+    from kzoo.training.config import LEARNING_RATES
 
     assert tuple(RESIZES) == commands.RESIZES and set(commands.SUPPRESSIONS) == set(KINDS)
     assert set(commands.FLIPS) == set(FLIPS) and tuple(benchmark.FORMS) == commands.FORMS
-    assert tuple(writing.FORMATS) == commands.FORMATS
+    assert tuple(writing.FORMATS) == commands.FORMATS and tuple(LEARNING_RATES) == training.OPTIMIZERS
 
 
 @pytest.mark.parametrize(

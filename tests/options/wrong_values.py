@@ -1,7 +1,19 @@
 """Words that an option must refuse and words that it must take, made from what it declares."""
 
-from kzoo.options import Flag, Names, Number, Option, Place, Size, Sizes, Text, Whole, Word
-from kzoo.options.kinds import Component, Special
+from kzoo.options import (
+    Component,
+    Flag,
+    Names,
+    Number,
+    Option,
+    Place,
+    Size,
+    Sizes,
+    Special,
+    Text,
+    Whole,
+    Word,
+)
 
 
 def wrong_words(option: Option) -> list[str]:

@@ -21,8 +21,9 @@ def test_comes_back_from_yaml():
 
 
 def test_every_option_says_what_it_is():
-    for field in dataclasses.fields(TrainConfig):
-        assert field.metadata["help"].endswith("."), field.name
+    assert {one.name for one in dataclasses.fields(TrainConfig)} == set(TrainConfig.options)
+    for name, option in TrainConfig.options.items():
+        assert option.help.endswith("."), name
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from tiny_detector import SIDE
 
 import kzoo
 from kzoo.data.formats.shapes import Shapes
-from kzoo.options import declared
 from kzoo.system import memory
 from kzoo.training.config import TrainConfig
 from kzoo.training.fitness import check_options, feature_bytes
@@ -61,7 +60,7 @@ def test_what_is_for_detectors_is_refused_with_segmenters(given):
 
 
 def test_every_option_that_needs_another_is_tried():
-    table = declared(TrainConfig)
+    table = TrainConfig.options
     tried = {name for given, _ in IDLE for name in given} | {name for given in SEGMENTERS for name in given}
     assert {name for name, option in table.items() if option.needs or option.task} <= tried
 
