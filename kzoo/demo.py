@@ -19,7 +19,7 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
 
     Args:
         out: the folder everything is written to.
-        seed: of the images, the weights and the augmentation.
+        seed: seed of the images, the first weights and the augmentation, 0 by default.
 
     Returns:
         `map`, `map50` and `voc` on images the model has not seen, and the same of each export.
@@ -56,9 +56,11 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
     print(f"3. evaluating on {TEST_IMAGES} images it has not seen")
     evaluator = Evaluator(test, IMAGE_SIZE)
     figures = {"keras": _figures(evaluator(model))}
-    found = model.detect([test[i].image for i in range(12)])
-    pictures = [save_picture(out / "pictures" / f"{i:02}.jpg", one.draw()) for i, one in enumerate(found)]
-    small = [one.draw(scale=scale_into(CELL, one.image)) for one in found]
+    detections = model.detect([test[i].image for i in range(12)])
+    pictures = [
+        save_picture(out / "pictures" / f"{i:02}.jpg", one.draw()) for i, one in enumerate(detections)
+    ]
+    small = [one.draw(scale=scale_into(CELL, one.image)) for one in detections]
     sheet = save_picture(out / "pictures.jpg", contact_sheet(small))
 
     print("4. exporting, with normalisation, decoding and suppression inside")

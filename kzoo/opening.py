@@ -25,8 +25,8 @@ def load(
             file, a SavedModel folder, or a folder of its versions, of which the highest is taken; or a network
             of Darknet's, by its `.cfg`.
         compile: whether a `.keras` file's optimizer and its state are restored too.
-        weights: of a `.cfg`, its `.weights`; the file of that name beside it where None.
-        names: class names in the place of the model's own, or where they are: see `kzoo.data.formats.names`.
+        weights: the `.weights` file of a `.cfg`; the file of the same name beside it where None.
+        names: class names in the place of the model's own, or the file they are in: see `kzoo.data.formats.names`.
 
     Returns:
         A `ZooModel`, or an export's runtime: both have `image_size`, `names`, `predict` and `detect`.
@@ -51,6 +51,7 @@ def load(
 
 
 def _load_darknet(path: Path, weights, names):
+    """The model of a `.cfg`, whose weights lie in a file of their own."""
     from kzoo import darknet
 
     beside = path.with_suffix(".weights")
@@ -76,16 +77,17 @@ def _renamed(model, names, path: Path):
 
 
 def _open(path: Path, compile: bool):
-    found = _in_folder(path) if path.is_dir() else path
-    if found.suffix == ".keras":
+    """A model whose file has its weights inside: Keras's, or an export."""
+    file = _in_folder(path) if path.is_dir() else path
+    if file.suffix == ".keras":
         from kzoo.weights.saved import open_saved
 
-        return open_saved(found, compile)
-    if found.is_dir() or found.suffix in (".tflite", ".onnx"):
+        return open_saved(file, compile)
+    if file.is_dir() or file.suffix in (".tflite", ".onnx"):
         from kzoo.deploy import open_export
 
-        return open_export(found)
-    if found.suffix == ".h5":
+        return open_export(file)
+    if file.suffix == ".h5":
         raise ValueError(
             f"{path}: weights without their model; give them to kzoo.build(NAME, weights={str(path)!r})"
         )

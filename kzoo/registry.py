@@ -20,7 +20,7 @@ class Entry:
 
     Attributes:
         name: the paper's own name.
-        target: "module:function" that builds it.
+        target: the function that builds it, as "module:function".
         task: "detect", "segment", "instance" or "classify".
         image_size: height and width in pixels it was published at.
         paper: where it was published.

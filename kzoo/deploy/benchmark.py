@@ -51,7 +51,7 @@ class FormResult:
         form: one of `FORMS`.
         missing: what to install, where the form cannot be run; nothing else is set then.
         runtime: what ran it.
-        seconds: of each run, by part: "network", "decoding" (with suppression), "whole" (both).
+        seconds: the times of all runs, by part: "network", "decoding" (with suppression), "whole" (both).
         memory: the most bytes its process held, with the whole model loaded and run.
         size: bytes on disk.
     """
@@ -69,13 +69,13 @@ class Benchmark:
     """Measurements of all forms; latencies are of one image.
 
     Attributes:
-        name: of the model.
+        name: what the model is called.
         image_size: height and width in pixels.
         resize: how photographs become its input.
-        threads: cores each form may use.
-        runs: of every part of every form, taken in turn.
-        preprocessing: seconds to resize a 640x480 photograph, of each run.
-        forms: a result a form.
+        threads: number of processor cores that each form may use.
+        runs: number of runs of every part of every form, which take turns.
+        preprocessing: the times of all runs, in seconds, that resizing a 640x480 photograph takes.
+        forms: the results of the forms, in the order they were asked for.
     """
 
     name: str
@@ -147,10 +147,10 @@ def benchmark(
 
     Args:
         model: a `ZooModel`, or an export that was opened, which is its only form.
-        forms: of `FORMS`.
-        runs: of every part of every form.
-        threads: cores each form may use; all where None.
-        say: takes a line at the beginning of every step.
+        forms: names out of `FORMS`; all but "tflite-float16" by default.
+        runs: number of runs of every part of every form, 20 by default.
+        threads: number of processor cores that each form may use; all where None.
+        say: a function that takes a line at the beginning of every step.
 
     Raises:
         ValueError: an unknown form, a number out of range, or forms of an export.
@@ -200,6 +200,7 @@ def _write_keras(model, folder: Path) -> dict[str, Path]:
 
 
 def _write_parts(ready, form: str, folder: Path) -> dict[str, Path]:
+    """The whole of a model and its two halves as files, by part."""
     format, quantize = FORMS[form]
     paths = {}
     for part in PARTS:
@@ -214,6 +215,7 @@ def _write_parts(ready, form: str, folder: Path) -> dict[str, Path]:
 
 
 def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
@@ -250,6 +252,7 @@ class _Worker:
         self._log.close()
 
     def _ask(self, line: str) -> str:
+        """The process's answer to a line; a ValueError with the last thing it said where it has ended."""
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -261,6 +264,7 @@ class _Worker:
         return answer
 
     def run(self, part: str) -> float:
+        """The seconds that a run of a part takes."""
         return float(self._ask(part))
 
 

@@ -11,7 +11,7 @@ from kzoo.augment.letterbox import fit
 from kzoo.deploy.runtime import open_export
 from kzoo.metrics.matching import iou
 
-FOUND, SAME = 0.5, 0.99  # IoU
+SHARED, SAME = 0.5, 0.99  # IoU from which two boxes are of one object, and from which they are the same box
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Agreement:
     """How the results of an export compare with its model's, on some images.
 
     Attributes:
-        total: detections that either found; for a classifier, images; for a segmenter, pixels.
-        found: detections that both found, with the same label and an IoU above 0.5; for a classifier, images of
-            the same best class; for a segmenter, pixels of the same class.
-        same: those of them with an IoU above 0.99; all of them where there are no boxes.
-        scores: largest difference of the scores of those found; for a segmenter, of all probabilities.
-        boxes: largest difference of the coordinates of those found, in pixels; 0 where there are none.
-        unit: what is counted.
+        total: number of detections that either has; for a classifier, images; for a segmenter, pixels.
+        found: number of detections that both have, with the same label and an IoU above 0.5; for a classifier, images
+            of the same best class; for a segmenter, pixels of the same class.
+        same: number of the detections that both have with an IoU above 0.99; all of them where there are no boxes.
+        scores: largest difference of the scores of those that both have; for a segmenter, of all probabilities.
+        boxes: largest difference of the coordinates of those that both have, in pixels; 0 where there are none.
+        unit: what is counted, "results" or "pixels".
     """
 
     total: int
@@ -49,24 +49,24 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
     """Runs an export and the model it was made of on the same images.
 
     Args:
-        model: the `ZooModel`.
-        path: the export.
+        model: the `ZooModel` that the export was made of.
+        path: the exported file or folder.
         images: (B, H, W, 3) uint8 of the export's size.
         score_threshold: detections that score lower are not looked at.
     """
-    expected, given = model.predict_on_batch(images), open_export(path).predict_on_batch(images)
+    expected, exported = model.predict_on_batch(images), open_export(path).predict_on_batch(images)
     if "mask" in expected:
-        same = int((expected["mask"] == given["mask"]).sum())
-        difference = np.abs(expected["probabilities"] - given["probabilities"]).max()
+        same = int((expected["mask"] == exported["mask"]).sum())  # of B * H * W pixels
+        difference = np.abs(expected["probabilities"] - exported["probabilities"]).max()
         return Agreement(expected["mask"].size, same, same, float(difference), unit="pixels")
     if "boxes" not in expected:
-        same = expected["label"] == given["label"]
-        difference = np.abs(expected["scores"] - given["scores"]).max()
+        same = expected["label"] == exported["label"]  # (B,)
+        difference = np.abs(expected["scores"] - exported["scores"]).max()
         return Agreement(len(same), int(same.sum()), int(same.sum()), float(difference))
     parts = [
         _agreement(
             {key: value[i] for key, value in expected.items()},
-            {key: value[i] for key, value in given.items()},
+            {key: value[i] for key, value in exported.items()},
             score_threshold,
         )
         for i in range(len(images))
@@ -80,28 +80,29 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
     )
 
 
-def _agreement(expected: dict, given: dict, score_threshold: float) -> Agreement:
-    """Of one image: every detection of the model takes the most alike of the export, once."""
-    expected, given = (
+def _agreement(expected: dict, exported: dict, score_threshold: float) -> Agreement:
+    """The agreement on one image: every detection of the model takes the most alike of the export, once."""
+    expected, exported = (
         {key: value[result["scores"] >= score_threshold] for key, value in result.items()}
-        for result in (expected, given)
+        for result in (expected, exported)
     )
-    total = max(len(expected["scores"]), len(given["scores"]))
-    if not min(len(expected["scores"]), len(given["scores"])):
+    total = max(len(expected["scores"]), len(exported["scores"]))
+    if not min(len(expected["scores"]), len(exported["scores"])):
         return Agreement(total, 0, 0, 0.0)
-    alike = iou(expected["boxes"], given["boxes"]) * (expected["labels"][:, None] == given["labels"])
+    # (N, M) overlaps, 0 between different labels.
+    alike = iou(expected["boxes"], exported["boxes"]) * (expected["labels"][:, None] == exported["labels"])
     rows, columns, overlaps = [], [], []
     for row in range(len(alike)):
         column = int(alike[row].argmax())
-        if alike[row, column] > FOUND:
+        if alike[row, column] > SHARED:
             rows.append(row)
             columns.append(column)
             overlaps.append(alike[row, column])
-            alike[:, column] = 0
+            alike[:, column] = 0  # taken
     if not rows:
         return Agreement(total, 0, 0, 0.0)
-    scores = np.abs(expected["scores"][rows] - given["scores"][columns]).max()
-    boxes = np.abs(expected["boxes"][rows] - given["boxes"][columns]).max()
+    scores = np.abs(expected["scores"][rows] - exported["scores"][columns]).max()
+    boxes = np.abs(expected["boxes"][rows] - exported["boxes"][columns]).max()
     return Agreement(total, len(rows), int((np.array(overlaps) > SAME).sum()), float(scores), float(boxes))
 
 
@@ -109,9 +110,9 @@ def picture(data, image_size, resize: str = "letterbox") -> np.ndarray:
     """An image to compare on: a dataset's first, or a drawn one; (1, H, W, 3) uint8.
 
     Args:
-        data: a dataset of `Sample`, or None.
+        data: a dataset of `Sample`, or None for a drawn image.
         image_size: height and width in pixels.
-        resize: how it is brought to that size.
+        resize: how the image is brought to that size: one of `kzoo.augment.RESIZES`.
     """
     if data is None:
         from kzoo.data.formats.shapes import LEAST_SIDE, Shapes

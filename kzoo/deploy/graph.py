@@ -20,7 +20,7 @@ class Graph:
 
     Attributes:
         owner: the Keras model or layer whose variables the function reads.
-        function: tensors -> a dictionary of tensors.
+        function: takes tensors and gives a dictionary of tensors.
         signature: shapes, types and names of the inputs.
     """
 
@@ -59,16 +59,17 @@ def decoding(model: ZooModel, meta: Metadata) -> Graph:
 def split_at_head(model: ZooModel, meta: Metadata, decode: bool = True) -> tuple[Graph, Graph]:
     """Images -> what the head's last layers take, and that -> results, or raw outputs without `decode`."""
 
-    def features(images):
+    def front_outputs(images):
         maps = model.head.hidden(model.features(tf.cast(images, "float32"), training=False))
+        # Two digits, for TensorFlow sorts outputs by their names.
         return {f"feature{i:02d}": x for i, x in enumerate(maps)}
 
-    def rest(*inputs):
+    def head_outputs(*inputs):
         outputs = model.head.finish(list(inputs))
         return model.head.decode(outputs) if decode else outputs
 
-    front = Graph(model, features, raw_outputs(model, meta).signature)
-    return front, Graph(model.head, rest, front.outputs())
+    front = Graph(model, front_outputs, raw_outputs(model, meta).signature)
+    return front, Graph(model.head, head_outputs, front.outputs())
 
 
 PARTS = {"whole": whole, "network": raw_outputs, "decoding": decoding}

@@ -11,7 +11,7 @@ def inference_model(model: ZooModel) -> ZooModel:
     """A copy of the model for export: the same results from fewer operations, in float32 whatever its policy.
 
     Args:
-        model: stays as it is.
+        model: the model to copy, which stays as it is.
     """
     check_settings()
     # Parts of parts, too, whatever policy is set now.

@@ -19,17 +19,17 @@ class Metadata:
     """The description that travels with an export.
 
     Attributes:
-        name: of the model.
+        name: what the model is called.
         task: "detect", "segment", "instance" or "classify".
         image_size: height and width in pixels of the input.
         names: class names.
-        batch_size: images the graph takes at once; any number where None.
+        batch_size: number of images that the graph takes at once; any where None.
         quantize: "float16", "int8", or None for float32.
-        score_threshold: what detections are shown from, unless asked otherwise.
-        decoding: thresholds that are fixed in the graph.
+        score_threshold: score from which detections are shown where nothing else is asked for.
+        decoding: the head's settings, such as thresholds, that are fixed in the graph.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
-        multiple: what the network's sides are multiples of, which tiles of large images start at.
-        version: of the kzoo that wrote it.
+        multiple: number of pixels that the network's sides are multiples of; tiles of large images start at them.
+        version: the version of kzoo that wrote the export.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Metadata:
         )
 
     def to_json(self) -> str:
+        """The description as JSON, for `from_json`."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
@@ -76,7 +77,7 @@ class Metadata:
         """Reads what `to_json` wrote; fields of later versions are passed over.
 
         Args:
-            text: the JSON.
+            text: what `to_json` gave.
             path: the file it was found in, for the error's sake.
 
         Raises:

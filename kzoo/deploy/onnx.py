@@ -23,10 +23,10 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole")
     """Writes a model that was made ready by `inference_model`.
 
     Args:
-        path: the file.
-        model: what is written.
-        meta: its description, stored as a property of the model.
-        part: of the model: "whole", "network" or "decoding".
+        path: the file to write.
+        model: the model to write.
+        meta: the description of the export, stored as a property of the ONNX model.
+        part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
 
     Raises:
         ImportError: the extra `onnx` is not installed.

@@ -25,17 +25,22 @@ class Exported:
     Attributes:
         path: the file or folder.
         metadata: what the file says of itself.
-        runtime: what runs it.
-        name, task, names, image_size, batch_size, resize, multiple: from the metadata.
+        runtime: name and version of what runs it.
+        name, task, names, image_size, batch_size, resize, multiple: the fields of the metadata with these names.
     """
 
     runtime = ""
 
     def __init__(self, path: Path, metadata: Metadata):
-        self.path, self.metadata = path, metadata
-        self.name, self.task, self.names = metadata.name, metadata.task, list(metadata.names)
-        self.image_size, self.batch_size = metadata.image_size, metadata.batch_size
-        self.resize, self.multiple = metadata.resize, metadata.multiple
+        self.path = path
+        self.metadata = metadata
+        self.name = metadata.name
+        self.task = metadata.task
+        self.names = list(metadata.names)
+        self.image_size = metadata.image_size
+        self.batch_size = metadata.batch_size
+        self.resize = metadata.resize
+        self.multiple = metadata.multiple
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -63,8 +68,8 @@ class Exported:
         """Results for images (N, H, W, 3) in 0..255, or for an iterable of batches of them.
 
         Args:
-            x: images, or batches: arrays, or tuples whose first element is one.
-            batch_size: images a step.
+            x: images as one array, or batches of them: arrays, or tuples whose first element is one.
+            batch_size: number of images that the file gets at once where `x` is an array, 8 by default.
         """
         if hasattr(x, "__array__"):
             x = np.asarray(x)
@@ -85,6 +90,7 @@ class Exported:
         return segment(self, source, **arguments)
 
     def _checked(self, images) -> np.ndarray:
+        """Images (B, H, W, 3) as the file takes them, uint8; a ValueError where they are none."""
         images = np.asarray(images)
         expected = (*self.image_size, 3)
         if images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
@@ -103,6 +109,7 @@ class Exported:
 
 
 def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
+    """The results of several batches as those of one."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
@@ -130,6 +137,7 @@ class TFLiteFile(Exported):
 
 
 def _interpreter() -> tuple[type, str]:
+    """The class of TFLite's interpreter that is installed, with its name and version."""
     try:
         import importlib.metadata
 
@@ -212,7 +220,7 @@ def open_export(path: str | Path, threads: int | None = None) -> Exported:
     Args:
         path: a `.tflite` or `.onnx` file, a SavedModel folder, or a folder of its versions, of which the latest
             is opened.
-        threads: cores to use; all where None.
+        threads: number of processor cores to use; all where None.
 
     Raises:
         FileNotFoundError: there is nothing.

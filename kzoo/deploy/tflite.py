@@ -23,11 +23,11 @@ def write_tflite(
     """Writes a model that was made ready by `inference_model`.
 
     Args:
-        path: the file.
-        model: what is written.
-        meta: says how; its batch size must be a number.
-        calibration: for int8, batches of one image (1, H, W, 3) uint8 as the network will see them.
-        part: of the model: "whole", "network" or "decoding".
+        path: the file to write.
+        model: the model to write.
+        meta: the description of the export, which says how it is quantised; its batch size must be a number.
+        calibration: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
+        part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
     """
     # What is needed on the way lies beside the file, so that there is one disk alone that can be full.
     if meta.quantize == "int8":
@@ -44,14 +44,15 @@ def convert(
     """The content of a TFLite file.
 
     Args:
-        graph: what it computes.
-        half: stores the weights as float16.
-        calibration: stores weights and computes in int8, with the ranges seen on these inputs, by name.
-        folder: to keep a SavedModel in on the way; the system's own for such where None.
+        graph: the function that the file computes.
+        half: whether the weights are stored as float16.
+        calibration: inputs by name; where there are some, weights are stored and results computed in int8, with the
+            ranges that these inputs show.
+        folder: the folder that keeps a SavedModel on the way; the system's own for such where None.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as made:
-        write_saved_model(Path(made) / "model", graph)
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(made) / "model"))
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        write_saved_model(Path(temporary) / "model", graph)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(temporary) / "model"))
         # No Flex, no custom operators: a stock interpreter runs it, or the conversion fails.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if half or calibration is not None:

@@ -11,23 +11,25 @@ def join(first: bytes, second: bytes) -> bytes:
     Operators, tensors, buffers and subgraphs of the second are appended to the first's, their indices shifted.
 
     Args:
-        first: content of a TFLite file with one signature.
-        second: likewise; all its inputs are outputs of the first.
+        first: the content of a TFLite file with one signature.
+        second: the content of another, whose inputs are all outputs of the first.
 
     Returns:
         The content of a file with the first's inputs and the second's outputs.
     """
     model, tail = (flatbuffer_utils.convert_bytearray_to_object(content) for content in (first, second))
     _shift_references(tail, len(model.operatorCodes), len(model.buffers), len(model.subgraphs) - 1)
-    main, rest = model.subgraphs[0], tail.subgraphs[0]
+    main, appended = model.subgraphs[0], tail.subgraphs[0]
     signature, outputs = model.signatureDefs[0], tail.signatureDefs[0]
 
+    # Where each tensor of the second is in the joined model: behind the first's, but inputs are the first's outputs.
+    # -1 stands for an input that an operator leaves out.
     offset = len(main.tensors)
-    place = {-1: -1, **{i: i + offset for i in range(len(rest.tensors))}}
+    place = {-1: -1, **{i: i + offset for i in range(len(appended.tensors))}}
     by_name = {tensor.name: tensor.tensorIndex for tensor in signature.outputs}
     for tensor in outputs.inputs:
         place[tensor.tensorIndex] = by_name[tensor.name]
-    for operator in rest.operators:
+    for operator in appended.operators:
         for field in ("inputs", "outputs", "intermediates"):
             indices = getattr(operator, field)
             if indices is not None:
@@ -35,9 +37,9 @@ def join(first: bytes, second: bytes) -> bytes:
     for tensor in outputs.outputs:
         tensor.tensorIndex = place[tensor.tensorIndex]
 
-    main.tensors += rest.tensors
-    main.operators += rest.operators
-    main.outputs = [place[int(i)] for i in rest.outputs]
+    main.tensors += appended.tensors
+    main.operators += appended.operators
+    main.outputs = [place[int(i)] for i in appended.outputs]
     signature.outputs = outputs.outputs
     model.operatorCodes += tail.operatorCodes
     model.buffers += tail.buffers

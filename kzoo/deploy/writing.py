@@ -47,14 +47,15 @@ def export(
             version, or `saved_models/NAME.tflite`, `saved_models/NAME.onnx`. What is there already is replaced
             once the new one is whole.
         format: "saved_model", "tflite" or "onnx"; where None, by the path's suffix: SavedModel for none.
-        quantize: of TFLite: "float16" halves the file; "int8" computes all but the head's last layers in integers.
-        data: for int8: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8;
-            about a hundred that look like those to come.
+        quantize: how a TFLite file keeps its weights: "float16" halves the file; "int8" also computes all but the
+            head's last layers in integers; float32 where None.
+        data: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8, for int8: about a
+            hundred images that look like those to come.
         image_size: height and width in pixels; the model's own where None.
-        batch_size: images the graph takes at once; where None any number, but for TFLite, which takes 1.
+        batch_size: number of images that the graph takes at once; where None any, but for TFLite, which takes 1.
         name: what the export calls itself; the model's own name where None.
-        resize: how photographs become its input: one of `kzoo.augment.RESIZES`; as the model's where None.
-        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
+        resize: how photographs become its input: one of `kzoo.augment.RESIZES`; the model's own way where None.
+        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
 
     Returns:
         What was written.
@@ -93,12 +94,12 @@ def _naming_disks(target: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = disk_error(error)
-        if said is None:
+        reason = disk_error(error)
+        if reason is None:
             raise
         kept = "; what was there is whole" if target.exists() else ""
         raise OSError(
-            f"{target}: cannot be written ({said.strerror}){kept}; make room, or give another folder"
+            f"{target}: cannot be written ({reason.strerror}){kept}; make room, or give another folder"
         ) from error
 
 
@@ -108,12 +109,12 @@ def write(
     """Writes a model, or a part of it, that was made ready by `inference_model`.
 
     Args:
-        path: must not exist.
-        model: what is written.
+        path: the file or folder to write, which must not exist.
+        model: the model to write.
         format: "saved_model", "tflite" or "onnx".
-        meta: its description.
-        images: for int8, batches of one image (1, H, W, 3) uint8 as the network will see them.
-        part: "whole", "network" (to the raw outputs) or "decoding" (from them).
+        meta: the description of the export.
+        images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
+        part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
     """
     if format == "saved_model":
         from kzoo.deploy.graph import PARTS, write_saved_model
@@ -139,8 +140,8 @@ def calibration_images(
     Args:
         data: a dataset of `Sample`, or images (N, H, W, 3) uint8.
         image_size: height and width in pixels.
-        resize: how they are brought to it.
-        count: how many at most.
+        resize: how images are brought to that size: one of `kzoo.augment.RESIZES`.
+        count: the most images to give, 100 by default.
 
     Yields:
         (1, H, W, 3) uint8.
@@ -152,6 +153,7 @@ def calibration_images(
 
 
 def _check_model(model) -> None:
+    """Refuses what cannot be exported, and backends that cannot."""
     import keras
 
     from kzoo.model import ZooModel
@@ -213,6 +215,7 @@ def _check_target(target: Path, format: str) -> None:
 
 
 def _default_path(name: str, format: str) -> Path:
+    """Where an export goes that nobody has named a place for."""
     from kzoo.deploy.saved_model import next_version
 
     if format == "saved_model":

@@ -50,22 +50,23 @@ def evaluate(
         data: a dataset, or its path.
         split: the part of the dataset at that path, such as "test"; where None "val", or else "test", or all if it
             has no parts.
-        batch_size: how many images a model gets at once; where None 16, or as many as an export takes.
-        image_size: of detectors: a side in pixels, or height and width, to evaluate at; the model's own where None.
-        score_threshold: of detectors: detections below it are left out, 0 to 1; 0.001 where None, for average
+        batch_size: number of images that the model gets at once; where None 16, or as many as an export takes.
+        image_size: a side in pixels, or height and width, that a detector's images are brought to; the model's own
+            where None.
+        score_threshold: score below which a detector's boxes are left out, 0 to 1; 0.001 where None, for average
             precision needs the low ones too.
-        limit: evaluate the first so many images only.
-        skip_faulty: leave out images and boxes that `kzoo data check` finds errors in. Else a box without area
-            is an object nobody can find, and one that is not a box at all is an error.
+        limit: number of images to evaluate on, the first ones; all where None.
+        skip_faulty: whether images and boxes are left out that `kzoo data check` finds errors in. Else a box without
+            area is an object nobody can find, and one that is not a box at all is an error.
         resize: how images are brought to that size: one of `kzoo.augment.RESIZES`; the model's own way
             where None.
-        rectangular: of detectors: batches of images of one shape, see `Evaluator`.
-        method: of segmenters: "resize" or "window", see `kzoo.inference.segment.Inference`.
-        overlap: likewise, pixels.
-        flips: likewise, mirror images to average over.
-        errors: of detectors: also what is wrong and what it costs, see `kzoo.metrics.ErrorAnalysis`.
-        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
-        bits: of 16-bit images at a path: how many are in use, as `kzoo.data.load` takes it.
+        rectangular: whether a detector gets batches of images of one shape: see `Evaluator`.
+        method: how an image goes through a segmenter, "resize" or "window": see `kzoo.inference.segment.Inference`.
+        overlap: overlap of the tiles of "window" in pixels; a quarter of a tile where None.
+        flips: mirror images that a segmenter's results are averaged over: "horizontal", "vertical" or both.
+        errors: whether a detector's figures have what is wrong and what it costs: see `kzoo.metrics.ErrorAnalysis`.
+        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
+        bits: number of bits that 16-bit images of a dataset at a path use, 8 to 16; all where None.
 
     Returns:
         `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, where asked for
@@ -84,47 +85,81 @@ def evaluate(
         from kzoo.opening import load as load_model
 
         model = load_model(model)
-    options = {"method": method, "overlap": overlap, "flips": flips, "resize": resize, "errors": errors}
-    options |= {
+    options = {
         "image_size": image_size,
-        "rectangular": rectangular,
-        "nms": nms,
         "score_threshold": score_threshold,
+        "resize": resize,
+        "rectangular": rectangular,
+        "method": method,
+        "overlap": overlap,
+        "flips": flips,
+        "errors": errors,
+        "nms": nms,
     }
     refuse_idle_inference(model, EVALUATE, options)
     model = with_nms(model, nms)
-    if isinstance(data, (str, Path)):
-        data = open_split(data, split, data_task(model), bits)
-    elif split is not None:
-        raise ValueError(
-            f"evaluate: split {split!r} of a dataset that is open already; open that split of it"
-        )
-    elif bits is not None:
-        raise ValueError(f"evaluate: bits={bits} of a dataset that is open already; open it with bits={bits}")
+    dataset = _opened(data, split, bits, data_task(model))
     if skip_faulty:
-        from kzoo.data.checks.check import require_sound
-
-        if not hasattr(data, "record"):
-            raise ValueError(
-                f"evaluate: skip_faulty of {type(data).__name__}, which cannot be looked through; leave it out, or "
-                "give a dataset as kzoo.data.load opens it"
-            )
-        data = require_sound(data, skip_faulty=True)
+        dataset = _without_faults(dataset)
     batch_size = batch_size_of(model, batch_size, 16)
     if data_task(model) == "segment":
         inference = Inference(method or "resize", overlap, tuple(flips), resize, batch_size)
-        return MaskEvaluator(data, inference, limit)(model)
-    if image_size is not None and hasattr(model, "check_size"):
-        image_size = model.check_size(image_size)
-        check_batch(batch_size, image_size)
-    image_size = image_size or model.image_size
-    score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
+        return MaskEvaluator(dataset, inference, limit)(model)
     evaluator = Evaluator(
-        data, image_size, batch_size, score_threshold, limit, 0, resize, rectangular, errors
+        dataset,
+        _detector_size(model, image_size, batch_size),
+        batch_size,
+        SCORE_THRESHOLD if score_threshold is None else score_threshold,
+        limit,
+        cache_bytes=0,  # for a detector that is evaluated once
+        resize=resize,
+        rectangular=rectangular,
+        errors=errors,
     )
     metrics = evaluator(model)
     if not metrics.objects:
         log.warning(
-            "%s: no object to find on any image: nothing is measured; see kzoo data check", where(data)
+            "%s: no object to find on any image: nothing is measured; see kzoo data check", where(dataset)
         )
     return metrics
+
+
+def _opened(data, split: str | None, bits: int | None, task: str | None):
+    """The dataset to evaluate on, where it is at a path the part of it.
+
+    Raises:
+        ValueError: an option says how to open a dataset that is open already.
+    """
+    if isinstance(data, (str, Path)):
+        return open_split(data, split, task, bits)
+    if split is not None:
+        raise ValueError(
+            f"evaluate: split {split!r} of a dataset that is open already; open that split of it"
+        )
+    if bits is not None:
+        raise ValueError(f"evaluate: bits={bits} of a dataset that is open already; open it with bits={bits}")
+    return data
+
+
+def _without_faults(dataset):
+    """The dataset without the images and boxes that are faulty."""
+    from kzoo.data.checks.check import require_sound
+
+    if not hasattr(dataset, "record"):
+        raise ValueError(
+            f"evaluate: skip_faulty of {type(dataset).__name__}, which cannot be looked through; leave it out, or "
+            "give a dataset as kzoo.data.load opens it"
+        )
+    return require_sound(dataset, skip_faulty=True)
+
+
+def _detector_size(model, image_size: Sequence[int] | None, batch_size: int) -> tuple[int, int]:
+    """Height and width that a detector's images are brought to.
+
+    Raises:
+        ValueError: the network does not take that size, or no memory holds a batch of it.
+    """
+    if image_size is not None and hasattr(model, "check_size"):
+        image_size = model.check_size(image_size)
+        check_batch(batch_size, image_size)
+    return image_size or model.image_size

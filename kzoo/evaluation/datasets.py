@@ -22,11 +22,11 @@ def open_split(path: str | Path, split: str | None = None, task: str | None = No
     """Opens a dataset to evaluate on. What is taken for want of a validation split is logged.
 
     Args:
-        path: as `kzoo.data.load` takes it.
-        split: the part of it; where None the validation split, or else the test split, or the only part there is, or
-            all images if there are no parts.
+        path: the path of a dataset.
+        split: the part of the dataset; where None the validation split, or else the test split, or the only part there
+            is, or all images if there are no parts.
         task: "detect" or "segment"; what the format is for where None.
-        bits: of 16-bit images, as `kzoo.data.load` takes it.
+        bits: number of bits that 16-bit images use, 8 to 16; all where None.
 
     Raises:
         FileNotFoundError, ValueError: as `kzoo.data.load`; or there are parts, and none is the one to evaluate on.
@@ -79,9 +79,9 @@ class SharedClasses:
     """The classes that a model and a dataset are compared in.
 
     Attributes:
-        names: of these classes.
-        of_model: (C,) which of them each class of the model is.
-        of_data: (K,) which of them each class of the dataset is.
+        names: the names of these classes.
+        of_model: (C,) the position in `names` of each class of the model.
+        of_data: (K,) the position in `names` of each class of the dataset.
     """
 
     names: list[str]

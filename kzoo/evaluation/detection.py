@@ -52,9 +52,10 @@ class Evaluator:
     Args:
         dataset: a `kzoo.data.Dataset`, or whatever has `__len__`, `__getitem__ -> Sample` and `classes`.
         image_size: height and width in pixels the images are brought to.
-        batch_size: how many a detector gets at once; one with a `batch_size` of its own gets that many.
-        score_threshold: detections below it are left out.
-        limit: evaluate the first so many images only.
+        batch_size: number of images that a detector gets at once, 16 by default; one with a `batch_size` of its own
+            gets that many.
+        score_threshold: score below which detections are left out, 0 to 1; 0.001 by default.
+        limit: number of images to evaluate on, the first ones; all where None.
         cache_bytes: keep the resized images if all of them take no more than this; 0 keeps none.
         resize: how images are brought to that size: one of `kzoo.augment.RESIZES`; the detector's own way where None.
         rectangular: batches of images of one shape, with as little grey around them as the stride allows: less to
@@ -87,7 +88,8 @@ class Evaluator:
         self.score_threshold = score_threshold
         self.resize = None if resize is None else check_resize(resize)
         self.count = image_count(dataset, limit)
-        self.rectangular, self.errors = rectangular, errors
+        self.rectangular = rectangular
+        self.errors = errors
         if self.resize is not None:
             self._check_shapes(self.resize)
         self._cache_bytes = cache_bytes
@@ -107,10 +109,10 @@ class Evaluator:
         self.check(detector)
         items = self._items(resize_of(detector, self.resize), takes_fractions(detector))
         for batch in track(_batches(items, size), "evaluating", total=-(-self.count // size)):
-            for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
-                found.labels = classes.of_model[found.labels]
+            for item, detections in zip(batch, self._predict(detector, batch, size), strict=True):
+                detections.labels = classes.of_model[detections.labels]
                 truth = dataclasses.replace(item.truth, labels=classes.labels(item.truth.labels))
-                evaluator.update(truth, found)
+                evaluator.update(truth, detections)
         return evaluator.result()
 
     def check(self, detector) -> None:
@@ -124,6 +126,7 @@ class Evaluator:
             self._check_shapes(resize_of(detector, self.resize))
 
     def _check_shapes(self, resize: str) -> None:
+        """Refuses batches of images of one shape where resizing gives all images that shape."""
         if self.rectangular and not RESIZES[resize].keeps_aspect:
             raise ValueError(
                 f"rectangular: images keep their aspect then, and resize={resize!r} does not; leave rectangular out, "
@@ -152,6 +155,7 @@ class Evaluator:
             yield from self._kept[1]
             return
         kept = []
+        # Three channels, float32 for detectors that see what lies between whole grey levels, or else uint8.
         keeps = self.count * math.prod(self.image_size) * (12 if exact else 3) <= self._cache_bytes
         read = functools.partial(self._read, resize=resize, exact=exact)
         for item in read_ahead(self._order(resize), read, 2 * self.batch_size):
@@ -173,8 +177,9 @@ class Evaluator:
             return self.dataset.size(index)
         return self.dataset[index].size
 
-    def _read(self, at: tuple[int, tuple[int, int]], resize: str, exact: bool) -> _Item:
-        index, shape = at
+    def _read(self, place: tuple[int, tuple[int, int]], resize: str, exact: bool) -> _Item:
+        """The image at a position in the dataset, brought to a shape, and what is known of it."""
+        index, shape = place
         sample = self.dataset[index]
         image, placement = fit(sample.image, shape, resize, exact)
         areas = xywh = None

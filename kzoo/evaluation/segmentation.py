@@ -16,7 +16,7 @@ class MaskEvaluator:
         dataset: a `kzoo.data.Dataset` of semantic masks, or whatever has `__len__`, `__getitem__ -> Sample` with a
             `mask`, and `classes`.
         inference: how images of any size go through the network.
-        limit: evaluate the first so many images only.
+        limit: number of images to evaluate on, the first ones; all where None.
 
     Raises:
         ValueError: the dataset has no images.
@@ -42,8 +42,8 @@ class MaskEvaluator:
         size = getattr(segmenter, "batch_size", None) or self.inference.batch_size
         samples = read_ahead(range(self.count), self._read, 2 * size)
         for batch in track(chunks(samples, size), "evaluating", total=-(-self.count // size)):
-            found = self.inference(segmenter, [sample.image for sample in batch])
-            for sample, (mask, _) in zip(batch, found, strict=True):
+            results = self.inference(segmenter, [sample.image for sample in batch])
+            for sample, (mask, _) in zip(batch, results, strict=True):
                 evaluator.update(classes.mask(sample.mask), classes.of_model[mask], sample.id)
         return evaluator.result()
 

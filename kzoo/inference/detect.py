@@ -81,7 +81,7 @@ def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
     Args:
         detector: a `ZooModel`. An exported file has its suppression inside, and takes no other.
         kind: one of `kzoo.ops.nms.KINDS`; where None the detector itself is given back.
-        sigma: the head's `nms_sigma` for it.
+        sigma: width of the suppression's kernel, above 0, the head's `nms_sigma`; the paper's where None.
 
     Returns:
         A model of the same network and of a head with the same weights, as they are now.
@@ -104,9 +104,9 @@ def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
     # Here and not in the head alone: what its constructor says does not come through Keras in one line.
     settings = {"nms_kind": check_kind(kind), "nms_sigma": sigma}
     other = type(head).from_config({**head.get_config(), **settings})
-    made = detector.remade(detector.network, other)
+    remade = detector.remade(detector.network, other)
     other.set_weights(head.get_weights())
-    return made
+    return remade
 
 
 def _with_its_own(detector, kind: str):
@@ -141,7 +141,7 @@ def resize_of(detector: Detector, resize: str | None = None) -> str:
 
     Args:
         detector: a model or an exported file.
-        resize: in place of its own.
+        resize: the name of the way to take in the place of its own; None for its own.
 
     Raises:
         ValueError: there is no such way.
@@ -154,8 +154,8 @@ def batch_size_of(model, batch_size: int | None, default: int) -> int:
 
     Args:
         model: a model or an exported file.
-        batch_size: as it was asked for, or None.
-        default: of a model that takes any number.
+        batch_size: number of images that was asked for; None where nothing was.
+        default: the number for a model that takes any, where nothing was asked for.
 
     Raises:
         ValueError: there is no memory for so many.
@@ -169,19 +169,19 @@ def batch_size_of(model, batch_size: int | None, default: int) -> int:
     return size
 
 
-def refuse_idle_inference(model, table: Mapping[str, Option], given: Mapping[str, Any]) -> None:
+def refuse_idle_inference(model, table: Mapping[str, Option], options: Mapping[str, Any]) -> None:
     """Refuses options that have no effect with a model, or beside each other.
 
     Args:
         model: a model or an exported file.
-        table: of `kzoo.options.commands`.
-        given: options as they were asked for; None, False and nothing where they were not.
+        table: the declarations of these options, a table of `kzoo.options.commands`.
+        options: the options that were asked for, by name; those that are None, False or empty were not.
 
     Raises:
         ValueError: one has no effect.
     """
     # Whole images are what detectors take in any case.
-    asked = {name: None if value in ("resize", (), []) else value for name, value in given.items()}
+    asked = {name: None if value in ("resize", (), []) else value for name, value in options.items()}
     settings = {**asked, "method": asked.get("method") or "resize"}
     task = getattr(model, "task", "detect")
     # Of other tasks it is said elsewhere that nothing is found at all.
@@ -211,12 +211,13 @@ def takes_fractions(detector) -> bool:
 
 
 def _detect_batch(detector, batch, score_threshold: float, size: int, resize: str) -> Iterator[Detections]:
+    """The detections of each image of a batch of (image, path), of which the detector gets `size`."""
     exact = takes_fractions(detector)
     inputs, placements = zip(
         *(fit(image, detector.image_size, resize, exact) for image, _ in batch), strict=True
     )
     # The last batch is filled up, so that the network is compiled for one shape only.
-    filled = np.stack([*inputs, *[inputs[-1]] * (size - len(inputs))])
+    filled = np.stack([*inputs, *[inputs[-1]] * (size - len(inputs))])  # (size, H, W, 3)
     results = detector.predict_on_batch(filled)
     for i, ((image, path), placement) in enumerate(zip(batch, placements, strict=True)):
         yield to_detections(
@@ -229,15 +230,15 @@ def _detect_batch(detector, batch, score_threshold: float, size: int, resize: st
         )
 
 
-def to_detections(result: dict, placement: Placement, score_threshold: float = 0.0, **rest) -> Detections:
+def to_detections(result: dict, placement: Placement, score_threshold: float = 0.0, **fields) -> Detections:
     """One image's decoded result as `Detections` in the original image's pixels, clipped to it.
 
     Args:
         result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none.
         placement: how the image lay in the input.
         score_threshold: what scores lower is left out.
-        **rest: further fields of `Detections`.
+        **fields: further fields of `Detections`, such as `names`.
     """
-    keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)
+    keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)  # (M,) bool
     boxes = placement.to_original(np.asarray(result["boxes"][keep], np.float32))
-    return Detections(boxes, result["scores"][keep], result["labels"][keep], **rest)
+    return Detections(boxes, result["scores"][keep], result["labels"][keep], **fields)

@@ -56,17 +56,17 @@ def predict(
         model: what `kzoo.load` gives.
         source: an image, a folder, a glob, a video file, or a list of these.
         out: the folder for results.
-        score_threshold: of detectors: what scores lower is left out, from 0 to 1; 0.25 where None.
-        batch_size: images at once; where None 1, or as many as an export takes.
+        score_threshold: score below which a detector's boxes are left out, 0 to 1; 0.25 where None.
+        batch_size: number of images that the model gets at once; where None 1, or as many as an export takes.
         pictures: whether annotated pictures and videos are written.
         json: whether `predictions.json` is written.
         kinds: what else is written: "labels" of detectors, "masks" and "cutouts" of segmenters, see
             `kzoo.inference.results.Results`.
-        say: takes a line an image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
+        say: a function that takes a line for each image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the model's own where None.
-        method, overlap, flips: of segmenters: see `kzoo.inference.segment.Inference`.
-        nms: of detectors: the kind of suppression, one of `kzoo.ops.nms.KINDS`; the model's own where None.
-        bits: of 16-bit images: how many are in use, as `kzoo.data.read_image` takes it.
+        method, overlap, flips: how images go through a segmenter: see `kzoo.inference.segment.Inference`.
+        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
+        bits: number of bits that 16-bit images use, 8 to 16; all where None.
 
     Returns:
         What was done. A file that cannot be read is said on stderr and counted among the faults; the others
@@ -107,10 +107,12 @@ def predict(
 
 
 def _segment(model, inference: Inference, probabilities: bool, images: list) -> list[Segmentation]:
+    """As `detect` for segmenters: with its first arguments given, it takes images alone."""
     return list(segment_stream(model, images, inference, probabilities))
 
 
 def _refuse_kinds(model, kinds: Collection[str], *others: str) -> None:
+    """Refuses kinds of files that models of another task write."""
     for kind in others:
         if kind in kinds:
             raise ValueError(
@@ -124,11 +126,13 @@ def warm_up(model: Detector | Segmenter, batch_size: int) -> None:
 
 
 def _fault(error: Exception, outcome: Outcome) -> None:
+    """Tells of a file that cannot be read, and counts it."""
     outcome.faults.append(str(error))
     print(f"error: {error}", file=sys.stderr)
 
 
 def _readable(paths: Iterable[Path], outcome: Outcome, bits: int | None) -> Iterator[tuple[Path, np.ndarray]]:
+    """The images (H, W, 3) that can be read, with their paths."""
     for path in paths:
         try:
             image = read_image(path, bits)
@@ -140,47 +144,47 @@ def _readable(paths: Iterable[Path], outcome: Outcome, bits: int | None) -> Iter
 
 
 def _timed(find: Callable, images) -> tuple[list, float]:
-    """What is found on each image, and milliseconds an image."""
+    """The result of each image, and milliseconds an image."""
     began = perf_counter()
-    found = find(list(images))
-    return found, 1000 * (perf_counter() - began) / len(images)
+    results = find(list(images))
+    return results, 1000 * (perf_counter() - began) / len(images)
 
 
-def _predict_images(find, batch, results, say, outcome) -> None:
-    found, milliseconds = _timed(find, [image for _, image in batch])
-    for one, (path, _) in zip(found, batch, strict=True):
-        one.path = path
-        say(f"{path}: {one.summary() or 'nothing'}  ({milliseconds:.1f} ms)")
-        results.write(one)
+def _predict_images(find: Callable, batch, folder: Results, say, outcome: Outcome) -> None:
+    """Says and writes what is found on each image of a batch of (path, image)."""
+    results, milliseconds = _timed(find, [image for _, image in batch])
+    for result, (path, _) in zip(results, batch, strict=True):
+        result.path = path
+        say(f"{path}: {result.summary() or 'nothing'}  ({milliseconds:.1f} ms)")
+        folder.write(result)
         outcome.images += 1
-        outcome.rows.append({**one.to_dict(), "milliseconds": round(milliseconds, 2)})
+        outcome.rows.append({**result.to_dict(), "milliseconds": round(milliseconds, 2)})
 
 
-def _predict_video(find, video, size, names, results, say, outcome) -> None:
-    """As for images; the line at the end is about all frames."""
+def _predict_video(find: Callable, video: Video, size: int, names, folder: Results, say, outcome) -> None:
+    """Writes what is found on each frame, `size` frames at once; the line at the end is about all of them."""
     tally, milliseconds = Tally(names), 0.0
-    target = results.picture(video.path)
-    with writing_video(target, video.rate) if results.pictures else contextlib.nullcontext() as writer:
+    target = folder.picture(video.path)
+    with writing_video(target, video.rate) if folder.pictures else contextlib.nullcontext() as writer:
         for batch in chunks(track(video, video.path.name, total=video.frames or None), size):
-            found, taken = _timed(find, batch)
+            results, taken = _timed(find, batch)
             milliseconds += taken * len(batch)
-            for one in found:
-                one.path = video.path
+            for result in results:
+                result.path = video.path
                 if writer:
                     # A video keeps its size; with a legend, frames would differ in width.
-                    bare = {"legend": False} if isinstance(one, Segmentation) else {}
-                    writer.write(one.draw(scale=1, **bare))
-                results.write(one, tally.frames)
-                row = {**one.to_dict(), "frame": tally.frames, "milliseconds": round(taken, 2)}
+                    bare = {"legend": False} if isinstance(result, Segmentation) else {}
+                    writer.write(result.draw(scale=1, **bare))
+                folder.write(result, tally.frames)
                 outcome.rows.append(row)
-                tally.add(one)
+                tally.add(result)
     outcome.images += tally.frames
     lost = f", {video.missing} of {video.frames} missing (they cannot be decoded)" if video.missing else ""
     say(f"{video.path}: {tally.frames} frames{lost}, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)")
 
 
 def write_json(path: Path, model: Detector | Segmenter, score_threshold: float, outcome: Outcome) -> Path:
-    """Everything found, as one JSON file."""
+    """Writes all results as one JSON file."""
     content = {
         "names": list(model.names),
         "score_threshold": score_threshold,

@@ -37,10 +37,10 @@ class Results:
     Args:
         folder: takes annotated pictures and videos, and other files in folders of their own. Where sources lie in
             several folders, so do their results.
-        sources: all that is going to be looked at.
+        sources: the images and videos that are going to be looked at.
         pictures: whether annotated pictures and videos are written.
-        kinds: what else is: "labels" (of detections, in YOLO's format with scores), "masks" (of segmentations, PNG
-            files of class indices), "cutouts" (likewise, the subject on transparent ground).
+        kinds: what else is written: "labels" (detections in YOLO's format with scores), "masks" (segmentations as PNG
+            files of class indices), "cutouts" (the subjects of segmentations on transparent ground).
 
     Raises:
         ValueError: an annotated picture would replace its source.
@@ -74,41 +74,44 @@ class Results:
         suffix = ".txt" if kind == "labels" else ".png"
         return self.folder / kind / (f"{stem}{suffix}" if frame is None else f"{stem}_{frame:06}{suffix}")
 
-    def write(self, found: Detections | Segmentation, frame: int | None = None) -> None:
-        """Writes what is asked for of an image, or of a video's frame."""
+    def write(self, result: Detections | Segmentation, frame: int | None = None) -> None:
+        """Writes what is asked for of an image's result, or of that of a video's frame."""
         if self.pictures and frame is None:
-            save_picture(self.picture(found.path), found.draw())
+            save_picture(self.picture(result.path), result.draw())
         if "labels" in self.kinds:
-            write_atomically(self.file("labels", found.path, frame), label_lines(found))
+            write_atomically(self.file("labels", result.path, frame), label_lines(result))
         if "masks" in self.kinds:
-            write_atomically(self.file("masks", found.path, frame), encode_png(found.mask))
+            write_atomically(self.file("masks", result.path, frame), encode_png(result.mask))
         if "cutouts" in self.kinds:
-            write_atomically(self.file("cutouts", found.path, frame), encode_png(found.cutout()))
+            write_atomically(self.file("cutouts", result.path, frame), encode_png(result.cutout()))
 
 
 class Tally:
     """What was found on all frames of a video: counts of objects, or mean shares of the pixels."""
 
     def __init__(self, names):
-        self.names, self.frames, self._sums, self._shares = names, 0, Counter(), False
+        self.names, self.frames = names, 0
+        self._sums: Counter = Counter()  # by label: objects, or shares of the frames' pixels
+        self._shares = False
 
-    def add(self, found: Detections | Segmentation) -> None:
+    def add(self, result: Detections | Segmentation) -> None:
+        """Counts the result of one more frame."""
         self.frames += 1
-        self._shares = isinstance(found, Segmentation)
+        self._shares = isinstance(result, Segmentation)
         if self._shares:
-            shares = found.shares()
-            shares.pop(found.background, None)
+            shares = result.shares()
+            shares.pop(result.background, None)
             self._sums.update(shares)
         else:
-            self._sums.update(found.labels.tolist())
+            self._sums.update(result.labels.tolist())
 
     def __str__(self) -> str:
         named = [(class_name(self.names, label), total) for label, total in self._sums.most_common()]
         if self._shares:
-            return (
-                ", ".join(f"{name} {100 * total / self.frames:.1f} %" for name, total in named) or "nothing"
-            )
-        return ", ".join(f"{total} {name}" for name, total in named) or "nothing"
+            entries = [f"{name} {100 * total / self.frames:.1f} %" for name, total in named]
+        else:
+            entries = [f"{total} {name}" for name, total in named]
+        return ", ".join(entries) or "nothing"
 
 
 def _absolute(path: Path) -> Path:
@@ -116,11 +119,12 @@ def _absolute(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def label_lines(found: Detections) -> str:
+def label_lines(detections: Detections) -> str:
     """YOLO's label file with scores: "class x y width height score" a line, centre and size as shares of the image."""
-    height, width = found.image.shape[:2]
+    height, width = detections.image.shape[:2]
     lines = []
-    for (x1, y1, x2, y2), label, score in zip(found.boxes, found.labels, found.scores, strict=True):
+    rows = zip(detections.boxes, detections.labels, detections.scores, strict=True)
+    for (x1, y1, x2, y2), label, score in rows:
         shares = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
         lines.append(f"{label} {' '.join(f'{share:.6f}' for share in shares)} {score:.6f}\n")
     return "".join(lines)

@@ -47,12 +47,14 @@ class Inference:
     Attributes:
         method: "resize" brings the image to the input's size and the result back; "window" lays tiles of the
             input's size over the image at its own resolution.
-        overlap: of "window": pixels by which neighbouring tiles overlap, beyond those in which they are blended;
-            the half of it next to a tile's border is not used, so that a network that sees no further gives what it
-            would give for the whole image. A quarter of the tile where None.
-        flips: mirror images to average over as well: "horizontal", "vertical" or both.
-        resize: of "resize": one of `kzoo.augment.RESIZES`; the model's own way where None.
-        batch_size: images or tiles a step; an export of a fixed batch gets that many.
+        overlap: pixels by which neighbouring tiles of "window" overlap, beyond those in which they are blended; the
+            half of it next to a tile's border is not used, so that a network that sees no further gives what it would
+            give for the whole image. A quarter of the tile where None.
+        flips: mirror images to average over as well: "horizontal", "vertical" or both; none by default.
+        resize: how "resize" brings images to the input's size: one of `kzoo.augment.RESIZES`; the model's own way
+            where None.
+        batch_size: number of images or tiles that the network gets at once, 4 by default; an export of a fixed batch
+            gets that many.
 
     Raises:
         ValueError: an argument is unknown, out of range, or has no effect with the method.
@@ -65,10 +67,10 @@ class Inference:
     batch_size: int = 4
 
     def __post_init__(self):
-        given = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name, value in check_values(given, INFERENCE).items():
-            object.__setattr__(self, name, value)
-        refuse_idle({"overlap": self.overlap, "resize": self.resize}, INFERENCE, given.get)
+        options = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name, value in check_values(options, INFERENCE).items():
+            object.__setattr__(self, name, value)  # the class is frozen, also for itself
+        refuse_idle({"overlap": self.overlap, "resize": self.resize}, INFERENCE, options.get)
 
     def __call__(
         self, segmenter: Segmenter, images: Sequence[np.ndarray], probabilities: bool = False
@@ -99,13 +101,16 @@ class Inference:
         return np.concatenate(parts)
 
     def _averaged(self, segmenter: Segmenter, images: np.ndarray) -> np.ndarray:
+        """Probabilities (B, H, W, C), the mean over the images (B, H, W, 3) and their mirror images, turned back."""
+        # The axes that each view is mirrored along: two flips make four views, one of them along both.
         views: list[tuple[int, ...]] = [()]
         for flip in self.flips:
             views += [(*view, FLIPS[flip]) for view in views]
         total = 0.0
         for axes in views:
-            found = segmenter.predict_on_batch(np.ascontiguousarray(np.flip(images, axes)))["probabilities"]
-            total = total + np.flip(np.asarray(found), axes)
+            mirrored = np.ascontiguousarray(np.flip(images, axes))
+            probabilities = segmenter.predict_on_batch(mirrored)["probabilities"]
+            total = total + np.flip(np.asarray(probabilities), axes)
         return total / len(views)
 
     def _tiled(self, segmenter: Segmenter, image: np.ndarray, probabilities: bool):
@@ -117,9 +122,9 @@ def carried_back(result: np.ndarray, placement: Placement, probabilities: bool =
     """One image's probabilities at its own size.
 
     Args:
-        result: (h, w, C) of the network's input.
-        placement: how the image lay in it.
-        probabilities: whether they are wanted too.
+        result: (h, w, C) probabilities at the size of the network's input.
+        placement: how the image lay in that input.
+        probabilities: whether they are wanted besides the mask.
 
     Returns:
         The mask (H, W) uint8, and the probabilities (H, W, C) float32 or None.
@@ -127,21 +132,21 @@ def carried_back(result: np.ndarray, placement: Placement, probabilities: bool =
     height, width = placement.original
     (left, top), (rows, columns) = placement.corner, placement.inner
     inner = result[top : top + rows, left : left + columns]
-    kept = np.empty((height, width, result.shape[-1]), np.float32) if probabilities else None
+    whole = np.empty((height, width, result.shape[-1]), np.float32) if probabilities else None
     mask, best = np.zeros((height, width), np.uint8), None
     # Class by class: an image of 12 megapixels with 150 classes would take 7 GB at once.
     for label in range(result.shape[-1]):
         plane = np.ascontiguousarray(inner[..., label], np.float32)
         plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-        if kept is not None:
-            kept[..., label] = plane
+        if whole is not None:
+            whole[..., label] = plane
         if best is None:
             best = plane
             continue
         better = plane > best
         mask[better] = label
         np.maximum(best, plane, out=best)
-    return mask, kept
+    return mask, whole
 
 
 def segment(
@@ -159,8 +164,8 @@ def segment(
     Args:
         segmenter: a model or an exported file.
         source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
-        method, overlap, flips, batch_size, resize: see `Inference`.
-        probabilities: whether the results carry them; 4 bytes a pixel and class.
+        method, overlap, flips, batch_size, resize: how images go through the network: see `Inference`.
+        probabilities: whether the results carry the probabilities of all classes, 4 bytes a pixel and class.
 
     Returns:
         A `Segmentation` at the photograph's own size; a list of them for a list.
@@ -190,10 +195,10 @@ def segment_stream(
             f"{segmenter.name}: a model for the task {segmenter.task!r} finds no masks; use predict or detect"
         )
     inference = inference or Inference()
-    size = (
-        1 if inference.method == "window" else getattr(segmenter, "batch_size", None) or inference.batch_size
-    )
+    size = getattr(segmenter, "batch_size", None) or inference.batch_size
+    if inference.method == "window":
+        size = 1  # of images; it is the tiles of one that fill the batches
     for batch in chunks(map(read_source, sources), size):
-        found = inference(segmenter, [image for image, _ in batch], probabilities)
-        for (image, path), (mask, kept) in zip(batch, found, strict=True):
-            yield Segmentation(mask, kept, segmenter.names, image, path)
+        results = inference(segmenter, [image for image, _ in batch], probabilities)
+        for (image, path), (mask, shares) in zip(batch, results, strict=True):
+            yield Segmentation(mask, shares, segmenter.names, image, path)

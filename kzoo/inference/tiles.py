@@ -19,12 +19,14 @@ class Tiling:
     Args:
         size: height and width of the image in pixels.
         tile: height and width of the tiles, multiples of `multiple`.
-        overlap: pixels; a quarter of the tile's shorter side where None.
-        multiple: of the network's sides.
+        overlap: pixels that neighbouring tiles share besides the seam; a quarter of the tile's shorter side where None.
+        multiple: number of pixels that the network's sides are multiples of, 1 by default.
 
     Attributes:
-        rows: first rows of the tiles.
-        columns: first columns of the tiles.
+        rows: the first pixel row of each row of tiles.
+        columns: the first pixel column of each column of tiles.
+        seam: number of pixels in which one tile fades into the next, a quarter of the overlap.
+        padded: height and width in pixels that the image is continued to.
 
     Raises:
         ValueError: the overlap leaves nothing of a tile.
@@ -50,6 +52,7 @@ class Tiling:
         self.rows, self.columns = (self._starts(axis) for axis in (0, 1))
 
     def _starts(self, axis: int) -> list[int]:
+        """Where the tiles start along an axis; the last one ends with the image, wherever its predecessor does."""
         step = (self.tile[axis] - self.overlap - self.seam) // self.multiple * self.multiple
         last = self.padded[axis] - self.tile[axis]
         return [*range(0, last, step), last]
@@ -61,8 +64,8 @@ class Tiling:
 
         Args:
             image: (H, W, 3) uint8; small ones are continued by their mirror image.
-            predict: tiles (B, h, w, 3) uint8 -> probabilities (B, h, w, C).
-            probabilities: whether they are wanted too.
+            predict: takes tiles (B, h, w, 3) uint8 and gives probabilities (B, h, w, C).
+            probabilities: whether they are wanted besides the mask.
 
         Returns:
             The mask (H, W) uint8, and the probabilities (H, W, C) float32 or None. Besides these no more is held
@@ -70,19 +73,21 @@ class Tiling:
         """
         image = self._continued(image)
         height, width = self.size
-        mask, kept, band = np.empty(self.size, np.uint8), None, None
+        # A band is as high as a tile: the weighted sums of the probabilities, and in its last channel the sum of the
+        # weights. It moves down the image with the rows of tiles; what no further tile covers is finished.
+        mask, whole, band = np.empty(self.size, np.uint8), None, None
         across = [self._weights(1, start) for start in self.columns]
         for row, following in pairwise([*self.rows, self.padded[0]]):
             below = image[row : row + self.tile[0]]
             tiles = np.stack([below[:, column : column + self.tile[1]] for column in self.columns])
-            results = predict(tiles)
+            results = predict(tiles)  # (tiles of the row, h, w, C)
             if band is None:
                 classes = results.shape[-1]
                 band = np.zeros((self.tile[0], self.padded[1], classes + 1), np.float32)
-                kept = np.empty((*self.size, classes), np.float32) if probabilities else None
+                whole = np.empty((*self.size, classes), np.float32) if probabilities else None
             down = self._weights(0, row)
             for column, weights, result in zip(self.columns, across, results, strict=True):
-                share = down[:, None, None] * weights[:, None]
+                share = down[:, None, None] * weights[:, None]  # (h, w, 1)
                 part = band[:, column : column + self.tile[1]]
                 part[..., :-1] += share * result
                 part[..., -1:] += share
@@ -91,13 +96,14 @@ class Tiling:
             if end > row:
                 sums = band[: end - row, :width]
                 mask[row:end] = sums[..., :-1].argmax(-1)
-                if kept is not None:
-                    kept[row:end] = sums[..., :-1] / sums[..., -1:]
+                if whole is not None:
+                    whole[row:end] = sums[..., :-1] / sums[..., -1:]
             band[:-done] = band[done:]
             band[-done:] = 0
-        return mask, kept
+        return mask, whole
 
     def _continued(self, image: np.ndarray) -> np.ndarray:
+        """The image continued by its mirror image, to whole tiles."""
         bottom, right = (padded - side for padded, side in zip(self.padded, self.size, strict=True))
         if not bottom and not right:
             return image

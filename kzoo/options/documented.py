@@ -19,10 +19,10 @@ class Argument:
     """An argument of a function, or of a class's constructor.
 
     Attributes:
-        name: what it is called.
-        type: its annotation as it is written, such as "int | None".
-        default: its value where it is left out; `REQUIRED` where it has none.
-        meaning: what the docstring's "Args" say of it; empty where they say nothing.
+        name: the argument's name.
+        type: the annotation in the signature, such as "int | None"; empty where there is none.
+        default: the value where the argument is left out; `REQUIRED` where it has none.
+        meaning: what the docstring's "Args" say; empty where they say nothing.
     """
 
     name: str

@@ -17,7 +17,7 @@ except ImportError:  # Windows
     fcntl = None
 
 # What a disk has to say; other errors of the system are about the file that is asked for.
-_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # as `tempfile.mkdtemp` names it
 
 # A drive, "C:/", has one letter; Path makes one slash of two.
@@ -28,7 +28,7 @@ def refuse_address(path: str | Path, remedy: str) -> None:
     """Refuses "https://...", "rtsp://...", "s3://..." where a file or folder on this machine is asked for.
 
     Args:
-        path: what was given; one that exists here is no address, whatever its name.
+        path: the file or folder as the user wrote it; one that exists here is no address, whatever its name.
         remedy: what to do instead.
 
     Raises:
@@ -41,6 +41,7 @@ def refuse_address(path: str | Path, remedy: str) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Removes a file, a link or a folder with all in it."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -139,18 +140,19 @@ def sweep(folder: str | Path, names: Container[str]) -> None:
     """Removes what processes that were killed while they wrote have left in a folder; of living ones, nothing.
 
     Args:
-        folder: to look in; there need not be such.
-        names: of the files and folders whose half-written forms may go.
+        folder: the folder to look in, which need not exist.
+        names: the names of the files and folders whose half-written forms may go.
     """
     folder = Path(folder)
     for entry in list(folder.iterdir()) if folder.is_dir() else ():
-        found = _TEMPORARY.fullmatch(entry.name)
-        if found and found[1] in names and entry.is_dir() and not entry.is_symlink():
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and match[1] in names and entry.is_dir() and not entry.is_symlink():
             with contextlib.suppress(OSError):  # one that is alive, or another's
-                _sweep(entry, folder / found[1])
+                _sweep(entry, folder / match[1])
 
 
 def _sweep(holder: Path, target: Path) -> None:
+    """Removes the folder that a killed process has written `target` in, and finishes its last step if it came to it."""
     descriptor = hold(holder)
     if descriptor is None:  # nobody can say whether it is alive
         return
@@ -170,7 +172,7 @@ def disk_error(error: BaseException | None) -> OSError | None:
     while error is not None:
         number = getattr(error, "errno", None)
         words = str(error).lower()
-        for known in _OF_DISKS:
+        for known in _DISK_ERRORS:
             if number == known or os.strerror(known).lower() in words:
                 return OSError(known, os.strerror(known))
         error = error.__cause__ or error.__context__

@@ -11,8 +11,8 @@ def submodules(package: str, path: Iterable[str]) -> Callable[[str], object]:
     """A package's `__getattr__`, which imports its modules by their names.
 
     Args:
-        package: its `__name__`.
-        path: its `__path__`.
+        package: the package's name, its `__name__`.
+        path: the folders of its modules, its `__path__`.
 
     Example:
         >>> __getattr__ = submodules(__name__, __path__)

@@ -28,24 +28,24 @@ def check_batch(batch_size: int, image_size: Sequence[int], more: int = 0, name:
     """Refuses a batch that cannot fit into memory, before anything of it is made.
 
     Args:
-        batch_size: images.
+        batch_size: number of images in the batch.
         image_size: height and width in pixels.
-        more: bytes an image that are needed besides the images themselves.
-        name: of the option, for the message.
+        more: bytes for each image that are needed besides the images themselves, 0 by default.
+        name: what the option is called in the message, "batch_size" by default.
 
     Raises:
         ValueError: it cannot fit; the message says what it would need at least, and how many images could fit.
     """
     height, width = image_size
-    each, there = _BYTES_A_PIXEL * height * width + more, machine_memory()
-    if there is None or batch_size * each <= there:
+    each, memory = _BYTES_A_PIXEL * height * width + more, machine_memory()
+    if memory is None or batch_size * each <= memory:
         return
-    fits = there // each
+    fits = memory // each
     remedy = f"give {fits} or less" if fits else "give a smaller image_size"
     needed = _gigabytes(batch_size * each)
     raise ValueError(
         f"{name}={batch_size}: {batch_size} images of {width}x{height} pixels would need {needed} "
-        f"at least, and this machine has {_gigabytes(there)}; {remedy}"
+        f"at least, and this machine has {_gigabytes(memory)}; {remedy}"
     )
 
 

@@ -13,9 +13,9 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
     """Yields `items` while a bar on stderr shows how many have gone by; nothing is shown off a terminal.
 
     Args:
-        items: what is worked through.
-        description: what is being done, e.g. "checking".
-        total: how many there are, where `items` has no length.
+        items: the things to work through.
+        description: what is being done, such as "checking".
+        total: number of items, where `items` has no length.
     """
     if not sys.stderr.isatty():
         yield from items

@@ -10,7 +10,7 @@ _EXPORTS = {
     "RunFolder": "run",
     "SGD": "rates",
     "TrainConfig": "config",
-    "TrainResult": "fitting",
+    "TrainResult": "running",
     "resume": "fitting",
     "train": "fitting",
 }

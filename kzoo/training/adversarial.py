@@ -18,10 +18,10 @@ class Adversary:
     and the number of the step alone. So the same seed gives the same training, cut and resumed or not.
 
     Args:
-        model: as it is while it trains; its weights stay.
-        share: of the batches that are altered, from 0 to 1.
-        step: grey levels that each pixel moves by, up or down.
-        seed: of which batches.
+        model: the compiled model that trains; altering batches changes none of its weights.
+        share: share of the batches that are altered, 0 to 1.
+        step: grey levels that each pixel moves by, up or down; 8 by default.
+        seed: seed of the choice of these batches, 0 by default.
 
     Raises:
         ValueError: the backend is not TensorFlow, or the share is no share.
@@ -62,9 +62,10 @@ class Adversary:
             self.model.train_function = None
 
     def sometimes_altered(self, images, targets, number):
-        """The images of the batch of that number, (B, H, W, 3), altered or not."""
+        """The images (B, H, W, 3) of the batch of that number, altered or not."""
         import tensorflow as tf
 
+        # Drawn from seed and number alone, without a generator's state, so that a resumed training draws the same.
         number = tf.cast(keras.ops.convert_to_tensor(number), "int32")
         drawn = tf.random.stateless_uniform((), seed=tf.stack([tf.constant(self.seed % 2**31), number]))
         return tf.cond(drawn < self.share, lambda: self.altered(images, targets), lambda: images)
@@ -73,10 +74,10 @@ class Adversary:
         """Images (B, H, W, 3) of which the loss is higher, in their own type."""
         import tensorflow as tf
 
-        seen = tf.cast(images, "float32")
+        seen = tf.cast(images, "float32")  # (B, H, W, 3): no gradient reaches integers
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(seen)
             losses = self.model.head.loss(targets, self.model(seen, training=False))
             total = tf.add_n([tf.cast(loss, "float32") for loss in losses.values()])
-        moved = seen + self.step * tf.sign(tape.gradient(total, seen))
+        moved = seen + self.step * tf.sign(tape.gradient(total, seen))  # up the loss, all pixels equally far
         return tf.cast(tf.clip_by_value(tf.round(moved), 0.0, 255.0), images.dtype)

@@ -27,10 +27,10 @@ class Evaluation(keras.callbacks.Callback):
 
     Args:
         dataset: anything with `len`, `[i] -> Sample` and `classes`.
-        image_size: of a detector, height and width in pixels; the model's own where None.
-        batch_size: images a step.
-        every: evaluates each so-manieth epoch, and the last.
-        rectangular: of a detector, batches of images of one shape: see `kzoo.evaluation.Evaluator`.
+        image_size: height and width in pixels that a detector's images are brought to; the model's own where None.
+        batch_size: number of images that the model gets at once, 16 by default.
+        every: number of epochs from one evaluation to the next, 1 by default; the last epoch is always evaluated.
+        rectangular: whether a detector gets batches of images of the same shape: see `kzoo.evaluation.Evaluator`.
 
     Attributes:
         metrics: the latest `DetectionMetrics` or `SegmentationMetrics`.
@@ -81,26 +81,26 @@ class Validation(Evaluation):
     file's figures do. Losses and figures of a model that is trained in float32 are computed by itself.
 
     Args:
-        dataset: as for `Evaluation`.
-        checks: endless batches of it, for the losses.
-        **options: as for `Evaluation`.
+        dataset: the dataset to validate on: anything with `len`, `[i] -> Sample` and `classes`.
+        batches: endless batches of that dataset, for the losses.
+        **options: further arguments of `Evaluation`, such as `batch_size`.
     """
 
-    def __init__(self, dataset, checks, **options):
+    def __init__(self, dataset, batches, **options):
         super().__init__(dataset, **options)
-        self.checks = checks
+        self.batches = batches
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         with devices.strategy_of(self.model):
             self._twin = inference_copy(self.model)
             self._twin.compile(jit_compile=devices.resolve_jit(False))
-        self._stream = as_stream(self.checks)
+        self._stream = as_stream(self.batches)
 
     def _measure(self) -> dict[str, float]:
         if self._twin.head is not self.model.head:  # it shares no weights
             self._twin.set_weights(self.model.get_weights())
-        losses = self._twin.evaluate(self._stream, steps=len(self.checks), verbose=0, return_dict=True)
+        losses = self._twin.evaluate(self._stream, steps=len(self.batches), verbose=0, return_dict=True)
         return {**{f"val_{name}": value for name, value in losses.items()}, **self._figures(self._twin)}
 
 
@@ -129,13 +129,10 @@ class StopOnNaN(keras.callbacks.Callback):
         if math.isfinite(loss):
             return
         half = self.model.dtype_policy.name == "mixed_float16"
-        causes = ["a learning rate that is too high", "faulty boxes (see kzoo data check)"]
-        causes += (
-            ["the small range of float16 (try mixed_bfloat16)"] if half else ["a burn_in that is too short"]
-        )
+        last = "the small range of float16 (try mixed_bfloat16)" if half else "a burn_in that is too short"
         raise ValueError(
             f"the loss became {loss} in epoch {self.epoch + 1}, batch {batch + 1}; likely causes: "
-            f"{', '.join(causes)}"
+            f"a learning rate that is too high, faulty boxes (see kzoo data check), {last}"
         )
 
 
@@ -172,9 +169,13 @@ class Recorder(keras.callbacks.Callback):
     epoch from the checkpoint before, to the same results.
 
     Args:
-        folder: of the run.
-        patience: epochs without improvement to stop after; 0 is never.
-        state: what an earlier part of the run left in its checkpoint.
+        folder: the folder of the run.
+        patience: number of epochs without improvement after which training stops; 0, the default, is never.
+        state: what an earlier part of the run left in its checkpoint; None for a new run.
+
+    Attributes:
+        state: how far the training got: "epoch" (the last one, from 1), "rows" (the figures of each), "best" (the best
+            score, see `score_of`), "best_epoch", and "stopped" (whether `patience` has run out).
     """
 
     def __init__(self, folder: RunFolder, patience: int = 0, state: dict | None = None):

@@ -20,16 +20,16 @@ from kzoo.training.tasks import TASKS
 
 
 def check_options(
-    given: Mapping[str, Any], config: TrainConfig, task: str, named: bool, is_cfg: bool
+    options: Mapping[str, Any], config: TrainConfig, task: str, is_new: bool, is_cfg: bool
 ) -> None:
-    """Refuses options that were given and have no effect.
+    """Refuses options that the user has set and that have no effect.
 
     Args:
-        given: as somebody wrote them.
-        config: what holds, defaults and a cfg file's own options included.
-        task: of the model.
-        named: whether the model is going to be built by a registered name.
-        is_cfg: whether it is going to be built from a cfg file.
+        options: the options that the user has set, by name.
+        config: all options as they hold, with defaults and those of a cfg file.
+        task: the model's task, "detect" or "segment".
+        is_new: whether the model is going to be built by a registered name or from a cfg file.
+        is_cfg: whether the model is going to be built from a cfg file.
 
     Raises:
         ValueError: one has no effect, or cannot have; the message names it and the remedy.
@@ -42,18 +42,18 @@ def check_options(
         raise ValueError(
             f"stop_at={config.stop_at}: for the .weights of a .cfg, whose layers it counts; leave it out"
         )
-    refuse_idle(given, TrainConfig.options, lambda name: getattr(config, name), task)
+    refuse_idle(options, TrainConfig.options, lambda name: getattr(config, name), task)
     # Numbers are refused where the model is built, with its name.
-    if isinstance(given.get("anchors"), str) and (is_cfg or not named):
+    if isinstance(options.get("anchors"), str) and (is_cfg or not is_new):
         raise ValueError(
             f"anchors={config.anchors!r}: for a model by name only; this one has its own: leave them out"
         )
-    if given.get("worker_kind", "auto") != "auto" and config.workers == 0:
+    if options.get("worker_kind", "auto") != "auto" and config.workers == 0:
         raise ValueError(
             f"worker_kind={config.worker_kind!r}: has no effect with workers=0, which makes batches in the training "
             "itself; leave one of them out"
         )
-    _check_mosaic(given, config)
+    _check_mosaic(options, config)
     if config.sat and keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"sat={config.sat}: self-adversarial training runs on TensorFlow alone, not on {keras.backend.backend()}; "
@@ -61,34 +61,35 @@ def check_options(
         )
 
 
-def _check_mosaic(given: Mapping[str, Any], config: TrainConfig) -> None:
-    if not given.get("close_mosaic"):
+def _check_mosaic(options: Mapping[str, Any], config: TrainConfig) -> None:
+    """Refuses epochs without pictures of several where there are none such, and more of them than epochs."""
+    if not options.get("close_mosaic"):
         return
     if Compose(config.augment).pictures < 2:
         raise ValueError(
             f"close_mosaic={config.close_mosaic}: has no effect with augment={config.augment!r}, which makes no "
             "picture of several; leave it out, or give augment='mosaic'"
         )
-    if "epochs" in given and config.close_mosaic > config.epochs:
+    if "epochs" in options and config.close_mosaic > config.epochs:
         raise ValueError(
             f"close_mosaic={config.close_mosaic}: more than epochs={config.epochs}; give so many or fewer"
         )
 
 
-def check_data(given: Mapping[str, Any], config: TrainConfig, train_set, val_set, image_size) -> None:
+def check_data(options: Mapping[str, Any], config: TrainConfig, train_set, val_set, image_size) -> None:
     """Refuses what the datasets leave without effect, and batches that no memory holds.
 
     Args:
-        given: as somebody wrote them.
-        config: what holds.
-        train_set: to train on.
-        val_set: to validate on, or None.
+        options: the options that the user has set, by name.
+        config: all options as they hold.
+        train_set: the dataset to train on.
+        val_set: the dataset to validate on, or None.
         image_size: height and width in pixels of the network's input; None where nobody knows yet.
 
     Raises:
         ValueError: an option does not fit the data; the message names it and the remedy.
     """
-    if given.get("rectangular") and val_set is None:
+    if options.get("rectangular") and val_set is None:
         raise ValueError(
             "rectangular=True: there is nothing to validate on; leave it out, or give val (--val)"
         )
@@ -103,7 +104,7 @@ def check_data(given: Mapping[str, Any], config: TrainConfig, train_set, val_set
             f"change; give {steps} or less, or more epochs"
         )
     updates = steps // config.accumulate
-    if given.get("burn_in") and config.burn_in > updates:
+    if options.get("burn_in") and config.burn_in > updates:
         raise ValueError(
             f"burn_in={config.burn_in}: the run has {updates} steps in all, so that the learning rate would never be "
             f"reached; give fewer, or more epochs"
@@ -124,7 +125,7 @@ def check_model(model: ZooModel, config: TrainConfig, val_set) -> None:
     if keras.backend.backend() == "tensorflow":
         from kzoo.training.devices import gpus
 
-        if gpus():  # whose memory nobody tells
+        if gpus():  # the memory that `check_batch` knows is not theirs
             return
     largest = max(sizes, key=math.prod)
     check_batch(config.batch_size, largest, feature_bytes(model, largest))
@@ -134,6 +135,7 @@ def feature_bytes(model: ZooModel, image_size) -> int:
     """Bytes of the feature maps of one image that training keeps at least: one for each layer with a kernel."""
     height, width = image_size
     kept = [layer.output for layer in model.network.layers if hasattr(layer, "kernel")]
+    # A model of these maps tells their shapes (1, h, w, c) at any size, and computes nothing.
     probe = keras.Model(model.network.inputs, kept)
     shapes = probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))
     shapes = shapes if isinstance(shapes, (list, tuple)) else [shapes]

@@ -1,4 +1,4 @@
-"""`kzoo.train`: from a dataset to a run folder, around `model.fit`."""
+"""`kzoo.train` and `kzoo.training.resume`: from a dataset to a run folder, around `model.fit`."""
 
 from __future__ import annotations
 
@@ -6,58 +6,26 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
-from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
-from kzoo.opening import load
 from kzoo.options import Place, checked, commands
-from kzoo.registry import entry
-from kzoo.training import callbacks as hooks
 from kzoo.training import devices
-from kzoo.training.adversarial import Adversary
-from kzoo.training.assembly import (
-    adopt_model,
-    build_cfg,
-    build_model,
-    build_saved,
-    compile_model,
-    is_saved,
-)
+from kzoo.training.assembly import compile_model
+from kzoo.training.callbacks import Recorder
 from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint
-from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
-from kzoo.training.darknet import CfgTraining, is_cfg
+from kzoo.training.config import TrainConfig
 from kzoo.training.fitness import check_data, check_model, check_options
-from kzoo.training.inputs import describe_parts, open_inputs, training_batches, validation_batches
+from kzoo.training.inputs import open_inputs, training_batches
 from kzoo.training.optimizers import follow_options, swap_averages
-from kzoo.training.plots import plot_results
-from kzoo.training.resuming import changed, go_on, laid_out, nothing_to_do, with_transforms
+from kzoo.training.origins import Adopted, origin_of
+from kzoo.training.resuming import changed, go_on, laid_out, with_transforms
 from kzoo.training.run import SOURCES, RunFolder
+from kzoo.training.running import TrainResult, run_epochs
 from kzoo.training.signals import Stopped, stopped_by_signals
-from kzoo.training.tasks import picture_batch, picture_predictions, task_of
-from kzoo.weights.saved import task_of as task_of_saved
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training leaves.
-
-    Attributes:
-        folder: of the run.
-        model: of the best epoch, in float32.
-        best_epoch: its number, from 1.
-        metrics: its figures on the validation images; None without such.
-        rows: the figures of every epoch, as `results.csv` holds them.
-    """
-
-    folder: Path
-    model: ZooModel
-    best_epoch: int
-    metrics: DetectionMetrics | SegmentationMetrics | None
-    rows: list[dict]
+from kzoo.training.tasks import picture_batch, task_of
 
 
 @checked({"model": commands.MODEL, "data": commands.DATASET, "val": commands.DATASET.but(none=True)})
@@ -80,7 +48,7 @@ def train(
             `val_split` name.
         val: a dataset to validate on, or the path of one. Its classes may be some of those trained on.
         callbacks: further Keras callbacks; their logs have the figures of `kzoo.training.Evaluation`.
-        verbose: as in `fit`: 0 silent, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
+        verbose: what is printed: 0 nothing, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
         **options: the fields of `kzoo.training.TrainConfig`, such as `epochs`, `image_size` and `batch_size`.
 
     Raises:
@@ -91,45 +59,36 @@ def train(
         >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
         >>> kzoo.train("unet", "data/cells", epochs=50, width=0.25, loss="ce+dice").metrics.mean_iou
     """
-    named, saved = isinstance(model, (str, Path)), is_saved(model)
-    says = CfgTraining.read(model, options) if is_cfg(model) else None
-    given = options
-    if says:
-        options = says.options
-    elif named and not saved:
-        entry(model)  # a wrong name is told before the data are read
-    config = TrainConfig.of(
-        options if named and not saved else {"learning_rate": FINE_TUNING_RATE, **options}
-    )
-    task = _task_name(model, says)
-    check_options(given, config, task, named and not saved, says is not None)
-    parts = open_inputs(data, val, config, task)
-    if says:
-        config = says.completed(config, parts[0])
-        if verbose:
-            print(*says.lines(config), sep="\n")
-    check_data(given, config, *parts, config.image_size or _own_size(model, says))
+    origin = origin_of(model, options)
+    config = TrainConfig.of(origin.options)
+    check_options(options, config, origin.task, origin.is_new, origin.is_cfg)
+    datasets = open_inputs(data, val, config, origin.task)
+    config = origin.completed(config, datasets[0])
+    if verbose:
+        for line in origin.notes(config):
+            print(line)
+    check_data(options, config, *datasets, config.image_size or origin.image_size)
     keras.utils.set_random_seed(config.seed)
-    with devices.strategy(config.batch_size) if named else devices.strategy_of(model):
-        built = _builder(model, says)(model, parts[0], config)
-        check_model(built, config, parts[1])
-        batches = training_batches(parts[0], config, built.image_size, resize=built.resize)
-        compile_model(built, config, len(batches))
-    task = task_of(built)
+    with origin.strategy(config):
+        trained = origin.build(datasets[0], config)
+        check_model(trained, config, datasets[1])
+        batches = training_batches(datasets[0], config, trained.image_size, resize=trained.resize)
+        compile_model(trained, config, len(batches))
+    task = task_of(trained)
     if config.run is None:
-        folder = RunFolder.create(config.runs or f"runs/{built.task}", config.name)
+        folder = RunFolder.create(config.runs or f"runs/{trained.task}", config.name)
     else:
         folder = RunFolder(config.run)
-    sources = (str(model) if says or saved else built.name, _source(data), _source(val))
+    sources = dict(zip(SOURCES, (origin.source(trained), _path(data), _path(val)), strict=True))
     with _guarded(folder):
         if config.run is not None:
             RunFolder.at(config.run, config.exist_ok)
-        folder.write_args({**dict(zip(SOURCES, sources, strict=True)), **config.to_dict()})
-        recorder = hooks.Recorder(folder, config.patience)
-        save_checkpoint(folder.last, built, recorder.state)
-        picture_batch(task, batches.maker.batch(0, 0), built.names, folder.train_batch)
-        result = _fit(built, config, batches, parts, recorder, callbacks, verbose)
-    if not named:
+        folder.write_args({**sources, **config.to_dict()})
+        recorder = Recorder(folder, config.patience)
+        save_checkpoint(folder.last, trained, recorder.state)
+        picture_batch(task, batches.maker.batch(0, 0), trained.names, folder.train_batch)
+        result = run_epochs(trained, config, batches, datasets, recorder, callbacks, verbose)
+    if isinstance(origin, Adopted):
         model.set_weights(result.model.get_weights())
     return result
 
@@ -152,11 +111,11 @@ def resume(
 
     Args:
         run: the run folder.
-        data: the dataset, where the training was not given the path of one.
-        val: the validation dataset, likewise.
-        augment: the transforms, where there were some of your own among them.
-        callbacks: as for `train`.
-        verbose: as for `train`.
+        data: the dataset to train on, where the training was not given the path of one.
+        val: the dataset to validate on, where the training was not given the path of one.
+        augment: the transforms, where some objects of your own were among them.
+        callbacks: further Keras callbacks; their logs have the figures of `kzoo.training.Evaluation`.
+        verbose: what is printed: 0 nothing, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
         **changes: options that differ from now on: `epochs`, `patience`, `workers`, `worker_kind`, `cache`. A
             training that `patience` has stopped goes on where `epochs` or `patience` is given.
 
@@ -176,22 +135,23 @@ def resume(
         config = changed(folder, asked, changes, state["epoch"])
         if augment is not None:
             config = with_transforms(folder, config, augment)
-        data, val = _again(data, sources["data"], "data", folder), _again(val, sources["val"], "val", folder)
+        data = _dataset_again(data, sources["data"], "data", folder)
+        val = _dataset_again(val, sources["val"], "val", folder)
         with devices.strategy(config.batch_size):
             model, _ = load_checkpoint(folder.last)
             if state.pop("averaged", False):
                 swap_averages(model)
-        parts = open_inputs(data, val, config, model.task)
-        batches = training_batches(parts[0], config, model.image_size, state["epoch"], model.resize)
+        datasets = open_inputs(data, val, config, model.task)
+        batches = training_batches(datasets[0], config, model.image_size, state["epoch"], model.resize)
         follow_options(model.optimizer, config, len(batches))
         if changes:
             folder.write_args({**sources, **config.to_dict()})
             go_on(state, changes)
         if verbose and config.epochs != asked.epochs:
             print(laid_out(model.optimizer, config, state["epoch"]))
-        recorder = hooks.Recorder(folder, config.patience, state)
+        recorder = Recorder(folder, config.patience, state)
         folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
-        return _fit(model, config, batches, parts, recorder, callbacks, verbose)
+        return run_epochs(model, config, batches, datasets, recorder, callbacks, verbose)
 
 
 @contextlib.contextmanager
@@ -208,121 +168,21 @@ def _guarded(folder: RunFolder) -> Iterator[None]:
             raise
 
 
-def _fit(model, config, batches, parts, recorder, callbacks, verbose) -> TrainResult:
-    """Runs the epochs that are left, then writes the report."""
-    verbose = (1 if sys.stdout.isatty() else 2) if verbose == "auto" else verbose
-    folder, state, (train_set, val_set) = recorder.folder, recorder.state, parts
-    if verbose:
-        _print_header(model, train_set, val_set, folder, state["epoch"])
-    if state["epoch"] >= config.epochs or state["stopped"]:
-        if verbose:
-            print(nothing_to_do(folder, config, state))
-    else:
-        checks = (
-            None if val_set is None else validation_batches(val_set, config, model.image_size, model.resize)
-        )
-        hooks_in_order = _callbacks(config, val_set, checks, recorder, callbacks)
-        try:
-            _run_epochs(model, config, batches, checks, state["epoch"], hooks_in_order, verbose)
-        except BaseException:
-            if state["rows"]:
-                with contextlib.suppress(OSError):  # what stopped the training is what is to be told
-                    plot_results(state["rows"], folder.results_plot)
-            raise
-    return _report(folder, config, val_set, state, verbose)
-
-
-def _run_epochs(model, config, batches, checks, epoch: int, callbacks, verbose) -> None:
-    altered = Adversary(model, config.sat, seed=config.seed).at_work() if config.sat else None
-    try:
-        with altered or contextlib.nullcontext():
-            model.fit(
-                batches,
-                steps_per_epoch=len(batches),
-                shuffle=False,  # the batches are shuffled already
-                epochs=config.epochs,
-                initial_epoch=epoch,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
-    except Exception:
-        # What went wrong in the input comes out of TensorFlow wrapped in a page of its own.
-        for source in (batches, checks):
-            if source is not None and source.error is not None:
-                raise source.error from None
-        raise
-
-
-def _callbacks(config: TrainConfig, val_set, checks, recorder, others) -> list:
-    """Figures first, then the user's callbacks, then what keeps the figures."""
-    first = [hooks.StopOnNaN()]
-    if val_set is not None:
-        options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
-        first += [hooks.Validation(val_set, checks, **options)]
-    logs = [hooks.EventLog(recorder.folder.logs)] if keras.backend.backend() == "tensorflow" else []
-    return [*first, hooks.LearningRate(), *others, *logs, recorder, hooks.EpochBar()]
-
-
-def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbose) -> TrainResult:
-    """Measures the best model and draws what it does."""
-    plot_results(state["rows"], folder.results_plot)
-    model = load(folder.best)
-    metrics = None
-    if val_set is not None:
-        task = task_of(model)
-        options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
-        metrics = task.evaluator(val_set, model, **options)(model)
-        task.plot(metrics, folder)
-        picture_predictions(task, model, val_set, folder.predictions)
-    if verbose:
-        print(f"best epoch {state['best_epoch']} of {state['epoch']}" + (f": {metrics}" if metrics else ""))
-        print(f"{folder.path}: best.keras, last.keras, results.csv, pictures and logs")
-    return TrainResult(folder.path, model, state["best_epoch"], metrics, state["rows"])
-
-
-def _builder(model, says):
-    """What makes the model that is trained of what was given."""
-    if says:
-        return build_cfg
-    if is_saved(model):
-        return build_saved
-    return build_model if isinstance(model, (str, Path)) else adopt_model
-
-
-def _task_name(model, says) -> str:
-    """The task of what is going to be trained, before it is built."""
-    if says:
-        return "detect"
-    if is_saved(model):
-        return task_of_saved(Path(model))
-    return entry(model).task if isinstance(model, (str, Path)) else model.task
-
-
-def _own_size(model, says) -> tuple[int, int] | None:
-    """Height and width that the model was made for; None where its file has to be built first."""
-    if says or is_saved(model):
-        return None
-    return entry(model).image_size if isinstance(model, (str, Path)) else model.image_size
-
-
-def _print_header(model, train_set, val_set, folder: RunFolder, epoch: int) -> None:
-    height, width = model.image_size
-    print(
-        f"{model.name}: {model.count_params():,} parameters, {width} x {height} pixels, {model.dtype_policy.name}"
-    )
-    print(f"{describe_parts(train_set, val_set)}; {', '.join(model.names)}")
-    print(f"{folder.path}: " + (f"goes on after epoch {epoch}" if epoch else "a new run"))
-
-
-def _source(data) -> str | None:
+def _path(data) -> str | None:
     """What `args.yaml` says of a dataset: its path, or in angle brackets that it had none."""
-    if data is None or isinstance(data, (str, Path)):
-        return None if data is None else str(data)
-    return f"<{type(data).__name__}>"
+    if data is None:
+        return None
+    return str(data) if isinstance(data, (str, Path)) else f"<{type(data).__name__}>"
 
 
-def _again(given, source: str | None, name: str, folder: RunFolder):
-    """The dataset to resume with: the one given, or that of `args.yaml`."""
-    if given is None and source is not None and source.startswith("<"):
-        raise ValueError(f"{folder.args}: {name} was {source}, which has no path; pass it as `{name}`")
-    return source if given is None else given
+def _dataset_again(data, path: str | None, name: str, folder: RunFolder):
+    """The dataset to resume with: the one that is passed, or the one whose path `args.yaml` has.
+
+    Raises:
+        ValueError: none is passed, and the training had one without a path.
+    """
+    if data is not None:
+        return data
+    if path is not None and path.startswith("<"):
+        raise ValueError(f"{folder.args}: {name} was {path}, which has no path; pass it as `{name}`")
+    return path

@@ -29,7 +29,7 @@ _STRIDE = 32
 
 
 def open_inputs(data, val, config: TrainConfig, task: str | None) -> tuple:
-    """As `open_datasets`, with what the options of a training say."""
+    """The datasets that a training's options ask for: see `open_datasets`."""
     instances = Compose(config.augment).instances
     options = config.skip_faulty, task, instances, config.bits, config.split, config.val_split
     return open_datasets(data, val, *options)
@@ -55,7 +55,7 @@ def open_datasets(
         skip_faulty: leave faulty images and boxes out instead of refusing them.
         task: "detect" or "segment"; what each format is for where None.
         masks: whether training samples carry instance masks, where the dataset has them.
-        bits: of 16-bit images, as `kzoo.data.load` takes it.
+        bits: number of bits that 16-bit images use, 8 to 16; all where None.
         split: the part of `data` to train on; "train", or the only one, where None.
         val_split: the part of `val`, or else of `data`, to validate on; "val" where None.
 
@@ -135,9 +135,9 @@ def _check_kind(dataset, task: str | None) -> None:
     semantic = getattr(dataset, "semantic", False)
     if dataset is None or task is None or semantic == (task == "segment"):
         return
-    have, want = ("semantic masks", "boxes") if semantic else ("boxes", "semantic masks")
+    has, wanted = ("semantic masks", "boxes") if semantic else ("boxes", "semantic masks")
     raise ValueError(
-        f"{describe(dataset)}: has {have}, and the model trains on {want}; open it with task={task!r}"
+        f"{describe(dataset)}: has {has}, and the model trains on {wanted}; open it with task={task!r}"
     )
 
 
@@ -153,7 +153,7 @@ def _sound(dataset, skip_faulty: bool) -> tuple:
 
 
 def _all_sound(parts: Sequence, skip_faulty: bool) -> list[tuple]:
-    """As `_sound`, of several; the faults of all are told at once."""
+    """What `_sound` gives of several datasets; the faults of all are told at once."""
     sound, refusals = [], []
     for dataset in parts:
         try:

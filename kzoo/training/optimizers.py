@@ -46,7 +46,7 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
 
 
 def _schedule(config: TrainConfig, steps: int, burn_in: int):
-    """As the options name it, or as a mapping describes Darknet's."""
+    """The schedule that the options name, or the one of Darknet's that a mapping describes."""
     if not isinstance(config.schedule, dict):
         return make_schedule(config.schedule, config.learning_rate, steps, burn_in)
     try:
@@ -64,7 +64,7 @@ def follow_options(optimizer, config: TrainConfig, steps_per_epoch: int) -> None
     callbacks have scaled it by stays.
 
     Args:
-        optimizer: of a checkpoint, made for the same options but for the number of epochs.
+        optimizer: the optimizer of a checkpoint, made for the same options but for the number of epochs.
         config: the training's options.
         steps_per_epoch: batches in an epoch.
     """

@@ -76,6 +76,7 @@ class _Following:
 
 
 def _share(part, whole):
+    """Their ratio; of no rate at all 0, without a division by it."""
     return part / ops.maximum(whole, 1e-37)
 
 
@@ -85,7 +86,7 @@ class AdamW(_Following, keras.optimizers.AdamW):
 
     Args:
         learning_rate: a schedule, or a number.
-        **options: as `keras.optimizers.AdamW` takes them.
+        **options: further arguments of `keras.optimizers.AdamW`, such as `weight_decay`.
 
     Example:
         >>> schedule = kzoo.training.schedules.make_schedule("cosine", 1e-3, steps=10_000, burn_in=500)
@@ -100,5 +101,5 @@ class SGD(_Following, keras.optimizers.SGD):
 
     Args:
         learning_rate: a schedule, or a number.
-        **options: as `keras.optimizers.SGD` takes them.
+        **options: further arguments of `keras.optimizers.SGD`, such as `momentum`.
     """

@@ -12,21 +12,18 @@ from kzoo.training.run import RunFolder
 
 # The rest makes another training: other steps, other images or another model.
 CHANGEABLE = ("epochs", "patience", "workers", "worker_kind", "cache")
-_STRETCHED = (
-    "steps",
-    "max_batches",
-    "cycle",
-)  # iterations of Darknet's schedules that are places in the training
+# Iterations of Darknet's schedules that are places in the training.
+_STRETCHED = ("steps", "max_batches", "cycle")
 
 
 def changed(folder: RunFolder, asked: TrainConfig, changes: dict, trained: int) -> TrainConfig:
     """The options that a resumed run goes on with.
 
     Args:
-        folder: of the run.
-        asked: the options so far.
-        changes: options by name, and what they are from now on.
-        trained: epochs that the run has behind it.
+        folder: the folder of the run.
+        asked: the options that the run has had so far.
+        changes: options by name, with the values that hold from now on.
+        trained: number of epochs that the run has behind it.
 
     Raises:
         ValueError: a change is unknown, out of range or not to be made within a run, or there are fewer epochs than
@@ -56,12 +53,12 @@ def with_transforms(folder: RunFolder, config: TrainConfig, augment) -> TrainCon
     Raises:
         ValueError: it has kept them, and they are others.
     """
-    given = dataclasses.replace(config, augment=augment)
+    replaced = dataclasses.replace(config, augment=augment)
     try:
         transforms(config.augment)
-    except ValueError:  # the name of an object is all that is left of it
-        return given
-    if given.to_dict()["augment"] != config.to_dict()["augment"]:
+    except ValueError:  # of an object of the user's own, args.yaml has kept no more than its name
+        return replaced
+    if replaced.to_dict()["augment"] != config.to_dict()["augment"]:
         raise ValueError(
             f"augment={augment!r}: {folder.path} goes on with {config.augment!r}; leave it out, or start a new run "
             f"with weights={folder.best}"
@@ -73,11 +70,9 @@ def _stretched(schedule: dict, factor: float) -> dict:
     """A schedule of Darknet's whose places in the training lie where they lay, in shares of it."""
 
     def at(value):
-        return (
-            [round(one * factor) for one in value]
-            if isinstance(value, (list, tuple))
-            else round(value * factor)
-        )
+        if isinstance(value, (list, tuple)):
+            return [round(one * factor) for one in value]
+        return round(value * factor)
 
     return {name: at(value) if name in _STRETCHED and value else value for name, value in schedule.items()}
 

@@ -23,9 +23,10 @@ class RunFolder:
     """A training's folder: `runs/detect/exp`, `runs/detect/exp2`, ... where nothing else is asked for.
 
     Args:
-        path: of the folder.
+        path: the folder, which need not exist.
 
     Attributes:
+        path: the folder.
         args: `args.yaml`, the model, the data and every option.
         results: `results.csv`, a line an epoch.
         best: the model of the best epoch, to predict with.

@@ -18,8 +18,8 @@ class BurnIn(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         schedule: what holds afterwards: a schedule, or a constant learning rate.
-        steps: over which the rate rises as ((step + 1) / steps) ** power; 0 is no rise.
-        power: 4 is Darknet's, 1 a straight line.
+        steps: number of steps in which the rate rises, by the factor ((step + 1) / steps) ** power; 0 is no rise.
+        power: exponent of that factor; 4, the default, is Darknet's, 1 a straight line.
 
     Source: Darknet, `get_current_rate` in network.c.
     """
@@ -59,7 +59,7 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Darknet's learning rates. An iteration is an update of the weights; the first is number 1.
 
     Args:
-        learning_rate: what all policies multiply.
+        learning_rate: the rate that all policies multiply.
         policy: one of `kzoo.options.forms.POLICIES`:
             "constant";
             "steps": times each of `scales` from the iteration in `steps` on;
@@ -69,18 +69,18 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "sigmoid": times 1 / (1 + e ** (gamma * (iteration - step)));
             "sgdr": a cosine down to `minimum`, anew after `cycle` iterations, and again after `growth` times as many;
             "random": times a number from 0 to 1, another each iteration, to `power`.
-        burn_in: iterations in which the rate is (iteration / burn_in) ** power of `learning_rate`.
-        power: of the burn-in, "poly" and "random".
-        max_batches: iterations of the whole training.
-        steps: iterations.
-        scales: factors, as many.
-        step: iterations.
-        scale: factor.
-        gamma: base, or slope.
-        cycle: iterations; `max_batches` where None.
-        growth: of cycles; 1 or more.
-        minimum: the lowest rate.
-        accumulate: batches whose gradients make one iteration.
+        burn_in: number of iterations in which the rate is `learning_rate` times (iteration / burn_in) ** power.
+        power: exponent of the burn-in and of the policies "poly" and "random", 4 by default.
+        max_batches: number of iterations of the whole training, for "poly".
+        steps: the iterations from which each of `scales` counts, for "steps".
+        scales: the factors at these iterations, as many as `steps`.
+        step: number of iterations between two factors of "step", 1 or more; the middle iteration of "sigmoid".
+        scale: the factor that "step" applies again and again.
+        gamma: the base of "exp", or the slope of "sigmoid".
+        cycle: number of iterations of the first cosine of "sgdr"; `max_batches` where None.
+        growth: how many times as long as the one before each cosine of "sgdr" is, 1 or more; 2 by default.
+        minimum: the lowest rate of "sgdr", 0.00001 by default.
+        accumulate: number of batches whose gradients make one iteration, 1 by default.
 
     Raises:
         ValueError: the arguments do not go together.
@@ -106,12 +106,20 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
         accumulate: int = 1,
     ):
         super().__init__()
-        self.learning_rate, self.policy, self.burn_in = float(learning_rate), policy, int(burn_in)
-        self.power, self.max_batches = float(power), int(max_batches)
-        self.steps, self.scales = [int(v) for v in steps], [float(v) for v in scales]
-        self.step, self.scale, self.gamma = int(step), float(scale), float(gamma)
-        self.cycle, self.growth = int(cycle or max_batches), int(growth)
-        self.minimum, self.accumulate = float(minimum), int(accumulate)
+        self.learning_rate = float(learning_rate)
+        self.policy = policy
+        self.burn_in = int(burn_in)
+        self.power = float(power)
+        self.max_batches = int(max_batches)
+        self.steps = [int(iteration) for iteration in steps]
+        self.scales = [float(factor) for factor in scales]
+        self.step = int(step)
+        self.scale = float(scale)
+        self.gamma = float(gamma)
+        self.cycle = int(cycle or max_batches)
+        self.growth = int(growth)
+        self.minimum = float(minimum)
+        self.accumulate = int(accumulate)
         wanted = {"poly": self.max_batches, "sgdr": min(self.cycle, self.growth), "step": self.step}
         if len(self.steps) != len(self.scales) or wanted.get(policy, 1) < 1:
             raise ValueError(f"schedule: {self.get_config()} does not describe the policy {policy!r}")
@@ -167,6 +175,8 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
         if self.growth == 1:
             start, length = (iteration - 1) // self.cycle * self.cycle, self.cycle
         else:
+            # Where the present cycle starts, and how long it is. Graphs do not loop until something holds, so all
+            # cycles that there can be are gone through; they double at least, which makes thirty at most.
             start, length = 0, self.cycle
             begin, size = self.cycle, self.cycle * self.growth
             while begin < _MOST_ITERATIONS:
@@ -178,7 +188,8 @@ class DarknetSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return low + 0.5 * (1.0 - low) * (1.0 + ops.cos(math.pi * passed))
 
     def _random(self, iteration, number):
-        # Evenly spread, and the same again after a resumption: multiples of the golden ratio's share.
+        # Multiples of the golden ratio, modulo 1 (20251 / 32768 is 0.618), are evenly spread, and depend on the
+        # iteration alone: a resumed training has the same.
         return (ops.cast(iteration % 32768 * 20251 % 32768, "float32") / 32768) ** self.power
 
     def get_config(self):
@@ -195,10 +206,10 @@ def make_schedule(name: str, learning_rate: float, steps: int, burn_in: int, fin
     Args:
         name: "cosine" down to `final` of the rate; "step", a tenth after 80 % and another after 90 % of the
             steps, as Darknet's yolov3.cfg; or "constant".
-        learning_rate: the highest.
-        steps: batches in the whole training.
-        burn_in: batches at its beginning in which the rate rises.
-        final: share of the rate that a cosine ends on.
+        learning_rate: the highest rate.
+        steps: number of batches in the whole training.
+        burn_in: number of batches at its beginning in which the rate rises; 0 is no rise.
+        final: share of the highest rate that a cosine ends on, 0 to 1; 0.01 by default.
     """
     schedules = keras.optimizers.schedules
     if name == "cosine":

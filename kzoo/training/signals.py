@@ -14,7 +14,7 @@ class Stopped(SystemExit):
     """A signal asked the process to end: it does, with what is to be done at the end, unless somebody catches this.
 
     Args:
-        number: of the signal; the process ends with the status 128 + number, as shells expect.
+        number: the number of the signal; the process ends with the status 128 + number, as shells expect.
     """
 
     def __init__(self, number: int):

@@ -39,8 +39,8 @@ SEGMENTERS = [
 ]
 
 
-def check(given, task="detect", named=True, is_cfg=False):
-    check_options(given, TrainConfig.of(given), task, named, is_cfg)
+def check(given, task="detect", is_new=True, is_cfg=False):
+    check_options(given, TrainConfig.of(given), task, is_new, is_cfg)
 
 
 @pytest.mark.parametrize(("given", "words"), IDLE)
@@ -87,7 +87,7 @@ def test_layers_of_no_weights_are_refused():
 
 
 def test_anchors_of_a_network_that_has_its_own_are_refused():
-    for places in ({"named": False}, {"is_cfg": True}):
+    for places in ({"is_new": False}, {"is_cfg": True}):
         with pytest.raises(ValueError, match="anchors='auto': for a model by name only"):
             check({"anchors": "auto"}, **places)
 
