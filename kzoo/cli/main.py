@@ -13,7 +13,8 @@ import typer
 
 from kzoo.cli import anchors, benchmark, convert, data, demo, evaluate, export, models, predict, train
 
-# Of the click that Typer brings, or of click's own where it does not.
+# Click's `ClickException`, the base of all that is wrong with a command line. Newer versions of Typer bring a click of
+# their own, whose classes are not those of the package `click`; this is the one that Typer raises in any case.
 CommandError = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
@@ -33,14 +34,14 @@ def _quietly(command: Callable) -> Callable:
 
     @functools.wraps(command)
     def run(*args, **kwargs):
-        given = inspect.signature(command).bind(*args, **kwargs).arguments
-        if not str(given.get("model")).endswith((".tflite", ".onnx")):
+        arguments = inspect.signature(command).bind(*args, **kwargs).arguments
+        if not str(arguments.get("model")).endswith((".tflite", ".onnx")):
             from kzoo.system.quiet import native_output_hidden
 
             with native_output_hidden():
                 from kzoo.training.devices import gpus
 
-                gpus()
+                gpus()  # which makes the backend look for devices, and say all it has to say of them
         return command(*args, **kwargs)
 
     return run
@@ -84,12 +85,12 @@ def main() -> None:
         _stop(str(error), 1)
 
 
-def _warn(message, category, *place, otherwise, **more) -> None:
-    """Python's warnings as they are, and kzoo's own without the place in the program."""
+def _warn(message, category, *place, otherwise: Callable, **target) -> None:
+    """Shows Python's warnings by `otherwise`, and kzoo's own in a line without the place in the program."""
     if category.__module__.startswith("kzoo"):
         print(f"warning: {message}", file=sys.stderr)
     else:
-        otherwise(message, category, *place, **more)
+        otherwise(message, category, *place, **target)
 
 
 def usage(error) -> str:
@@ -109,5 +110,6 @@ def _flag(parameter) -> str:
 
 
 def _stop(message: str, status: int) -> None:
+    """Ends the process with an error in one line."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)

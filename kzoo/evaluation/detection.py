@@ -27,14 +27,14 @@ CACHE_BYTES = 512 * 2**20
 class _Truth:
     """What is known of an image, without its pixels."""
 
-    index: int
+    index: int  # in the dataset
     id: str | int
-    boxes: np.ndarray
-    labels: np.ndarray
-    difficult: np.ndarray
-    crowd: np.ndarray
-    areas: np.ndarray | None
-    xywh: np.ndarray | None
+    boxes: np.ndarray  # (N, 4) xyxy pixels of the original image
+    labels: np.ndarray  # (N,)
+    difficult: np.ndarray  # (N,) bool
+    crowd: np.ndarray  # (N,) bool
+    areas: np.ndarray | None  # (N,) as the annotation has them, which COCO sorts objects by
+    xywh: np.ndarray | None  # (N, 4) as the annotation has them, without rounding on the way to xyxy
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ class Evaluator:
         images = np.zeros((size, *batch[0].image.shape), batch[0].image.dtype)
         for position, item in enumerate(batch):
             images[position] = item.image
+        # boxes (size, M, 4), scores (size, M), labels (size, M)
         outputs = {name: np.asarray(value) for name, value in detector.predict_on_batch(images).items()}
         return [
             to_detections(

@@ -176,6 +176,7 @@ def _predict_video(find: Callable, video: Video, size: int, names, folder: Resul
                     bare = {"legend": False} if isinstance(result, Segmentation) else {}
                     writer.write(result.draw(scale=1, **bare))
                 folder.write(result, tally.frames)
+                row = {**result.to_dict(), "frame": tally.frames, "milliseconds": round(taken, 2)}
                 outcome.rows.append(row)
                 tally.add(result)
     outcome.images += tally.frames

@@ -22,6 +22,7 @@ WEIGHTS = Place(
 
 
 def _strings(value: Any) -> Any:
+    """A list of texts, not a single one, whose letters would pass for a list."""
     if isinstance(value, str) or not all(isinstance(one, str) for one in value):
         raise TypeError(value)
     return value

@@ -15,6 +15,7 @@ POLICIES = ("constant", "exp", "poly", "random", "sgdr", "sigmoid", "step", "ste
 
 
 def _schedule(value: Any) -> str | dict:
+    """One of kzoo's schedules by its name, or one of Darknet's as a mapping with its policy."""
     policy = value.get("policy") if isinstance(value, Mapping) else None
     if policy not in POLICIES and (isinstance(value, Mapping) or value not in SCHEDULES):
         raise ValueError(value)
@@ -22,6 +23,7 @@ def _schedule(value: Any) -> str | dict:
 
 
 def _augment(value: Any) -> Any:
+    """The name of a preset, or a list of transforms: names, mappings or objects."""
     if isinstance(value, str):
         return Text().sound(value)
     # An array has no truth, and is no list of transforms either.
@@ -31,6 +33,7 @@ def _augment(value: Any) -> Any:
 
 
 def _anchors(value: Any) -> Any:
+    """A word, or widths and heights, however they are nested."""
     if isinstance(value, str):
         return Word(choices=("auto", "default")).sound(value)
     sides = list(_flat(value))
@@ -42,6 +45,7 @@ def _anchors(value: Any) -> Any:
 
 
 def _flat(value: Any) -> Iterator:
+    """The numbers of lists in lists, or of an array."""
     for one in value.tolist() if hasattr(value, "tolist") else value:
         if isinstance(one, str) or not hasattr(one, "__iter__"):
             yield one
@@ -50,12 +54,14 @@ def _flat(value: Any) -> Iterator:
 
 
 def _head(value: Any) -> dict:
+    """Arguments of a head by name; what they may be is the head's own to say."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
         raise TypeError(value)
     return dict(value)
 
 
 def _loss(value: Any) -> Any:
+    """A name or a sum as a text, or a list or a mapping of losses with their weights."""
     if isinstance(value, str):
         return Text().sound(value)
     if not isinstance(value, (Mapping, Sequence)) or not value:

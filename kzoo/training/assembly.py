@@ -32,7 +32,7 @@ def build_model(name: str, dataset, config: TrainConfig) -> ZooModel:
     """
     arguments = {"num_classes": len(dataset.classes), "names": dataset.classes}
     size = tuple(config.image_size or entry(name).image_size)
-    if config.image_size or not is_saved(config.weights):  # which says itself what it is for
+    if config.image_size or not is_saved(config.weights):  # a saved model brings its own input size
         arguments["image_size"] = size
     anchors = _anchors(name, dataset, config, size)
     if anchors is not None:
@@ -54,10 +54,9 @@ def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     """
     from kzoo import darknet
 
-    given = {**config.model_arguments(), **({} if isinstance(config.anchors, str) else {"anchors": 0})}
-    given.pop("weights", None)
-    if given:
-        raise ValueError(f"{', '.join(given)}: for a model by name only; {path} says it itself")
+    unfit = [name for name in _new_model_options(config) if name != "weights"]
+    if unfit:
+        raise ValueError(f"{', '.join(unfit)}: for a model by name only; {path} says it itself")
     with dtype_policy(devices.resolve_precision(config.precision)):
         model = darknet.load(path, config.weights, list(dataset.classes), config.stop_at)
     if config.image_size is not None:
@@ -65,12 +64,18 @@ def build_cfg(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     return model
 
 
+def _new_model_options(config: TrainConfig) -> list[str]:
+    """Names of the options in use that only a model that is built by its name takes."""
+    return [*config.model_arguments(), *([] if isinstance(config.anchors, str) else ["anchors"])]
+
+
 def _pairs(anchors) -> list[list[float]]:
+    """Widths and heights, however they are nested, as a list of pairs."""
     return np.asarray(anchors, float).reshape(-1, 2).tolist()
 
 
 def _anchors(name: str, dataset, config: TrainConfig, size: tuple[int, int]):
-    """Shapes to pass on, or None for the model's own."""
+    """Widths and heights of the anchors to build the model with; None for the model's own."""
     if not isinstance(config.anchors, str):
         return _pairs(config.anchors)
     if config.anchors not in ("auto", "default"):
@@ -94,8 +99,8 @@ def _warn_of_anchors(model: ZooModel, dataset, size: tuple[int, int]) -> None:
     threshold = getattr(model.head, "positive_threshold", None)
     if threshold is None or not hasattr(dataset, "record"):
         return
-    shapes = input_shapes(dataset, size)
-    anchors = np.array([pair for level in model.head.anchors for pair in level])
+    shapes = input_shapes(dataset, size)  # (N, 2) of the boxes
+    anchors = np.array([pair for level in model.head.anchors for pair in level])  # (A, 2)
     unmatched = float(np.mean(shape_iou(shapes, anchors).max(axis=1) < threshold)) if len(shapes) else 0.0
     if unmatched > UNMATCHED:
         log.warning(
@@ -119,9 +124,9 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
             f"build it with num_classes={len(dataset.classes)}, or give the path of its .keras file, of which all but "
             "the rows of other classes is taken"
         )
-    given = {**config.model_arguments(), **({} if isinstance(config.anchors, str) else {"anchors": 0})}
-    if given:
-        raise ValueError(f"{', '.join(given)}: for a model by name only; this one is built already")
+    unfit = _new_model_options(config)
+    if unfit:
+        raise ValueError(f"{', '.join(unfit)}: for a model by name only; this one is built already")
     policy = model.dtype_policy.name
     if config.precision not in ("auto", policy):
         raise ValueError(

@@ -12,8 +12,8 @@ def resolve_precision(precision: str) -> str:
     """The dtype policy of a precision.
 
     Args:
-        precision: a policy, or "auto": float16 on a GPU; bfloat16 on a CPU with matrix units for it (AMX), where a
-            step of yolov3-tiny takes two thirds of float32's time; float32 elsewhere.
+        precision: the name of a policy, or "auto": float16 on a GPU; bfloat16 on a CPU with matrix units for it (AMX),
+            where a step of yolov3-tiny takes two thirds of float32's time; float32 elsewhere.
     """
     if precision != "auto":
         return precision
@@ -51,24 +51,24 @@ def strategy(batch_size: int):
     """A context to build and load a model in, so that all GPUs share its batches; with one device it does nothing.
 
     Args:
-        batch_size: images a step, which the devices share.
+        batch_size: number of images in a batch, which the devices share.
 
     Raises:
         ValueError: the devices cannot share the batch evenly.
     """
-    found, backend = gpus(), keras.backend.backend()
-    if len(found) < 2 or backend not in ("tensorflow", "jax"):
+    devices, backend = gpus(), keras.backend.backend()
+    if len(devices) < 2 or backend not in ("tensorflow", "jax"):
         return contextlib.nullcontext()
-    if batch_size % len(found):
+    if batch_size % len(devices):
         raise ValueError(
-            f"batch_size={batch_size}: {len(found)} GPUs share it; give a multiple of {len(found)}"
+            f"batch_size={batch_size}: {len(devices)} GPUs share it; give a multiple of {len(devices)}"
         )
     if backend == "jax":
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found))
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
         return contextlib.nullcontext()
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(found).scope()
+    return tf.distribute.MirroredStrategy(devices).scope()
 
 
 def strategy_of(model: keras.Model):
@@ -78,6 +78,7 @@ def strategy_of(model: keras.Model):
 
 
 def _cpu_has(flag: str) -> bool:
+    """Whether Linux lists a feature of the processor; where it is no Linux, nobody knows, and it has not."""
     try:
         return f" {flag} " in Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -42,7 +42,8 @@ class Detection:
 
     def draw_predictions(self, model, images) -> list:
         """What the model finds."""
-        return [found.draw(scale=scale_into(CELL, found.image)) for found in model.detect(images)]
+        results = model.detect(images)
+        return [result.draw(scale=scale_into(CELL, result.image)) for result in results]
 
 
 class SemanticSegmentation:
@@ -82,7 +83,7 @@ class SemanticSegmentation:
     def draw_predictions(self, model, images) -> list:
         """What the model finds."""
         results = model.segment(images, probabilities=False)
-        return [found.draw(scale=scale_into(CELL, found.image)) for found in results]
+        return [result.draw(scale=scale_into(CELL, result.image)) for result in results]
 
 
 TASKS = {"detect": Detection(), "segment": SemanticSegmentation()}
