@@ -1,6 +1,8 @@
 import dataclasses
+import inspect
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import typer
@@ -88,6 +90,20 @@ def test_resumes_a_run_with_what_is_written(calls):
 def test_wrong_usage_has_status_2(words, calls):
     assert run(*words.split()).exit_code == 2
     assert not calls
+
+
+def test_help_has_headings_with_the_ten_that_people_use_first_on_top():
+    panels = {}
+    for parameter in inspect.signature(module.train).parameters.values():
+        for about in get_args(parameter.annotation)[1:]:
+            panels.setdefault(about.rich_help_panel, []).append(parameter.name)
+    assert panels.pop(None) == ["model"]
+    assert list(panels) == [
+        *("Used first", "Data", "Model", "Optimiser", "Schedule", "Augmentation", "Run", "Speed"),
+    ]
+    assert len(panels["Used first"]) == 10 and {"data", "val", "epochs", "batch_size"} < set(
+        panels["Used first"]
+    )
 
 
 def test_help_imports_neither_keras_nor_tensorflow():
