@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-
 from kzoo.cli.options import argument, json_switch, parameter
 from kzoo.options import Number, Option, Text
 from kzoo.options.commands import INFO, TASK
