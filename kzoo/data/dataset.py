@@ -18,7 +18,17 @@ from kzoo.structures import Sample
 
 
 class Dataset:
-    """Annotated images, read when they are asked for. Readers give `__len__` and `record`.
+    """Annotated images, read when they are asked for: `dataset[i]` is a `Sample`, `dataset.record(i)` its annotation.
+
+    A format's reader is a subclass that gives `__len__` and `record`; it overrides `image`, `size` and `mask_of` where
+    these are not image files, or more is known without decoding them.
+
+    Args:
+        root: the folder or file it is opened from.
+        split: the part of it, such as "train"; None for all.
+        classes: class names; a label is an index into them.
+        category_ids: the id of every class in the files, one a class; the labels themselves where None.
+        masks: whether samples carry instance masks, drawn from the records' polygons.
 
     Attributes:
         classes: class names; a label is an index into them.
@@ -28,9 +38,15 @@ class Dataset:
         format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
         masks: whether samples carry instance masks, drawn from the records' polygons.
         bits: how many bits of 16-bit images are in use, as `kzoo.data.read_image` takes it.
-        files: whether its images are image files.
+        files: whether its images are image files, each with a path of its own.
         semantic: whether samples carry semantic masks. Then `classes` are the values of those, and labels of boxes
             count the same way.
+
+    Example:
+        >>> dataset = kzoo.data.load("shapes:10:128")    # ten synthetic images of 128 pixels
+        >>> sample = dataset[0]
+        >>> sample.image.shape, sample.boxes.shape, dataset.classes[sample.labels[0]]
+        ((128, 128, 3), (6, 4), 'rectangle')
     """
 
     format = ""
@@ -124,7 +140,7 @@ class Dataset:
         masks = None
         if self.masks and record.polygons is not None:
             refuse_sizes(record, image.shape[:2])
-            masks = draw_masks(record.polygons, image.shape[:2])
+            masks = draw_masks(record.polygons, image.shape[:2])  # (N, H, W) bool
         return Sample(
             image,
             record.boxes.copy(),
@@ -155,9 +171,13 @@ class Selection(Dataset):
     """Some images of a dataset, with some of their boxes.
 
     Args:
-        base: the dataset.
-        indices: which of its images, in this order.
-        keep: by position in `base`, (N,) bool: the boxes that stay. Images it does not name keep all.
+        base: the dataset that images are taken from.
+        indices: positions in `base` of the images, in the order in which the view shows them.
+        keep: for positions in `base` whose image loses boxes, (N,) bool, which of its N boxes stay. Images whose
+            position is not among the keys keep all.
+
+    Example:
+        >>> every_tenth = Selection(dataset, range(0, len(dataset), 10))
     """
 
     def __init__(self, base: Dataset, indices: Iterable[int], keep: dict[int, np.ndarray] | None = None):

@@ -1,4 +1,7 @@
-"""What can be wrong with a dataset, and the error that says so."""
+"""One fault of a dataset, with its file and line, and the error that a training raises of it.
+
+Which faults there are, and which of them stop a training, is told in `kzoo.data.checks.check`.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ class Fault:
 
     Attributes:
         file: the file it is in.
-        line: its line there, from 1; or, where `element` says so, the position in that list, from 0.
+        line: the line of the file, from 1; or, where `element` names a list of a JSON file, the position in that list,
+            from 0; None where it is about the whole file.
         kind: a short name of the fault, such as "zero-area".
         message: what is wrong, with the value.
         severity: "error" stops a training, "warning" does not.
         element: the list of a JSON file that `line` counts in, such as "annotations".
-        box: which of the record's boxes it is about, from 0; None where it is about the file.
+        box: the position, from 0, of the record's box that is faulty; None where it is about the file.
     """
 
     file: Path

@@ -33,10 +33,11 @@ class Header:
 
     Attributes:
         kind: "png", "jpeg", "gif", "bmp", "webp", "tiff", "pnm", "ras", "jp2" or "avif".
-        height, width: as they are stored, before any turning.
-        bits: of a level of one channel.
-        levels: "unsigned", "signed" or "float".
-        orientation: EXIF's, of a JPEG, PNG, WebP or TIFF.
+        height: rows of pixels as they are stored, before EXIF turns them.
+        width: columns of pixels as they are stored, before EXIF turns them.
+        bits: bits of one channel of a pixel; 8 but for deep images.
+        levels: kind of the numbers that pixels are, "unsigned", "signed" or "float".
+        orientation: EXIF's orientation of a JPEG, PNG, WebP or TIFF, 1 (upright) to 8.
         most: how many pixels the file's bytes can hold; None where there is no bound.
         lossy: whether the compression smears levels.
     """
@@ -65,8 +66,8 @@ def read_header(view: memoryview) -> Header | None:
     """
     start = bytes(view[:16])
     try:
-        found = next((read for tell, read in _READERS if tell(start)), None)
-        header = None if found is None else found(view)
+        reader = next((read for tell, read in _READERS if tell(start)), None)
+        header = None if reader is None else reader(view)
     except (struct.error, IndexError, ValueError, KeyError):
         return None
     return header if header is not None and header.height > 0 and header.width > 0 else None
@@ -117,33 +118,34 @@ def png_damage(view: memoryview, checksums: bool = False) -> str | None:
 
 
 def _most_pixels() -> int:
-    given = os.environ.get(_LIFT)
-    if not given:
+    most = os.environ.get(_LIFT)
+    if not most:
         return MOST_PIXELS
-    if not given.isdecimal() or not int(given):
-        raise ValueError(f"{_LIFT}={given}: give a number of pixels, such as {2**30}")
-    return int(given)
+    if not most.isdecimal() or not int(most):
+        raise ValueError(f"{_LIFT}={most}: give a number of pixels, such as {2**30}")
+    return int(most)
 
 
 def _u(view: memoryview, place: int, form: str) -> int:
+    """The one number at a place, by the `struct` format."""
     return struct.unpack_from(form, view, place)[0]
 
 
 def _png(view: memoryview) -> Header | None:
-    place, turned, found = len(PNG), 1, None
+    place, turned, fields = len(PNG), 1, None
     while place + 8 <= len(view):
         length, kind = struct.unpack_from(">I4s", view, place)
         if kind == b"IHDR":
-            found = struct.unpack_from(">IIBB", view, place + 8)
+            fields = struct.unpack_from(">IIBB", view, place + 8)
         elif kind == b"eXIf":
             turned = exif_orientation(bytes(view[place + 8 : place + 8 + length]))
         elif kind in (b"IDAT", b"IEND"):
             break
         place += 12 + length
-    if found is None:
+    if fields is None:
         return None
-    width, height, bits, colour = found
-    pixel = bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    width, height, bits, colour = fields
+    pixel = bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]  # bits, by the channels of the colour type
     most = _DEFLATE * len(view) * 8 // max(pixel, 1)
     return Header("png", height, width, bits, orientation=turned, most=most)
 

@@ -33,7 +33,7 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
     Args:
         path: a JPEG, PNG, BMP, TIFF, WebP or whatever else OpenCV reads.
         bits: how many of the bits of a 16-bit image are in use, 8 to 16: 12 where levels go from 0 to 4095, as
-            microscopes and thermal cameras write them. All 16 where None. Images of 8 bits are read as ever.
+            microscopes and thermal cameras write them. All 16 where None. It has no effect on images of 8 bits.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -116,11 +116,11 @@ def oddities(path: str | Path, bits: int | None = None, decode: bool = True) -> 
     fewer bits, and that `bits` were given for one that has none to spare.
 
     Args:
-        path: the file.
-        bits: as for `read_image`.
+        path: the image file.
+        bits: how many of the bits of a 16-bit image are in use, 8 to 16, as `read_image` is told; None where it is not.
         decode: whether an image of 16 bits is decoded to look at its levels.
     """
-    path, found = Path(path), []
+    path, remarks = Path(path), []
     with _open(path) as file:
         header = _header(file)
     if header is None:
@@ -128,21 +128,21 @@ def oddities(path: str | Path, bits: int | None = None, decode: bool = True) -> 
     noun = _SEVERAL.get(header.kind)
     count = _frames(path, header.kind) if noun else 1
     if count > 1:
-        found.append(("several-images", f"{count} {noun}, of which the first alone is read"))
+        remarks.append(("several-images", f"{count} {noun}, of which the first alone is read"))
     if bits is not None and header.bits < _MOST_BITS:
-        found.append(("unused-bits", f"an image of {header.bits} bits, on which bits={bits} has no effect"))
+        remarks.append(("unused-bits", f"an image of {header.bits} bits, on which bits={bits} has no effect"))
     if decode and bits is None and header.bits == _MOST_BITS and header.levels == "unsigned":
         highest = _highest(path)
         used = next((few for few in _USUAL_BITS if highest < 2**few), None)
         if highest and used:
-            found.append(
+            remarks.append(
                 (
                     "dark-image",
                     f"16 bits, but never above {highest >> 8} of 255: a {used}-bit image in 16 bits? "
                     f"give --bits {used}",
                 )
             )
-    return found
+    return remarks
 
 
 def _frames(path: Path, kind: str) -> int:
@@ -173,7 +173,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width of the upright image, from the header of a JPEG or PNG, else by decoding it.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_image`, but of a JPEG or PNG the header alone is seen.
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read; of a JPEG or PNG the header alone is looked at.
     """
     path = Path(path)
     with _open(path) as file:

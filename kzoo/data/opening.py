@@ -49,7 +49,7 @@ def load(
             keras-yolo3, or the folder of such; a folder with `images/` and `masks/`; a folder of folders with an image
             and its objects' masks each; a folder of `.npy` arrays; "shapes" or "shapes:COUNT" for synthetic
             images.
-        split: "train", "val", "test" or what the dataset calls it; all images where None.
+        split: the part of the dataset: "train", "val", "test" or what the dataset calls it; all images where None.
         masks: whether samples carry instance masks, where the dataset has them.
         task: "detect" for boxes, "segment" for semantic masks; where None what the format is for: boxes, or masks
             where it has none.
@@ -65,7 +65,9 @@ def load(
         ValueError: no known format, no such split, or nothing for the task; the message lists what there is.
 
     Example:
-        >>> sample = kzoo.data.load("VOCdevkit/VOC2012", split="train", task="segment")[0]
+        >>> dataset = kzoo.data.load("VOCdevkit/VOC2012", split="train", task="segment")
+        >>> dataset[0].mask.shape, dataset.classes[:2]
+        ((281, 500), ['background', 'aeroplane'])
     """
     if task not in (None, "detect", "segment"):
         raise ValueError(f"{path}: task {task!r}; give detect or segment")

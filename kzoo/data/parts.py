@@ -45,12 +45,12 @@ def training_part(
         return asked
     if len(parts) < 2:
         return parts[0] if parts else None
-    found = _first(("train", "trainval"), parts, root)
-    if found is None and required:
+    part = _first(("train", "trainval"), parts, root)
+    if part is None and required:
         raise ValueError(
             f"{root}: no part 'train'; name the one to train on with --split: {', '.join(parts)}"
         )
-    return found
+    return part
 
 
 def validation_part(parts: Sequence[str], root: str | Path, trained: str | None) -> str | None:
@@ -61,8 +61,8 @@ def validation_part(parts: Sequence[str], root: str | Path, trained: str | None)
         root: what errors call the dataset.
         trained: the part that is trained on.
     """
-    found = _first(("val",), parts, root)
-    return None if found == trained else found
+    part = _first(("val",), parts, root)
+    return None if part == trained else part
 
 
 def evaluation_part(
@@ -77,9 +77,9 @@ def evaluation_part(
     Args:
         parts: the names of those there are.
         root: what errors call the dataset.
-        asked: the one that is wanted, as for `training_part`.
-        usual: what is looked for where none is.
-        option: what names one.
+        asked: the one that is wanted; whether there is such a one is seen where it is opened. None to choose.
+        usual: the names that are looked for, the first found is taken.
+        option: the option of the command line by which a part is named, for the message.
 
     Raises:
         ValueError: none of several is the one to evaluate on.
@@ -88,11 +88,11 @@ def evaluation_part(
         return asked
     if len(parts) < 2:
         return parts[0] if parts else None
-    found = _first(usual, parts, root)
-    if found is None:
+    part = _first(usual, parts, root)
+    if part is None:
         wanted = " or ".join(map(repr, usual))
         raise ValueError(f"{root}: no part {wanted}; name the one to take with {option}: {', '.join(parts)}")
-    return found
+    return part
 
 
 def shown_part(part: str | None, root: str | Path) -> str:

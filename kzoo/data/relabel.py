@@ -47,7 +47,8 @@ def translate(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Labels through a table; those that are none of its rows become -1."""
     labels = np.asarray(labels)
     inside = (labels >= 0) & (labels < len(table))
-    return np.where(inside, np.append(table, -1)[np.where(inside, labels, -1)], -1)
+    # The appended row takes what lies outside: position -1 is the last.
+    return np.append(table, -1)[np.where(inside, labels, -1)]
 
 
 class Relabelled(Selection):
@@ -67,8 +68,8 @@ class Relabelled(Selection):
         # Where masks are painted, it is from the labels of the record that is given: here in the base's classes.
         back = np.full(len(self.classes), -1, np.int64)
         back[self._table] = np.arange(len(self._table))
-        given = dataclasses.replace(record, labels=translate(record.labels, back))
-        return mask_table(self._table)[super().mask_of(index, given, size)]
+        in_base = dataclasses.replace(record, labels=translate(record.labels, back))
+        return mask_table(self._table)[super().mask_of(index, in_base, size)]
 
     def problems(self):
         return self.base.problems()
@@ -78,7 +79,9 @@ class _Samples:
     """As `Relabelled`, for datasets that have nothing but samples."""
 
     def __init__(self, base, classes: Sequence[str]):
-        self.base, self.classes, self._table = base, list(classes), _table(base, classes)
+        self.base = base
+        self.classes = list(classes)
+        self._table = _table(base, classes)
         self.semantic = getattr(base, "semantic", False)
 
     def __len__(self) -> int:
@@ -102,12 +105,12 @@ def _table(dataset, classes: Sequence[str]) -> np.ndarray:
     return table
 
 
-def class_difference(found: Sequence[str], known: Sequence[str]) -> str:
-    """What stands against taking the `found` names for some of the `known`, and what to do about it."""
-    strange = [name for name in found if name not in set(known)]
+def class_difference(names: Sequence[str], known: Sequence[str]) -> str:
+    """What stands against taking a dataset's names for some of the `known` ones, and what to do about it."""
+    strange = [name for name in names if name not in set(known)]
     if not strange:
         return (
-            f"a class is named twice among {listed(found)} and {listed(known)}; give each a name of its own"
+            f"a class is named twice among {listed(names)} and {listed(known)}; give each a name of its own"
         )
     return f"has {listed(strange)}, none of the {listed(known)} that are known; {CLASSES_REMEDY}"
 
@@ -120,8 +123,8 @@ def where(dataset) -> str:
 
 def listed(names: Sequence[str], most: int = 8) -> str:
     """How many names, and the first of them: "3 (ant, cat, dog)"."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)} ({', '.join(map(str, names[:most]))}{rest})"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} ({', '.join(map(str, names[:most]))}{more})"
 
 
 def mask_table(table: np.ndarray) -> np.ndarray:

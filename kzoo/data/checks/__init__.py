@@ -1,1 +1,1 @@
-"""What can be wrong with a dataset, and how it is told."""
+"""Looking for what is wrong with a dataset, image by image and as a whole, and the report of it."""

@@ -66,11 +66,12 @@ def check(
 
     Args:
         dataset: a dataset, or the path of one.
-        split: with a path, the part to look at; all where None.
+        split: where a path is given, the part to look at, such as "train"; all images where None.
         decode: whether every image is decoded; without it headers and ends of the files are looked at, which finds
             files that are missing, truncated or no images. Mask files are decoded all the same.
-        task: with a path, "detect" or "segment", as `kzoo.data.load` takes it.
-        bits: with a path, how many bits of 16-bit images are in use, likewise.
+        task: where a path is given, "detect" for boxes or "segment" for semantic masks; where None, what the format
+            is for (see `kzoo.data.load`).
+        bits: where a path is given, how many bits of its 16-bit images are in use, 8 to 16; all 16 where None.
 
     Returns:
         The report; `report.errors` is empty where the dataset is sound.
@@ -88,13 +89,16 @@ def require_sound(dataset: Dataset, skip_faulty: bool = False, decode: bool = Tr
         dataset: what is to be trained on.
         skip_faulty: whether faulty boxes, images that cannot be used, and labels without an image are left out
             instead of refused; how many is logged.
-        decode: as for `check`.
+        decode: whether every image is decoded, not only looked at for its header and its end (see `check`).
 
     Returns:
         The dataset itself, or with `skip_faulty` a view of it without what is faulty.
 
     Raises:
         ValueError: it has faults and they are not to be skipped, or nothing is left; the message lists them.
+
+    Example:
+        >>> train = require_sound(kzoo.data.load("street", split="train"), skip_faulty=True)
     """
     return sound_part(dataset, skip_faulty, decode)[0]
 
@@ -133,16 +137,16 @@ def _without_faults(dataset: Dataset, report: Report, by_image: list[list[Fault]
     """
     keep, indices = {}, []
     dropped: Counter[str] = Counter()
-    for index, found in enumerate(by_image):
-        errors = [fault for fault in found if fault.severity == "error"]
+    for index, faults in enumerate(by_image):
+        errors = [fault for fault in faults if fault.severity == "error"]
         if any(_spoils_image(fault) for fault in errors):
             dropped["image"] += 1
             continue
         indices.append(index)
         if errors:
-            mask = np.ones(len(dataset.record(index)), bool)
-            mask[sorted({fault.box for fault in errors if fault.box is not None})] = False
-            keep[index] = mask
+            sound = np.ones(len(dataset.record(index)), bool)  # (N,)
+            sound[sorted({fault.box for fault in errors if fault.box is not None})] = False
+            keep[index] = sound
             dropped["box"] += len({(fault.box, fault.line) for fault in errors})
     if not indices:
         raise ValueError(
@@ -187,33 +191,35 @@ def _in_order(pool: ThreadPoolExecutor, look: Callable, count: int) -> Iterator:
 
 
 def _examine(dataset: Dataset, decode: bool) -> tuple[Report, list[list[Fault]]]:
-    """The report, and the faults of every image."""
+    """The report, and the faults of every image; images are looked at by several threads, several at a time."""
     report = Report(
         dataset.root, dataset.split, dataset.format, images=len(dataset), semantic=dataset.semantic
     )
-    boxes, images = Counter(), Counter()
-    pixels, pictured = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    sides: list[np.ndarray] = []
+    boxes, images = Counter(), Counter()  # by label: boxes of it, and images that have one
+    pixels, pictured = np.zeros(256, np.int64), np.zeros(256, np.int64)  # by mask value: pixels, and images
+    sides: list[np.ndarray] = []  # of each image, (n,) the square roots of its sound boxes' areas
     by_image: list[list[Fault]] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         jobs = _in_order(pool, lambda index: inspect_image(dataset, index, decode), len(dataset))
-        for record, faults, found in track(jobs, "checking", total=len(dataset)):
+        for record, faults, mask_pixels in track(jobs, "checking", total=len(dataset)):
             by_image.append(faults)
             with contextlib.suppress(OSError):
                 state = record.path.stat()
-                report.image_files.add((state.st_dev, state.st_ino))
+                report.image_files.add(
+                    (state.st_dev, state.st_ino)
+                )  # the same file, whatever links lead to it
             boxes.update(record.labels.tolist())
             images.update(set(record.labels.tolist()))
             report.backgrounds += not len(record)
-            if found is not None:
-                pixels += found
-                pictured += found > 0
+            if mask_pixels is not None:
+                pixels += mask_pixels
+                pictured += mask_pixels > 0
                 report.masks += 1
             errors = [fault for fault in faults if fault.severity == "error"]
-            bad = {fault.box for fault in errors}
+            faulty = {fault.box for fault in errors}
             usable = not any(map(_spoils_image, errors))
-            sound = [box for box in range(len(record)) if usable and box not in bad]
-            corners = record.boxes[sound].astype(np.float64)
+            sound = [box for box in range(len(record)) if usable and box not in faulty]
+            corners = record.boxes[sound].astype(np.float64)  # (n, 4)
             sides.append(np.sqrt(np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)))
     named = list(enumerate(dataset.classes))
     report.counts = {name: boxes[label] for label, name in named}

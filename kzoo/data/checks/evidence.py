@@ -18,8 +18,8 @@ def dataset_faults(dataset: Dataset, report: Report) -> list[Fault]:
     """Faults of no image in particular.
 
     Args:
-        dataset: what was looked at.
-        report: what was found on its images.
+        dataset: the dataset that was looked at.
+        report: the report of its images, whose counts are complete.
     """
     where = f" in split {dataset.split!r}" if dataset.split else ""
     if not report.images:
@@ -77,11 +77,11 @@ def _no_objects(dataset: Dataset, report: Report, kinds: Counter) -> str:
         (empty, "with an empty one"),
         (unknown, "boxes of unknown classes"),
     ]
-    told = ", ".join(f"{count} {what}" for count, what in reasons if count)
+    why = ", ".join(f"{count} {what}" for count, what in reasons if count)
     if empty == report.images:
-        told = "all label files are empty"
-    reason = f" ({told})" if told else ""
-    return f"no object of a known class on {images}{reason}; {_REMEDY}"
+        why = "all label files are empty"
+    in_brackets = f" ({why})" if why else ""
+    return f"no object of a known class on {images}{in_brackets}; {_REMEDY}"
 
 
 def _all(count: int, noun: str) -> str:

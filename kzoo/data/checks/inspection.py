@@ -24,23 +24,25 @@ def inspect_record(record: Record, size: tuple[int, int] | None, classes: int) -
     Args:
         record: the annotation.
         size: (height, width) of the upright image; where None, as the annotation claims.
-        classes: how many there are.
+        classes: the number of the dataset's classes.
     """
     faults = list(record.problems)
-    told = {fault.box for fault in faults if fault.kind == "unknown-class"}
-    seen: dict[tuple, int] = {}
+    reported = {
+        fault.box for fault in faults if fault.kind == "unknown-class"
+    }  # by the reader, in its own words
+    first: dict[tuple, int] = {}  # the first box of a class with these corners
     for box, (corners, label) in enumerate(zip(record.boxes.tolist(), record.labels.tolist(), strict=True)):
-        if not 0 <= label < classes and box not in told:
+        if not 0 <= label < classes and box not in reported:
             faults.append(record.fault("unknown-class", f"class {label} of {classes}", box=box))
-        found = _box_fault(corners, size or record.size)
-        if found:
-            faults.append(record.fault(*found, box=box))
+        kind_and_message = _box_fault(corners, size or record.size)
+        if kind_and_message:
+            faults.append(record.fault(*kind_and_message, box=box))
         key = (label, *(round(value, 2) for value in corners))
-        if key in seen:
-            where = f" as line {record.lines[seen[key]]}" if record.lines and not record.element else ""
+        if key in first:
+            where = f" as line {record.lines[first[key]]}" if record.lines and not record.element else ""
             message = f"box {_numbers(corners)} is given twice{where}"
             faults.append(record.fault("duplicate", message, "warning", box))
-        seen.setdefault(key, box)
+        first.setdefault(key, box)
     return faults
 
 
@@ -72,9 +74,9 @@ def inspect_image(
     """Looks at one image.
 
     Args:
-        dataset: what it is of.
-        index: its position there.
-        decode: whether it is decoded; else its header and its end are looked at.
+        dataset: the dataset that the image belongs to.
+        index: the image's position in the dataset, from 0.
+        decode: whether the image is decoded; if not, its header and its end alone are looked at.
 
     Returns:
         Its record; all that is wrong with picture, annotation and mask; and (256,) how many pixels of the mask have
@@ -85,14 +87,15 @@ def inspect_image(
     try:
         size = dataset.image(index).shape[:2] if decode else dataset.probe(index)
     except (OSError, ValueError) as error:
-        told = [fault for fault in record.problems if fault.kind in ("missing-image", "unreadable-image")]
-        faults += told[:1] or [image_fault(record.path, error)]
-        record.problems = [fault for fault in record.problems if fault not in told]
+        # Readers that look at images themselves have reported it already, and say more: which line names the image.
+        reported = [fault for fault in record.problems if fault.kind in ("missing-image", "unreadable-image")]
+        faults += reported[:1] or [image_fault(record.path, error)]
+        record.problems = [fault for fault in record.problems if fault not in reported]
     if size is not None:
         faults += _size_faults(record, size)
         faults += _oddities(dataset, index, record, decode)
-    known = any(fault.kind in MASK_KINDS for fault in record.problems)
-    if dataset.semantic and size is not None and not known:
+    mask_reported = any(fault.kind in MASK_KINDS for fault in record.problems)
+    if dataset.semantic and size is not None and not mask_reported:
         try:
             pixels = _count_pixels(dataset, index, record, size, decode)
         except FaultError as error:
@@ -102,11 +105,11 @@ def inspect_image(
             faults.append(Fault(file, None, "unreadable-mask", str(error.strerror or error)))
         else:
             faults += _empty_mask(dataset, record, pixels)
-    found = inspect_record(record, size, len(dataset.classes))
-    if any(fault.kind == MISMATCH and fault.severity == "error" for fault in [*faults, *found]):
+    of_record = inspect_record(record, size, len(dataset.classes))
+    if any(fault.kind == MISMATCH and fault.severity == "error" for fault in [*faults, *of_record]):
         # Where boxes lie is not known, so neither is that they reach too far.
-        found = [fault for fault in found if fault.kind != "out-of-range"]
-    return record, faults + found, pixels
+        of_record = [fault for fault in of_record if fault.kind != "out-of-range"]
+    return record, faults + of_record, pixels
 
 
 def _oddities(dataset: Dataset, index: int, record: Record, decode: bool) -> list[Fault]:
@@ -114,11 +117,11 @@ def _oddities(dataset: Dataset, index: int, record: Record, decode: bool) -> lis
     bits of 16 are in use. Of images that are not decoded the first few are looked at, as evidence enough."""
     if not dataset.files:
         return []
-    found = oddities(record.path, dataset.bits, decode or index < _DECODED_TO_LOOK)
-    faults = [Fault(record.path, None, kind, message, "warning") for kind, message in found]
+    of_image = oddities(record.path, dataset.bits, decode or index < _DECODED_TO_LOOK)
+    faults = [Fault(record.path, None, kind, message, "warning") for kind, message in of_image]
     if record.mask is not None and record.mask.is_file():
-        more = oddities(record.mask, decode=False)
-        faults += [Fault(record.mask, None, kind, message, "warning") for kind, message in more]
+        of_mask = oddities(record.mask, decode=False)
+        faults += [Fault(record.mask, None, kind, message, "warning") for kind, message in of_mask]
     return faults
 
 
@@ -129,8 +132,8 @@ def _size_faults(record: Record, size: tuple[int, int]) -> list[Fault]:
     if turned != 1:
         message = f"EXIF orientation {turned}: turned upright, to {size[1]} x {size[0]} pixels, before use"
         faults.append(Fault(record.path, None, "exif-rotation", message, "warning"))
-    told = any(fault.kind == MISMATCH for fault in record.problems)
-    if len(record) and record.size is not None and tuple(record.size) != tuple(size) and not told:
+    reported = any(fault.kind == MISMATCH for fault in record.problems)
+    if len(record) and record.size is not None and tuple(record.size) != tuple(size) and not reported:
         # Readers in kzoo have put it right; one of somebody's own has not.
         claim = f"declares {record.size[1]} x {record.size[0]} pixels, the image has {size[1]} x {size[0]}"
         faults.append(record.fault(MISMATCH, claim))

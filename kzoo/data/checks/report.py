@@ -20,19 +20,19 @@ class Report:
     """What `check` found.
 
     Attributes:
-        root: the dataset.
+        root: the folder or file the dataset was opened from.
         split: the part of it that was looked at; None for all.
         format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
         faults: all of them, errors and warnings, in the dataset's order.
         images: how many images it names.
         backgrounds: how many of them have no box or, of semantic masks, nothing but ground.
         counts: boxes by class name, in the order of the labels.
-        images_by_class: images a class occurs in.
+        images_by_class: number of images a class occurs in, by class name.
         sides: for every sound box the square root of its area, in pixels.
         semantic: whether the dataset is one of semantic masks.
         masks: how many of those could be used and were decoded.
-        pixels: of these, pixels by class name, in the order of the values.
-        ignored: of these, pixels that are ignored.
+        pixels: pixels by class name, in the order of the mask values, over the masks that were decoded.
+        ignored: how many pixels of the decoded masks are ignored (value 255).
         image_files: device and number of every image file, by which the file system knows it.
     """
 

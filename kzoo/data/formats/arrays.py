@@ -125,34 +125,35 @@ class _Pair:
     """An array of images and that of their masks, looked at once; the arrays are opened where they are used."""
 
     def __init__(self, images: Path, masks: Path):
-        self.images, self.masks = images, masks
-        first, second = _opened(images), _opened(masks)
-        shape = first.shape
-        for path, array in ((images, first), (masks, second)):
+        self.images = images
+        self.masks = masks
+        pixels, values = _opened(images), _opened(masks)  # (N, H, W[, 1 or 3]) and (N, H, W[, 1])
+        shape = pixels.shape
+        for path, array in ((images, pixels), (masks, values)):
             if not array.ndim or not array.size:
                 message = f"nothing in it: its shape is {array.shape}"
                 raise _unfit(path, "empty-array", message, "save it anew with numpy.save")
-        if first.dtype != np.uint8:
-            raise _unfit(images, "image-type", f"images of {first.dtype}", "save them as uint8, 0 to 255")
+        if pixels.dtype != np.uint8:
+            raise _unfit(images, "image-type", f"images of {pixels.dtype}", "save them as uint8, 0 to 255")
         if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)):
             raise _unfit(images, "image-shape", f"images of shape {shape}", "save them as (N, H, W, 3)")
-        if second.dtype.kind not in "iub":
+        if values.dtype.kind not in "iub":
             raise _unfit(
-                masks, "float-mask", f"masks of {second.dtype}", "save class numbers: masks.astype('uint8')"
+                masks, "float-mask", f"masks of {values.dtype}", "save class numbers: masks.astype('uint8')"
             )
-        if len(second.shape) == 4 and second.shape[3] > 1:
-            message = f"masks of shape {second.shape}: colours, or a layer for each class"
+        if len(values.shape) == 4 and values.shape[3] > 1:
+            message = f"masks of shape {values.shape}: colours, or a layer for each class"
             raise _unfit(
                 masks, "mask-shape", message, "save class numbers (N, H, W): of layers masks.argmax(-1)"
             )
-        if len(second.shape) not in (3, 4):
-            raise _unfit(masks, "mask-shape", f"masks of shape {second.shape}", "save them as (N, H, W)")
-        if len(first) != len(second):
-            message = f"{len(second)} masks for {len(first)} images"
+        if len(values.shape) not in (3, 4):
+            raise _unfit(masks, "mask-shape", f"masks of shape {values.shape}", "save them as (N, H, W)")
+        if len(pixels) != len(values):
+            message = f"{len(values)} masks for {len(pixels)} images"
             raise _unfit(masks, "mask-count", message, f"give every image of {images.name} one")
-        refuse_size(second.shape[1:3], shape[1:3], masks)
+        refuse_size(values.shape[1:3], shape[1:3], masks)
         self.size = shape[1:3]
-        self._count = len(first)
+        self._count = len(pixels)
 
     def __len__(self) -> int:
         return self._count
@@ -193,17 +194,17 @@ def _pairs(root: Path) -> dict[str | None, tuple[Path, Path]]:
     if root.is_file():
         partner = _partner(root)
         return {} if partner is None else {None: (root, partner)}
-    found = {}
+    pairs = {}
     for path in sorted([*root.glob("*.npy"), *root.glob("*/*.npy")]):
         partner = _partner(path)
         if partner is not None:
             match = _KIND.fullmatch(path.stem)
             part = match["before"] or match["after"] or (None if path.parent == root else path.parent.name)
-            found.setdefault(part, (path, partner))
-    parts = {part: found[part] for part in order_splits(part for part in found if part is not None)}
+            pairs.setdefault(part, (path, partner))
+    parts = {part: pairs[part] for part in order_splits(part for part in pairs if part is not None)}
     if len(parts) == 1 and not is_usual_split(next(iter(parts))):
         return {None: next(iter(parts.values()))}  # "cell_images.npy"
-    return parts or found  # Arrays of the whole may lie beside those of its parts.
+    return parts or pairs  # Arrays of the whole may lie beside those of its parts.
 
 
 def _partner(path: Path) -> Path | None:

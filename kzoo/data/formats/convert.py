@@ -38,12 +38,18 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
 
     Args:
         path: a dataset that `kzoo.data.load` opens.
-        out: the folder to write, which must not exist yet.
+        out: the folder to write, which must not exist yet or be empty.
         to: "voc", "yolo" or "coco".
+
+    Returns:
+        How many images and boxes each split has, and in `notes` what the format could not carry.
 
     Raises:
         ValueError: `to` is none of these, `out` exists, an annotation cannot be read or an image is missing.
         OSError: `out` cannot be written.
+
+    Example:
+        >>> print(convert("VOCdevkit/VOC2012", "voc-as-yolo", to="yolo").summary())
     """
     out = _new_folder(out, to)
     whole = load(path, task="detect")
@@ -51,9 +57,9 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
     parts = {name: load(path, name, task="detect") for name in names}
     if sniff(path) != "shapes":
         listed = {part.record(index).path for part in parts.values() for index in range(len(part))}
-        rest = [index for index in range(len(whole)) if whole.record(index).path not in listed]
-        if rest:
-            parts[_unused_name("rest", names) if names else "train"] = Selection(whole, rest)
+        unlisted = [index for index in range(len(whole)) if whole.record(index).path not in listed]
+        if unlisted:
+            parts[_unused_name("rest", names) if names else "train"] = Selection(whole, unlisted)
     return write(parts, out, to, whole)
 
 
@@ -65,11 +71,14 @@ def write(parts: dict[str, Dataset], out: str | Path, to: str, whole: Dataset | 
 
     Args:
         parts: a dataset a split.
-        out, to: as for `convert`.
+        out: the folder to write, which must not exist yet or be empty.
+        to: "voc", "yolo" or "coco".
         whole: the dataset whose classes are the common ones; the first part where None.
 
     Raises:
-        ValueError, OSError: as for `convert`; or a name of a split or class cannot be written.
+        ValueError: `to` is none of these, `out` exists, an annotation cannot be read, an image is missing, or the name
+            of a split or class cannot be written.
+        OSError: `out` cannot be written.
     """
     out = _new_folder(out, to)
     whole = next(iter(parts.values())) if whole is None else whole

@@ -40,20 +40,20 @@ def fitted(record: Record) -> Record:
     Readers call it for annotations that have their boxes in pixels.
 
     Args:
-        record: as its file has it, with the size that this declares.
+        record: the annotation as its file has it, with the size that the file declares.
     """
     if record.size is None:
         return record
     try:
         state = record.path.stat()
-        upright, turn = _seen(str(record.path), state.st_mtime_ns, state.st_size)
+        upright, turn = _image_header(str(record.path), state.st_mtime_ns, state.st_size)
     except (OSError, ValueError):
         return record  # an image that cannot be read is told of where it is read
     return record if tuple(record.size) == upright else _settled(record, upright, turn)
 
 
 @functools.lru_cache(maxsize=2**16)
-def _seen(path: str, changed: int, length: int) -> tuple[_Size, int]:
+def _image_header(path: str, changed: int, length: int) -> tuple[_Size, int]:
     """Size of the upright image and its EXIF orientation, kept until the file has `changed`."""
     return image_size(path), orientation(path)
 
@@ -125,7 +125,7 @@ def _scaled(record: Record, declared: _Size, size: _Size) -> Record:
 def _turned(record: Record, stored: _Size, turn: int) -> Record:
     """From the stored image to the upright one, of the EXIF orientations 5 to 8, which exchange its sides."""
     height, width = stored
-    x1, y1, x2, y2 = record.boxes.astype(np.float64).T
+    x1, y1, x2, y2 = record.boxes.astype(np.float64).T  # each (N,)
     right, up = turn in (6, 7), turn in (7, 8)  # the stored top goes to the right; the stored left goes down
     left_and_right = (height - y2, height - y1) if right else (y1, y2)
     top_and_bottom = (width - x2, width - x1) if up else (x1, x2)

@@ -34,7 +34,8 @@ class Description:
         file: what says so: a `data.yaml`, a `.data` file, or a folder whose layout does.
         names: the class names, by class.
         names_file: where these are written.
-        parts: by split, None where it is not divided: folders of images, lists of them, or images.
+        parts: folders of images, lists of them, or images, by the name of their split; by None where the dataset is not
+            divided.
         base: the folder of the dataset.
         bases: folders that the paths in a list may count from.
         keypoints: how many key points follow each box, and how many numbers each has; None where none do.
@@ -61,8 +62,8 @@ class Description:
         """The image files of a part, in the order of its lists, or sorted where it is a folder.
 
         Args:
-            part: its name; None where the dataset is not divided.
-            notes: takes what is passed over in lists.
+            part: the name of the part, such as "train"; None where the dataset is not divided.
+            notes: a list that takes the faults of what is passed over in lists of images.
 
         Returns:
             {image: the line that names it, as "train.txt:3"; "" for those found in a folder}.
@@ -70,7 +71,7 @@ class Description:
         Raises:
             ValueError: a folder or list is not there, or the list cannot be read.
         """
-        found: dict[Path, str] = {}
+        named: dict[Path, str] = {}
         for source in self.parts[part]:
             if not is_there(source):
                 shown = shorten(str(source), 200)
@@ -82,8 +83,8 @@ class Description:
             else:
                 images = read_image_list(source, [source.parent, *self.bases], notes)
             for image, where in images.items():
-                found.setdefault(image, where)
-        return found
+                named.setdefault(image, where)
+        return named
 
 
 def is_description(path: Path) -> bool:
@@ -163,17 +164,17 @@ def _from_yaml(file: Path) -> Description:
     for key, value in content.items():
         if key not in parts and key not in NO_SPLITS and _names_images(value, bases):
             parts |= locate({key: [value]}, bases)
-    said = content.get("kpt_shape")
+    shape = content.get("kpt_shape")
     return Description(
-        file,
-        yaml_names(file, content, bases),
-        file,
-        parts,
-        file.parent,
-        bases,
-        None if said in (None, *_NOTHING) else _keypoints(file, said),
-        "kpt_shape" in content,
-        content.get("task"),
+        file=file,
+        names=yaml_names(file, content, bases),
+        names_file=file,
+        parts=parts,
+        base=file.parent,
+        bases=bases,
+        keypoints=None if shape in (None, *_NOTHING) else _keypoints(file, shape),
+        says_keypoints="kpt_shape" in content,
+        task=content.get("task"),
     )
 
 
@@ -223,13 +224,13 @@ def locate(entries: dict[str, list[str]], bases: list[Path]) -> dict[str, list[P
         bases: the folders that they may count from.
     """
     written = list(dict.fromkeys(itertools.chain(*entries.values())))
-    found = {entry: existing_path(entry, bases, [Path()]) for entry in written}
+    paths = {entry: existing_path(entry, bases, [Path()]) for entry in written}
 
     def taken(entry: str) -> Path:
-        path, parts = found[entry], split_path(entry)
+        path, parts = paths[entry], split_path(entry)
         if path is None:
             return bases[0] / entry
-        others = [other for key, other in found.items() if key != entry and other is not None]
+        others = [other for key, other in paths.items() if key != entry and other is not None]
         cut = parts and split_path(str(path))[-len(parts) :] != parts
         if cut and any(path == other or path in other.parents for other in others):
             return bases[0] / entry
@@ -238,11 +239,11 @@ def locate(entries: dict[str, list[str]], bases: list[Path]) -> dict[str, list[P
     return {part: [taken(entry) for entry in values] for part, values in entries.items()}
 
 
-def _keypoints(file: Path, said) -> tuple[int, int]:
-    """The two numbers of `kpt_shape`."""
-    numbers = said if isinstance(said, list) else []
+def _keypoints(file: Path, shape) -> tuple[int, int]:
+    """The two numbers of `kpt_shape`: how many points there are, and how many numbers each has."""
+    numbers = shape if isinstance(shape, list) else []
     if len(numbers) != 2 or not all(re.fullmatch(r"[1-9]\d{0,3}", str(number)) for number in numbers):
-        raise ValueError(f"{file}: kpt_shape: {shorten(str(said))}; write [points, 2] or [points, 3]")
+        raise ValueError(f"{file}: kpt_shape: {shorten(str(shape))}; write [points, 2] or [points, 3]")
     points, each = (int(number) for number in numbers)
     if each not in (2, 3):
         raise ValueError(

@@ -155,13 +155,13 @@ def existing_path(
         PosixPath('export/obj_train_data/a.jpg')
     """
     bases, unchanged_below, text = list(bases), list(unchanged_below), str(written)
-    found = _existing(text, bases, unchanged_below)
-    if found is None and not text.isascii():
+    path = _existing(text, bases, unchanged_below)
+    if path is None and not text.isascii():
         # macOS writes letters and their accents apart, others as one letter.
         forms = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
-        tried = (_existing(form, bases, unchanged_below) for form in forms if form != text)
-        found = next((path for path in tried if path is not None), None)
-    return found
+        others = (_existing(form, bases, unchanged_below) for form in forms if form != text)
+        path = next((other for other in others if other is not None), None)
+    return path
 
 
 def _existing(written: str, bases: list[Path], unchanged_below: Iterable[Path]) -> Path | None:

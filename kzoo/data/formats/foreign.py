@@ -42,9 +42,9 @@ def name_foreign(root: Path) -> str | None:
         "labelled/a.json is labelme's JSON, which is not read; labelme2coco and labelme2yolo convert it"
     """
     for path in [root] if root.is_file() else _some_files(root):
-        found = _of_file(path)
-        if found is not None:
-            what, remedy = found
+        what_and_remedy = _of_file(path)
+        if what_and_remedy is not None:
+            what, remedy = what_and_remedy
             return f"{path} is {what}, which is not read; {remedy}"
     return _of_folders(root) if root.is_dir() else None
 
@@ -93,8 +93,8 @@ def _of_table(cells: list[str]) -> tuple[str, str] | None:
     )
     if len(cells) < 5 or not images:
         return None
-    found = "'" + shorten(",".join(cells)) + "'"
-    what = "a table with a box in one column" if "bbox" in names else f"a table that begins with {found}"
+    header = "'" + shorten(",".join(cells)) + "'"
+    what = "a table with a box in one column" if "bbox" in names else f"a table that begins with {header}"
     return what, "write the lines as filename,xmin,ymin,xmax,ymax,class, in pixels"
 
 

@@ -29,8 +29,8 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
         FaultError: it is no text.
     """
     bases = list(bases)
-    found: dict[Path, str] = {}
-    hidden, again = [], []
+    places: dict[Path, str] = {}  # of each image, the line that names it
+    hidden, again = [], []  # the numbers of lines that are passed over
     for number, line in enumerate(read_lines(file), 1):
         written = line.strip()
         if not written:
@@ -43,10 +43,10 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
             notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is a folder, not an image"))
         elif _DOTTED.search(written) and _is_hidden(path, bases):
             hidden.append(number)
-        elif path in found:
+        elif path in places:
             again.append(number)
         else:
-            found[path] = f"{file.name}:{number}"
+            places[path] = f"{file.name}:{number}"
     for numbers, kind, words in (
         (hidden, "hidden-image", "are of hidden files"),
         (again, "listed-twice", "name an image for a second time"),
@@ -54,7 +54,7 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
         if numbers:
             message = f"{len(numbers)} of its lines {words}, this one first: passed over"
             notes.append(Fault(file, numbers[0], kind, message, "warning"))
-    return found
+    return places
 
 
 def _is_hidden(path: Path, bases: list[Path]) -> bool:
@@ -86,8 +86,8 @@ def read_lists(root: Path) -> dict[str, list[str]]:
             break
     else:
         files = list_files(root)
-    found = {path.stem: _names(read_lines(path)) for path in files}
-    return {split: found[split] for split in order_splits(found)}
+    by_split = {path.stem: _names(read_lines(path)) for path in files}
+    return {split: by_split[split] for split in order_splits(by_split)}
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -100,13 +100,13 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def _from_json(file: Path) -> dict[str, list[str]]:
-    found = read_json(file)
-    good = isinstance(found, dict) and all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()
+    content = read_json(file)
+    sound = isinstance(content, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in content.values()
     )
-    if not good:
+    if not sound:
         raise ValueError(f'{file}: not lists of names; write {{"train": ["a", "b"], "val": ["c"]}}')
-    return {split: _names(found[split]) for split in order_splits(found)}
+    return {split: _names(content[split]) for split in order_splits(content)}
 
 
 def _names(lines: list[str]) -> list[str]:

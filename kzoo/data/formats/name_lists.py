@@ -94,12 +94,12 @@ def _numbered(file: Path, names: dict) -> list:
     return [by_number[label] for label in range(len(names))]
 
 
-def _count(file: Path, said) -> int | None:
-    """The number of `nc`; None where it is not given."""
-    if said is None:
+def _count(file: Path, nc) -> int | None:
+    """The number of classes that `nc` is; None where it is not given."""
+    if nc is None:
         return None
-    if not isinstance(said, str) or not re.fullmatch(r"\d{1,9}", said) or int(said) > _MOST_CLASSES:
+    if not isinstance(nc, str) or not re.fullmatch(r"\d{1,9}", nc) or int(nc) > _MOST_CLASSES:
         raise ValueError(
-            f"{file}: nc: {shorten(str(said))}; write the number of classes, at most {_MOST_CLASSES}"
+            f"{file}: nc: {shorten(str(nc))}; write the number of classes, at most {_MOST_CLASSES}"
         )
-    return int(said)
+    return int(nc)

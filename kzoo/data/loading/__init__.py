@@ -1,1 +1,1 @@
-"""Records to batches: order, workers, caches."""
+"""From a dataset to batches: the order of an epoch, decoded images kept, and threads or processes that work ahead."""

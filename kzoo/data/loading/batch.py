@@ -1,7 +1,8 @@
 """One batch of one epoch: decode, augment, resize, pad to fixed shapes.
 
-All chance is a function of (seed, epoch, place): whoever makes a batch, and whenever, it is the same byte
-for byte; and those of any epoch can be made without making the ones before.
+All chance is a function of (seed, epoch, place), where place is a sample's position in the epoch's order: whoever makes
+a batch, and whenever, it is the same byte for byte; and those of any epoch can be made without making the ones before.
+So batches can be made in any process, and a training can go on in the middle.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from kzoo.data.loading.cache import Recent
 from kzoo.data.loading.sampling import repeated_order
 from kzoo.structures import IGNORED, Sample
 
-# What a stream of random numbers is for. They come first in its seed: trailing zeros make no difference there.
+# What a stream of random numbers is for: the first number of its seed, so that streams of one purpose share nothing
+# with those of another. It comes first because NumPy takes seeds for equal that differ in trailing zeros alone.
 _ORDER, _SAMPLE, _SIZE = 1, 2, 3
 SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every ten batches.
-# Every fourth batch is of one lane, and a mosaic's others come from its lane: workers, each with every second or
-# every fourth batch, share no images, so processes decode none twice.
+# Batches 0, 4, 8, ... are one lane, 1, 5, 9, ... the next, and a sample's partners (the other pictures of its mosaic
+# or mixture) come from batches of its own lane. Of two or four worker processes, which make batches in turn, each has
+# whole lanes to itself, so no image has to be decoded by two of them.
 LANES = 4
-_PARTNERS = 64  # Images of a lane that others are drawn from: few enough to keep decoded.
+_PARTNERS = 64  # Images of a lane that partners are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
 # Targets without objects: all padding, all pixels ignored.
 _BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1, "label": 0}
@@ -35,7 +38,8 @@ Batch = tuple[np.ndarray, dict[str, np.ndarray]]
 def most_boxes(dataset) -> int:
     """Boxes in the fullest image, rounded up to a multiple of 8; from the annotations alone.
 
-    100 for a dataset that has no `record(i)`.
+    Args:
+        dataset: anything with `len`; one that has no `record(i)`, which tells boxes without decoding, gets 100.
     """
     if not hasattr(dataset, "record"):
         return _DEFAULT_MAX_BOXES
@@ -47,20 +51,21 @@ def most_boxes(dataset) -> int:
 class BatchMaker:
     """Makes any batch of any epoch by itself; what workers share.
 
-    A sample of several pictures takes the others from the images shown last: the 64 up to the end of its batch, of
-    every fourth batch before it and into previous epochs. So, of a mosaic, one image alone is decoded anew.
+    A sample of several pictures takes the others, its partners, from the images shown last: the 64 up to the end of its
+    batch, counted over its own batch, the fourth before it, the eighth before it and so on, into previous epochs. Those
+    are still decoded, so that of a mosaic's four images one alone is decoded anew.
 
     Attributes:
-        dataset: the samples.
-        compose: what a sample goes through.
-        sizes: (height, width), one or several.
+        dataset: the samples: anything with `len`, `[i] -> Sample` and `classes`.
+        compose: the transforms and the resizing that a sample goes through.
+        sizes: the network's input sizes, each (height, width) in pixels; another one every `size_steps` batches.
         batch_size: images in a batch.
         steps: batches in an epoch.
-        max_boxes: rows of the targets.
+        max_boxes: rows of the targets, M.
         shuffle: whether epochs differ in their order.
-        seed: of all chance.
-        mosaic_epochs: the epoch from which on no sample is made of several pictures, or None.
-        size_steps: batches of one size in a row.
+        seed: seeds order, augmentation and sizes; 0 or more.
+        mosaic_epochs: the epoch from which on no sample is made of several pictures; None for never.
+        size_steps: batches of one size in a row; 10 as in Darknet.
         factors: (N,) how often an epoch shows each image, or None for once: see `kzoo.data.loading.sampling`.
         recent: the images that were shown last, decoded.
     """
@@ -90,26 +95,32 @@ class BatchMaker:
         return _permutation(self.seed, epoch, count) if self.shuffle else np.arange(count)
 
     def size(self, epoch: int, step: int) -> tuple[int, int]:
-        """Height and width of a batch: in turns from the first and second half of the shuffled sizes.
+        """Height and width of a batch: in turns from the even and the odd positions of the shuffled sizes.
 
-        So neighbours differ. An epoch's first batch has a turn of its own, because Keras learns from the
-        first two batches which sides vary.
+        A turn is `size_steps` batches of one size. As turns draw from the two halves by turns, neighbours differ. An
+        epoch's first batch is a turn of its own, because Keras learns from the first two batches which sides vary.
         """
         if len(self.sizes) == 1:
             return self.sizes[0]
-        turns = 1 + -(-(self.steps - 1) // self.size_steps)
-        turn = epoch * turns + -(-step // self.size_steps)
+        turns = 1 + -(-(self.steps - 1) // self.size_steps)  # in an epoch, rounded up
+        turn = epoch * turns + -(-step // self.size_steps)  # counted from the first epoch on
         shuffled = np.random.default_rng((_SIZE, self.seed)).permutation(len(self.sizes))
         half = shuffled[turn % 2 :: 2]
-        return self.sizes[half[np.random.default_rng((_SIZE, self.seed, turn + 1)).integers(len(half))]]
+        rng = np.random.default_rng((_SIZE, self.seed, turn + 1))
+        return self.sizes[half[rng.integers(len(half))]]
 
     def batch(self, epoch: int, step: int, arrays: dict[str, np.ndarray] | None = None) -> Batch:
-        """Batch `step` of `epoch`.
+        """One batch, with targets of fixed shapes.
 
         Args:
-            epoch: which.
-            step: which.
-            arrays: what to fill, as `layout` has it; new ones where None.
+            epoch: the number of the epoch, from 0.
+            step: the number of the batch in that epoch, from 0 to `steps` - 1.
+            arrays: the arrays to fill, by the names and shapes of `layout`; new ones where None.
+
+        Returns:
+            Images (B, H, W, 3) uint8 RGB, and targets by name: "boxes" (B, M, 4) float32 xyxy input pixels and "labels"
+            (B, M) int32, or "mask" (B, H, W) uint8, or "label" (B, C) float32; "weights" (B, M) or (B, H, W) float32
+            where a transform weighs objects or pixels.
         """
         first = step * self.batch_size
         rows = self._rows(epoch, step)
@@ -123,7 +134,8 @@ class BatchMaker:
             target[...] = _BLANK[name]
         pool = self.partners(epoch, step)
         for row, index in enumerate(rows):
-            image = images[row]
+            image = images[row]  # (H, W, 3)
+            # Most transforms can draw right into the batch, which saves copying the picture; others give an array anew.
             sample = self._sample(epoch, int(index), first + row, size, pool, image)
             if sample.image is not image:
                 image[...] = sample.image
@@ -155,22 +167,24 @@ class BatchMaker:
         if self.classify:
             return {"images": images, "label": ((count, len(self.dataset.classes)), np.float32)}
         if self.semantic:
-            targets, counted = {"mask": ((count, *size), np.uint8)}, (count, *size)
+            weighed = (count, *size)  # (B, H, W): each pixel
+            targets = {"mask": (weighed, np.uint8)}
         else:
-            counted = count, self.max_boxes
-            targets = {"boxes": ((*counted, 4), np.float32), "labels": (counted, np.int32)}
+            weighed = (count, self.max_boxes)  # (B, M): each object
+            targets = {"boxes": ((*weighed, 4), np.float32), "labels": (weighed, np.int32)}
         if self.compose.weighted:
-            targets["weights"] = counted, np.float32
+            targets["weights"] = weighed, np.float32
         return {"images": images, **targets}
 
     def sample(self, epoch: int, index: int, size: tuple[int, int], place: int | None = None) -> Sample:
         """One sample as an epoch shows it.
 
         Args:
-            epoch: which.
-            index: position in the dataset.
-            size: (height, width) in pixels.
-            place: the sample's in the epoch, from 0, which may show an image repeatedly; its first where None.
+            epoch: the number of the epoch, from 0.
+            index: the image's position in the dataset, from 0.
+            size: (height, width) of the network's input in pixels.
+            place: the sample's position in the epoch's order, from 0, which may hold an image repeatedly; the image's
+                first where None.
         """
         if place is None:
             place = int((self.order(epoch) == index).argmax())
@@ -183,7 +197,7 @@ class BatchMaker:
         if pool is not None:
             indices, places = pool
 
-            # The partners' order in the rng is that of the calls, hence always the same.
+            # Transforms draw from the same generator as this, each in its turn: so partners are the same whoever draws.
             def partner():
                 drawn = int(rng.integers(len(indices)))
                 return self.read(int(indices[drawn]), int(places[drawn]))
@@ -200,8 +214,8 @@ class BatchMaker:
                 f"image {sample.id!r}: {len(sample.boxes)} boxes, but max_boxes is {self.max_boxes}; "
                 f"give max_boxes={len(sample.boxes)} or more, or leave it out"
             )
-        given, what = (sample.pixel_weights, "pixels") if self.semantic else (sample.weights, "objects")
-        if given is not None and not self.compose.weighted:
+        weights, what = (sample.pixel_weights, "pixels") if self.semantic else (sample.weights, "objects")
+        if weights is not None and not self.compose.weighted:
             raise ValueError(
                 f"image {sample.id!r}: its {what} have weights, but no transform says that it makes such; "
                 "set the attribute `weighted` of your own to True"
@@ -210,11 +224,11 @@ class BatchMaker:
 
     def _with_shares(self, sample: Sample) -> Sample:
         """The sample, if it says how much of each class it shows."""
-        wanted = (len(self.dataset.classes),)
-        if sample.shares is None or sample.shares.shape != wanted:
+        shape = (len(self.dataset.classes),)
+        if sample.shares is None or sample.shares.shape != shape:
             has = "none" if sample.shares is None else f"shape {sample.shares.shape}"
             raise ValueError(
-                f"image {sample.id!r}: shares of classes: {has}; give {wanted}, one a class of the dataset"
+                f"image {sample.id!r}: shares of classes: {has}; give {shape}, one a class of the dataset"
             )
         return sample
 
@@ -229,21 +243,22 @@ class BatchMaker:
         return self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
 
     def partners(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """The images that batch `step` of `epoch` draws partners from.
+        """The images that batch `step` of `epoch` draws partners from: the last 64 of its lane, with those of itself.
 
         Returns:
-            Their positions in the dataset, and when each was shown, in samples since the first of all; the latest
-            last. None where no sample is made of several pictures.
+            (64,) their positions in the dataset, and (64,) when each was shown, counted in samples since the first of
+            all; the latest last. None where no sample is made of several pictures.
         """
         if not self.compose.partners or (self.mosaic_epochs is not None and epoch >= self.mosaic_epochs):
             return None
         indices, places = [], []
-        batch, missing = epoch * self.steps + step, _PARTNERS
-        while missing > 0:
-            shown, place = divmod(batch, self.steps)
-            # Before the first epoch, as if it had been shown already.
-            rows = self._rows(max(shown, 0), place)[-missing:]
-            end = shown * self._shown + min((place + 1) * self.batch_size, self._shown)
+        batch, missing = epoch * self.steps + step, _PARTNERS  # batches are counted through all epochs
+        while missing > 0:  # back along the lane, from this batch on
+            batch_epoch, batch_step = divmod(batch, self.steps)
+            # Before the first epoch, which has none before it, as if it had been shown already. The places there are
+            # below 0: what is longest ago is the first that `recent` forgets.
+            rows = self._rows(max(batch_epoch, 0), batch_step)[-missing:]
+            end = batch_epoch * self._shown + min((batch_step + 1) * self.batch_size, self._shown)
             indices.append(rows)
             places.append(np.arange(end - len(rows), end))
             missing -= len(rows)
@@ -262,9 +277,10 @@ class BatchMaker:
         """
         sample = self.dataset[index]
         height, width = sample.size
-        boxes = np.clip(sample.boxes, 0, (width, height, width, height))
-        # Comparisons with NaN are false, infinities are no more infinite once clipped.
-        bad = ~((boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(sample.boxes).all(1))
+        boxes = np.clip(sample.boxes, 0, (width, height, width, height))  # (N, 4)
+        # As a negation, because comparisons with NaN are false; and of the boxes as they were, because infinities are
+        # no more infinite once clipped.
+        bad = ~((boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(sample.boxes).all(1))  # (N,)
         bad |= (sample.labels < 0) | (sample.labels >= len(self.dataset.classes))
         if bad.any():
             i = int(bad.argmax())
@@ -277,19 +293,23 @@ class BatchMaker:
 
 
 def _fill_boxes(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
+    """Writes a sample's objects into its row of the targets; what lies behind them is padding already."""
     count = len(sample.boxes)
-    targets["boxes"][row, :count] = sample.boxes
-    targets["labels"][row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)
+    targets["boxes"][row, :count] = sample.boxes  # of (B, M, 4)
+    # A box without a class is a region that losses ignore: nobody says that nothing is there.
+    targets["labels"][row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)  # of (B, M)
     if sample.weights is not None:
         targets["weights"][row, :count] = sample.weights
 
 
 def _fill_pixels(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
-    targets["mask"][row] = sample.mask
+    """Writes a sample's semantic mask, and its weights if it has some, into its row of the targets."""
+    targets["mask"][row] = sample.mask  # of (B, H, W)
     if sample.pixel_weights is not None:
         targets["weights"][row] = sample.pixel_weights
 
 
+# Orders are kept: every sample of an epoch looks at its own, and at those of the epochs its partners are of.
 @functools.lru_cache(maxsize=8)
 def _repeated(seed: int, epoch: int, factors: bytes, length: int) -> np.ndarray:
     return repeated_order(np.frombuffer(factors), length, np.random.default_rng((_ORDER, seed, epoch)))

@@ -26,15 +26,16 @@ class Recent:
     """The samples that were shown last, for all threads.
 
     Args:
-        count: samples kept at most.
-        most_bytes: of their images and masks together.
+        count: samples kept at most, 1 or more.
+        most_bytes: bytes that the kept samples' images and masks may take together; 256 MiB.
     """
 
     def __init__(self, count: int, most_bytes: int = _RECENT_BYTES):
-        self.count, self.most_bytes = count, most_bytes
+        self.count = count
+        self.most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._samples: dict[int, Sample] = {}
-        self._places: dict[int, int] = {}
+        self._samples: dict[int, Sample] = {}  # by position in the dataset
+        self._places: dict[int, int] = {}  # when each of them was shown last
         self._bytes = 0
 
     def __reduce__(self):
@@ -45,15 +46,16 @@ class Recent:
         """One sample, whose arrays of pixels cannot be written to.
 
         Args:
-            index: its position in the dataset.
-            place: when it was shown, in samples since the first; the lowest is the first that is not kept.
-            read: what gives the sample where it is not kept.
+            index: the sample's position in the dataset, from 0.
+            place: when it is shown, counted in samples since the first of all; the lowest is the first to be forgotten.
+            read: gives the sample of a position where it is not kept.
         """
         with self._lock:
             sample = self._samples.get(index)
             if sample is not None:
                 self._places[index] = max(place, self._places[index])
                 return sample
+        # Outside of the lock, so that threads decode at the same time; should two decode one image, the first stays.
         sample = _frozen(read(index))
         with self._lock:
             if index not in self._samples:
@@ -81,6 +83,9 @@ def cached(dataset, cache: str | None, copies: int = 1):
 
     Raises:
         ValueError: the images take more than is free, or `cache` is none of these.
+
+    Example:
+        >>> dataset = cached(kzoo.data.load("street", split="train"), "disk")
     """
     if cache is None:
         return dataset
@@ -103,7 +108,8 @@ class _InMemory:
     """Samples as they were when they were first asked for."""
 
     def __init__(self, dataset):
-        self.dataset, self.classes = dataset, dataset.classes
+        self.dataset = dataset
+        self.classes = dataset.classes
         self.semantic = getattr(dataset, "semantic", False)
         self._samples: list[Sample | None] = [None] * len(dataset)
 
@@ -128,9 +134,10 @@ class _OnDisk(Selection):
             )
         super().__init__(dataset, range(len(dataset)))
         self.folder = folder
-        missing = 0
-        for index, size in enumerate(map(self._claimed_size, range(len(self)))):
-            missing += 0 if self._file(index).exists() else size[0] * size[1] * 3 + _HEADER
+        missing = 0  # bytes that are still to be written
+        for index in range(len(self)):
+            height, width = self._claimed_size(index)
+            missing += 0 if self._file(index).exists() else height * width * 3 + _HEADER
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
         _refuse_beyond(free, missing, dataset, f"{folder}", "a folder on another disk: cache='disk:FOLDER'")
@@ -180,7 +187,7 @@ def available_memory() -> int | None:
 
 
 def _needed_bytes(dataset) -> int:
-    """Of all images and masks; of a dataset that does not tell sizes, as if all were as large as the first."""
+    """Bytes of all images and masks; of a dataset that does not tell sizes, as if all were as large as the first."""
     if not isinstance(dataset, Dataset):
         return _pixel_bytes(dataset[0]) * len(dataset)
     total = 0

@@ -22,6 +22,7 @@ def steps_per_epoch(count: int, batch_size: int, drop_remainder: bool = True) ->
         batch_size: images in a batch.
         drop_remainder: whether a last, smaller batch is left out; if it is the only one, it stays.
     """
+    # -(-a // b) is a / b rounded up, in whole numbers.
     return max(1, count // batch_size) if drop_remainder else -(-count // batch_size)
 
 
@@ -52,9 +53,10 @@ def batches(
         image_size: (height, width) of the network's input in pixels, or one number for a square; a list of
             sizes trains at all of them, another one every `size_steps` batches.
         batch_size: images in a batch.
-        augment: "none", "light", "mosaic", "yolov4", or a list of transforms and their names: see `kzoo.augment`.
+        augment: "none", "light", "mosaic" or "yolov4", or a list of transforms and their names (see
+            `kzoo.augment.transforms`); None is "none".
         shuffle: whether every epoch has an order of its own.
-        seed: of order, augmentation and sizes; 0 or more.
+        seed: seeds order, augmentation and sizes, 0 or more; the same seed gives the same batches, byte for byte.
         workers: threads or processes that make batches ahead; 0 makes each when it is asked for.
         worker_kind: "thread", or "process": two threads give little more than one, as most of the work holds the
             interpreter's lock, and two processes twice as much; each takes half a second to start and about 400 MB.
@@ -64,10 +66,10 @@ def batches(
             `steps_per_epoch=len(batches)`. If not, each pass over them is the next epoch.
         drop_remainder: whether the last batch is left out if it is smaller; as `shuffle` where None.
         start_epoch: the first epoch: what a resumed training passes.
-        mosaic_epochs: from this epoch on no sample is made of several pictures (mosaics, CutMix, MixUp,
-            CopyPaste), so that training ends on whole ones.
-        size_steps: batches of one size in a row.
-        resize: how photographs become inputs: one of `kzoo.augment.RESIZES`.
+        mosaic_epochs: number of the epochs, from the first, in which samples may be made of several pictures (mosaics,
+            CutMix, MixUp, CopyPaste), so that training ends on whole ones; all where None.
+        size_steps: batches of one size in a row, where there are several sizes; 10 as in Darknet.
+        resize: the name of the way in which photographs become inputs, one of `kzoo.augment.RESIZES`.
         cache: "memory" keeps all decoded images, if there is room for them; "disk" and "disk:FOLDER" keep them as
             files, see `kzoo.data.loading.cache.cached`. Threads share what is in memory, processes each have their own.
         balance: classes on a smaller share of the images than this are shown more often: see
@@ -84,6 +86,13 @@ def batches(
         ValueError: an argument is wrong, the dataset is empty, or the cache has no room. While batches are made:
             an image cannot be read, a box or label is faulty, or there are more than `max_boxes`; the message
             names the image.
+
+    Example:
+        >>> dataset = kzoo.data.load("shapes:10:128")
+        >>> train = batches(dataset, image_size=128, batch_size=4, augment="light")
+        >>> images, targets = next(iter(train))
+        >>> len(train), images.shape, targets["boxes"].shape
+        (2, (4, 128, 128, 3), (4, 8, 4))
     """
     count = len(dataset)
     if count == 0:

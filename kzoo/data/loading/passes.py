@@ -49,6 +49,13 @@ class _Span:
 class Batches(grain.IterDataset):
     """What `batches` returns: a Grain dataset that knows its length and counts its epochs.
 
+    Args:
+        maker: makes single batches.
+        workers: threads or processes that make batches ahead, 0 for none.
+        worker_kind: "thread" or "process".
+        repeat: whether a pass goes on without end, epoch after epoch.
+        start_epoch: the epoch that the first pass shows, from 0.
+
     Attributes:
         maker: makes single batches: `batches.maker.batch(epoch, step)`.
         epoch: the epoch that the next pass shows.
@@ -64,7 +71,7 @@ class Batches(grain.IterDataset):
         self.repeat = repeat
         self.epoch = start_epoch
         self.error: Exception | None = None
-        self._idle: Workers | None = None
+        self._idle: Workers | None = None  # processes of a pass that is over
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -97,9 +104,11 @@ class _FromProcesses(grain.DatasetIterator):
 
     def __init__(self, owner: Batches, span: _Span):
         super().__init__()
-        self._owner, self._span = owner, span
+        self._owner = owner
+        self._span = span
         self._workers: Workers | None = None
-        self._next = self._asked = 0
+        self._next = 0  # the position in the span of the next batch to give
+        self._asked = 0  # the position of the next one to ask for
 
     def __next__(self) -> Batch:
         if self._next == len(self._span):
@@ -170,7 +179,7 @@ class _Pass(grain.DatasetIterator):
             batch = next(self._parent)
         except StopIteration:
             raise
-        except Exception as error:
+        except Exception as error:  # kept, because Keras will see a TensorFlow error around it
             self._owner.error = error
             self.close()
             raise

@@ -35,33 +35,37 @@ def preview(
     A transform that is applied to a share of the samples is applied to all of them in its own row.
 
     Args:
-        dataset: what the pictures are drawn from.
-        augment: as `kzoo.augment.transforms` takes it.
+        dataset: the dataset that the pictures are drawn from: anything with `len`, `[i] -> Sample` and `classes`.
+        augment: "none", "light", "mosaic" or "yolov4", or a list of transforms and their names (see
+            `kzoo.augment.transforms`).
         image_size: (height, width) of the network's input in pixels, or one number for a square: what the
             transforms work at.
         images: pictures in a row; fewer where the dataset has fewer.
         seed: another one gives other pictures and other changes.
-        resize: how photographs become inputs, as `kzoo.augment.fit` takes it.
-        width: of the sheet in pixels.
+        resize: the name of the way in which photographs become inputs, one of `kzoo.augment.RESIZES`.
+        width: width of the sheet in pixels, 16 or more for each of `images`.
 
     Returns:
         (H, about width, 3) uint8 RGB: the same for the same arguments, byte for byte.
 
     Raises:
         ValueError: the dataset is empty, an argument is wrong, or a picture's boxes are faulty.
+
+    Example:
+        >>> sheet = preview(kzoo.data.load("shapes"), ["flip", "affine", "color"], images=4)
     """
     if images < 1 or width < 16 * images:
         raise ValueError(f"preview: {images} images at a width of {width}; give 1 or more, 16 pixels each")
     if seed < 0:
         raise ValueError(f"preview: seed is {seed}; give 0 or more")
     chosen = transforms(augment)
-    rows = [("as they are", []), *((describe(one), [_always(one)]) for one in chosen)]
+    rows = [("as they are", []), *((describe(transform), [_always(transform)]) for transform in chosen)]
     if len(chosen) > 1:
         rows.append(("all together", chosen))
     picked = np.random.default_rng(seed).permutation(len(dataset))[:images]
     strips = []
-    for caption, row in rows:
-        maker = batches(dataset, image_size, 1, row, seed=seed, resize=resize, max_boxes=_ANY).maker
+    for caption, applied in rows:
+        maker = batches(dataset, image_size, 1, applied, seed=seed, resize=resize, max_boxes=_ANY).maker
         samples = [maker.sample(0, int(index), maker.size(0, 0)) for index in picked]
         cell = width // len(samples)
         strips += [_caption(caption, cell * len(samples)), _strip(samples, dataset.classes, cell)]
@@ -82,10 +86,10 @@ def describe(transform: Any) -> str:
     if not dataclasses.is_dataclass(transform):
         return name
     shown = []
-    for one in dataclasses.fields(transform):
-        value = getattr(transform, one.name)
-        if one.repr and value != (1.0 if one.name == "p" else one.default):
-            shown.append(f"{one.name} {value:g}" if isinstance(value, float) else f"{one.name} {value}")
+    for field in dataclasses.fields(transform):
+        value = getattr(transform, field.name)
+        if field.repr and value != (1.0 if field.name == "p" else field.default):
+            shown.append(f"{field.name} {value:g}" if isinstance(value, float) else f"{field.name} {value}")
     return f"{name}: {', '.join(shown)}" if shown else name
 
 

@@ -18,23 +18,33 @@ import numpy as np
 
 from kzoo.data.loading.batch import BatchMaker
 
-INSTEAD = "or use worker_kind='thread'"
+INSTEAD = "or use worker_kind='thread'"  # the end of a remedy, here and in `kzoo.data.loading.workers`
 _ALIGNMENT = 64  # Bytes; TensorFlow and JAX take arrays over without a copy from such addresses.
 
 active = False  # Whether this process is a worker.
 
 
 def offsets(layout: dict) -> list[int]:
-    """Where in a slot each array starts, and where the last one ends."""
+    """Where in a slot each array starts, in bytes, and where the last one ends.
+
+    Args:
+        layout: shape and type of each array by name, as `BatchMaker.layout` gives it.
+    """
     offsets = [0]
     for shape, dtype in layout.values():
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        offsets.append(offsets[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)
+        offsets.append(offsets[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)  # rounded up
     return offsets
 
 
 def arrays(memory, start: int, layout: dict) -> dict[str, np.ndarray]:
-    """The arrays of a batch that lies in memory from byte `start` on."""
+    """The arrays of a batch that lies in memory.
+
+    Args:
+        memory: the memory, as a buffer.
+        start: the byte that the batch begins at.
+        layout: shape and type of each array by name, as `BatchMaker.layout` gives it.
+    """
     return {
         name: np.ndarray(shape, dtype, memory, start + offset)
         for (name, (shape, dtype)), offset in zip(layout.items(), offsets(layout), strict=False)
@@ -45,9 +55,9 @@ def work(file: mmap.mmap, connection: int, slots: int) -> None:
     """What a worker does, until the parent closes the connection or is gone.
 
     Args:
-        file: what `kzoo.data.loading.workers` has written, read up to the path to look along.
-        connection: the number of the open file to talk to the parent by.
-        slots: that of the memory to draw in.
+        file: the file that `kzoo.data.loading.workers` has written, read up to the path to look along.
+        connection: the file descriptor to talk to the parent by.
+        slots: the file descriptor of the memory to draw in.
     """
     global active
     active = True
@@ -71,7 +81,8 @@ class _Stop:
     """What the parent's signal does: ends the process, but not within a batch, which may be writing a file."""
 
     def __init__(self):
-        self.wanted = self._drawing = False
+        self.wanted = False
+        self._drawing = False
 
     def __call__(self, *_) -> None:
         self.wanted = True

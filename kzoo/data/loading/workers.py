@@ -55,10 +55,12 @@ class Workers:
         sent = _pickled(maker)
         self.most_ahead = _AHEAD * count
         self._maker = maker
+        # Of the largest size: a slot takes a batch of any.
         self._slot_bytes = max(
             child.offsets(maker.layout(maker.batch_size, size))[-1] for size in maker.sizes
         )
-        self._free = list(range(self.most_ahead + _LENT))
+        self._free = list(range(self.most_ahead + _LENT))  # slots
+        # What was asked for and not yet taken, the first first: worker, slot, epoch, step.
         self._asked: collections.deque[tuple[int, int, int, int]] = collections.deque()
         processes, self._connections = [], []
         with _memory_file() as slots, _memory_file() as file:
@@ -76,7 +78,8 @@ class Workers:
 
     def ask(self, epoch: int, step: int) -> None:
         """Has a batch made. At most `most_ahead` may be asked for and not yet taken."""
-        # Not whoever is free: those of one worker draw their partners from each other, see `LANES`.
+        # Not whichever is free, but in turn: a batch draws partners from every fourth before it (see `LANES` in
+        # `kzoo.data.loading.batch`), which of two or four workers the same one has made and still holds decoded.
         worker = (epoch * self._maker.steps + step) % len(self._connections)
         slot = self._free.pop()
         self._asked.append((worker, slot, epoch, step))
@@ -100,9 +103,9 @@ class Workers:
         memory = (ctypes.c_ubyte * self._slot_bytes).from_buffer(self._memory, slot * self._slot_bytes)
         arrays = child.arrays(memory, 0, layout)
         if lent < _LENT:
-            # Every view of the arrays, and of theirs, keeps `memory`.
+            # Whoever holds an array, or a view of one, holds `memory`: when the last of them is gone, the slot is free.
             weakref.finalize(memory, self._free.append, slot).atexit = False
-        else:
+        else:  # whoever takes them keeps many batches: rather copy this one than run out of slots
             arrays = {name: array.copy() for name, array in arrays.items()}
             self._free.append(slot)
         return arrays.pop("images"), arrays

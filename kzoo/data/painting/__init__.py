@@ -1,1 +1,1 @@
-"""Masks of outlines and run lengths, and back."""
+"""Polygons and run lengths to masks of pixels, and back."""

@@ -18,8 +18,8 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     """The semantic mask of a record's objects: a later one lies on top of an earlier.
 
     Args:
-        record: its labels are the mask's values. Crowds, difficult objects and those of no class are ignored
-            pixels, and ground is 0.
+        record: the objects' outlines, and as labels the values they have in the mask. Crowds, difficult objects and
+            those of no class become ignored pixels (255), and ground is 0.
         size: (height, width) of the image.
 
     Returns:
@@ -30,7 +30,7 @@ def paint(record: Record, size: tuple[int, int]) -> np.ndarray:
     """
     refuse_sizes(record, size)
     mask = np.zeros(size, np.uint8)
-    unknown = record.crowd | record.difficult | (record.labels < 0)
+    unknown = record.crowd | record.difficult | (record.labels < 0)  # (N,)
     values = np.where(unknown, IGNORED, record.labels).tolist()
     drawn = ((value, shape) for value, shape in zip(values, record.polygons or (), strict=False) if shape)
     # Neighbours of one value cannot hide each other: hundreds of nuclei are one shape.

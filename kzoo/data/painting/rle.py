@@ -57,11 +57,12 @@ def _compressed(shape: list[np.ndarray] | dict, size: tuple[int, int], image: tu
     from faster_coco_eval.core import mask as rle
 
     if not isinstance(shape, dict):
-        parts = [near for part in shape if len(near := near_image(part, image))]
-        coarse = [part for part in parts if _is_endless(part, image)]
-        fine = [part.ravel().tolist() for part in parts if not _is_endless(part, image)]
-        runs = rle.frPyObjects(fine, *size) if fine else []
-        return [*runs, *(rle.encode(_filled(part, size)) for part in coarse)]
+        polygons = [near for polygon in shape if len(near := near_image(polygon, image))]  # each (K, 2)
+        # COCO's drawing, pixel for pixel, but for outlines so long that they would fill the memory.
+        endless = [polygon for polygon in polygons if _is_endless(polygon, image)]
+        usual = [polygon.ravel().tolist() for polygon in polygons if not _is_endless(polygon, image)]
+        runs = rle.frPyObjects(usual, *size) if usual else []
+        return [*runs, *(rle.encode(_filled(polygon, size)) for polygon in endless)]
     if tuple(shape["size"]) != tuple(size):
         pixels = f"a mask of {shape['size']} on an image of {list(size)} pixels"
         raise ValueError(f"{pixels}; correct the segmentation's size")
@@ -106,10 +107,14 @@ def _is_endless(polygon: np.ndarray, size: tuple[int, int]) -> bool:
 
 
 def _filled(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The pixels whose middles lie in a polygon, even-odd: (H, W) uint8, some edges at a time."""
+    """The pixels whose middles lie in a polygon, even-odd: (H, W) uint8, some edges at a time.
+
+    Along a row of pixels every edge that crosses it changes inside to outside or back: so changes are counted where
+    they happen, and summed up from the left.
+    """
     height, width = size
-    toggles = np.zeros((height, width + 1), np.uint8)
-    middles = np.arange(height) + 0.5
+    toggles = np.zeros((height, width + 1), np.uint8)  # changes between inside and outside, modulo 256
+    middles = np.arange(height) + 0.5  # (H,)
     edges = np.stack([polygon, np.roll(polygon, -1, axis=0)], axis=1)  # (K, 2, 2): ends, xy
     step = max(1, 10**6 // height)
     for first in range(0, len(edges), step):
@@ -151,8 +156,13 @@ def run_lengths(counts: Sequence[int] | str, size: Sequence[int]) -> np.ndarray:
 
 
 def _decompressed(text: str) -> np.ndarray:
-    """COCO's string: five bits a character from "0" on, the sixth for "more follows"; from the fourth run on what it
-    is longer than the last but one."""
+    """COCO's string of run lengths as numbers: (R,) int64.
+
+    A character holds five bits, counted from "0" on, and in its sixth whether more of the number follow. From the
+    fourth run on the number is by how much it is longer than the last but one: of the same kind, object or ground.
+
+    Source: rleFrString of cocoapi's maskApi.c, Lin et al. 2014.
+    """
     codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero(codes & 32 == 0)
     if not len(codes) or codes.min() < 0 or codes.max() > 63 or not len(ends) or ends[-1] != len(codes) - 1:
@@ -163,7 +173,7 @@ def _decompressed(text: str) -> np.ndarray:
         raise ValueError("counts hold a run longer than any image")
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, widths))
     runs = np.add.reduceat((codes & 31) << shifts, starts)
-    runs -= np.where(codes[ends] & 16, 1 << (5 * widths), 0)
+    runs -= np.where(codes[ends] & 16, 1 << (5 * widths), 0)  # two's complement of that many bits
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs
@@ -171,11 +181,12 @@ def _decompressed(text: str) -> np.ndarray:
 
 def box_of_runs(runs: np.ndarray, height: int) -> tuple[int, int, int, int] | None:
     """The box x1, y1, x2, y2 around what run lengths cover; None where that is nothing."""
+    lengths = runs[1::2]  # of the object; those of ground lie between
     ends = np.cumsum(runs)[1::2]
-    starts, ends = (ends - runs[1::2])[runs[1::2] > 0], ends[runs[1::2] > 0]
+    starts, ends = (ends - lengths)[lengths > 0], ends[lengths > 0]
     if not len(starts):
         return None
-    first, last = starts // height, (ends - 1) // height
+    first, last = starts // height, (ends - 1) // height  # the columns that each run begins and ends in
     x1, x2 = int(first.min()), int(last.max()) + 1
     if (first != last).any():  # such a run goes down to the lowest row and on from the top
         return x1, 0, x2, height
@@ -195,5 +206,5 @@ def compress_mask(mask: np.ndarray) -> dict:
     """A (H, W) bool mask as COCO's compressed run-length encoding, which takes a byte or two a run."""
     from faster_coco_eval.core import mask as rle
 
-    found = rle.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [int(side) for side in mask.shape], "counts": found["counts"].decode("ascii")}
+    encoded = rle.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(side) for side in mask.shape], "counts": encoded["counts"].decode("ascii")}

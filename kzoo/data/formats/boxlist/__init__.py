@@ -1,1 +1,1 @@
-"""Lists of boxes, a line each: CSV and keras-yolo3."""
+"""Lists of boxes in one text file, a box or an image a line: CSV and keras-yolo3's."""

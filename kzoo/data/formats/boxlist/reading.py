@@ -28,7 +28,7 @@ _AROUND = re.compile(r"(^|[_\-. ])(annotations?|labels?|boxes|bbox(es)?|images?|
 
 
 class BoxList(Dataset):
-    """A list of boxes, or a folder with one for each part.
+    """The reader of lists of boxes: one list, or a folder with one for each part.
 
     Args:
         root: the list, or its folder.
@@ -67,15 +67,15 @@ class BoxList(Dataset):
         if unread:
             message = f"columns that nothing is taken from: {shorten(', '.join(unread))}"
             self._notes.append(Fault(file, 1, "unread-columns", message, "warning"))
-        where: dict[str, Path] = {}
-        hidden, again = [], []
+        files: dict[str, Path] = {}  # the image that each written path means: it is looked for once
+        hidden, again = [], []  # the numbers of lines that are passed over
         for row in rows:
             if not row.image:
                 self._notes.append(Fault(file, row.line, "malformed", row.complaint))
                 continue
-            if row.image not in where:
-                where[row.image] = _find_image(row.image, file, part)
-            path = where[row.image]
+            if row.image not in files:
+                files[row.image] = _find_image(row.image, file, part)
+            path = files[row.image]
             if not is_name(path):
                 message = f"{shorten(row.image)!r} is too long for a path"
                 self._notes.append(Fault(file, row.line, "malformed", message))
@@ -153,8 +153,8 @@ def _find_image(written: str, file: Path, part: str | None) -> Path:
     below = ["", "images", *parts, *(f"images/{name}" for name in parts), "JPEGImages"]
     bases = [folder / name for folder in folders for name in below]
     suffixes = ("",) if is_image(Path(written)) else ("", ".jpg", ".jpeg", ".png")
-    found = (existing_path(written + suffix, bases, [Path()]) for suffix in suffixes)
-    path = next((path for path in found if path is not None and not path.is_dir()), None)
+    candidates = (existing_path(written + suffix, bases, [Path()]) for suffix in suffixes)
+    path = next((path for path in candidates if path is not None and not path.is_dir()), None)
     return file.parent / written if path is None else path
 
 
@@ -225,17 +225,17 @@ def box_lists(root: Path) -> dict[str | None, Path]:
     if root.is_file():
         return {None: root}
     for folder in (root, root / "annotations", root / "data"):
-        found = _lists_in(folder)
-        if found:
-            return _by_split(found)
+        lists = _lists_in(folder)
+        if lists:
+            return _by_split(lists)
     nested = {folder.name: _lists_in(folder) for folder in folders_in(root) if is_usual_split(folder.name)}
     several = next((files for files in nested.values() if len(files) > 1), None)
     if several is not None:
         raise ValueError(f"{several[1].parent}: {len(several)} lists of boxes; give the file itself")
-    found = {name: files[0] for name, files in nested.items() if files}
-    if not found:
+    by_split = {name: files[0] for name, files in nested.items() if files}
+    if not by_split:
         raise ValueError(f"{root}: no list of boxes in it")
-    return {name: found[name] for name in order_splits(found)}
+    return {name: by_split[name] for name in order_splits(by_split)}
 
 
 def _lists_in(folder: Path) -> list[Path]:

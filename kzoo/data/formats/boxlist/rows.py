@@ -38,7 +38,7 @@ class Row:
     """A line of a list.
 
     Attributes:
-        line: its number in the file, from 1.
+        line: number of the line in the file, from 1.
         image: the path as it is written.
         box: xyxy in pixels of the image; None where the line tells of none.
         name: the class as it is written.
@@ -65,8 +65,8 @@ def dialect(path: Path) -> str | None:
         return "csv"
     if len(first) == 6 and (all(to_number(cell) is not None for cell in first[1:5]) or not any(first[1:])):
         return "csv"
-    split = [words for image, words in map(_split_line, lines) if image]
-    return "keras-yolo3" if any(_box_of(word) for words in split for word in words) else None
+    words_of_lines = [words for image, words in map(_split_line, lines) if image]
+    return "keras-yolo3" if any(_box_of(word) for words in words_of_lines for word in words) else None
 
 
 def read_rows(path: Path, form: str) -> list[Row]:
@@ -74,7 +74,7 @@ def read_rows(path: Path, form: str) -> list[Row]:
 
     Args:
         path: the file.
-        form: its `dialect`.
+        form: the file's `dialect`, "csv" or "keras-yolo3".
 
     Raises:
         FaultError: it is no text, or has no such columns.
@@ -86,8 +86,8 @@ def unread_columns(path: Path) -> list[str]:
     """The columns of a table's header that nothing is taken from; none where there is no header."""
     first = next((line for line in peek(path) if line.strip()), "")
     cells = next(csv.reader([first], delimiter=_delimiter(first)), [])
-    read = _columns(cells)
-    return [cell.strip() for at, cell in enumerate(cells) if at not in read.values()] if read else []
+    columns = _columns(cells)
+    return [cell.strip() for at, cell in enumerate(cells) if at not in columns.values()] if columns else []
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:

@@ -1,1 +1,1 @@
-"""COCO: one JSON file for all images."""
+"""COCO: one JSON file for all images, with boxes, outlines and crowds."""

@@ -100,12 +100,12 @@ class Part:
         self.ids = Counter(identifier_of(image["id"]) for _, image in self.images)
         self.by_image: dict[int | str, list[int]] = {}
         for position, row in enumerate(self.annotations):
-            given = row.get("image_id") if isinstance(row, dict) else None
-            identifier = identifier_of(given)
+            image_id = row.get("image_id") if isinstance(row, dict) else None
+            identifier = identifier_of(image_id)
             if identifier is not None:
                 self.by_image.setdefault(identifier, []).append(position)
             else:
-                self._complain("annotations", position, f"needs an 'image_id', has {shown(given)}")
+                self._complain("annotations", position, f"needs an 'image_id', has {shown(image_id)}")
         self._complain_of_twins()
         self._candidates = self._image_folders(root, split)
         self.folder = self._image_folder()
@@ -126,20 +126,22 @@ class Part:
         base = root if root.is_dir() else self.path.parent
         base = base.parent if base.name.lower() == "annotations" else base
         images = child_of(base, "images")
-        found = [images, base, self.path.parent, child_of(base, "JPEGImages"), child_of(base, "data")]
-        return [child_of(base, split), child_of(images, split), *found] if split else found
+        usual = [images, base, self.path.parent, child_of(base, "JPEGImages"), child_of(base, "data")]
+        return [child_of(base, split), child_of(images, split), *usual] if split else usual
 
     def _image_folder(self) -> Path:
         for _, image in self.images[:20]:
             for folder in self._candidates:
                 if (folder / image["file_name"]).is_file():
                     return folder
+        # Where no image is there, errors name the likeliest folder that is; or else the file's own, which is the last
+        # but two.
         return next((folder for folder in self._candidates if folder.is_dir()), self._candidates[-3])
 
     def find(self, name: str) -> Path:
         """The file of an image; where no folder has it, where it should be."""
-        found = existing_path(name, [self.folder, *self._candidates])
-        return self.folder / name if found is None or found.is_dir() else found
+        path = existing_path(name, [self.folder, *self._candidates])
+        return self.folder / name if path is None or path.is_dir() else path
 
     def unlisted(self) -> list[Path]:
         """Images beside those that the file lists, which it does not list, sorted."""
@@ -160,8 +162,9 @@ class Part:
 
     def used_categories(self) -> set[int]:
         """Ids of the categories that something is annotated with."""
-        found = (category_of(row.get("category_id")) for row in self.annotations if isinstance(row, dict))
-        return {identifier for identifier in found if identifier is not None}
+        rows = (row for row in self.annotations if isinstance(row, dict))
+        identifiers = {category_of(row.get("category_id")) for row in rows}
+        return {identifier for identifier in identifiers if identifier is not None}
 
 
 def _faulty_image(image) -> str | None:
@@ -210,7 +213,7 @@ def read_categories(parts: Iterable[Part]) -> dict[int, dict]:
     Raises:
         ValueError: one has no id or name, or an id has two names.
     """
-    found: dict[int, dict] = {}
+    categories: dict[int, dict] = {}
     parts = list(parts)
     for part in parts:
         own: set[int] = set()
@@ -222,15 +225,15 @@ def read_categories(parts: Iterable[Part]) -> dict[int, dict]:
                 raise ValueError(
                     f"{where}: needs a whole number 'id' and a 'name', has {shown(category)}; correct it"
                 )
-            known = str(found.setdefault(identifier, category)["name"])
+            known = str(categories.setdefault(identifier, category)["name"])
             if identifier in own or known != str(name):
                 raise ValueError(
                     f"{where}: id {identifier} is {shown(known)} already; give every class one id"
                 )
             own.add(identifier)
-    if not found and any(part.annotations for part in parts):
+    if not categories and any(part.annotations for part in parts):
         raise ValueError(f"{parts[0].path}: no 'categories'; list every class with its id and name")
-    return dict(sorted(found.items()))
+    return dict(sorted(categories.items()))
 
 
 def group_candidates(categories: dict[int, dict]) -> set[int]:

@@ -79,14 +79,14 @@ class COCO(Dataset):
 
     def _find_groups(self, categories: dict[int, dict], others: list[Path]) -> dict[int, str]:
         """Names of the categories that are groups, by id: also by the parts that are not opened, for all are one."""
-        found = group_candidates(categories)
+        groups = group_candidates(categories)
         for part in self._parts:
-            found -= part.used_categories()
-        if found:
+            groups -= part.used_categories()
+        if groups:
             for path in others:
                 rows = (row for row in read_content(path)["annotations"] if isinstance(row, dict))
-                found -= {category_of(row.get("category_id")) for row in rows}
-        return {key: str(categories[key]["name"]) for key in sorted(found)}
+                groups -= {category_of(row.get("category_id")) for row in rows}
+        return {key: str(categories[key]["name"]) for key in sorted(groups)}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -136,9 +136,9 @@ class COCO(Dataset):
         record.polygons = shapes if any(shape is not None for shape in shapes) else None
         for box, (line, row) in enumerate(rows):
             if record.labels[box] < 0:
-                given = part.annotations[line].get("category_id")
+                category_id = part.annotations[line].get("category_id")
                 what = f"the group {self._groups[row.category]!r}" if row.category in self._groups else "none"
-                message = f"category_id {shown(given)} is {what} of the file's categories"
+                message = f"category_id {shown(category_id)} is {what} of the file's categories"
                 record.problems.append(record.fault("unknown-class", message, box=box))
             for kind, message in row.remarks:
                 severity = "error" if self.masks and kind == "bad-outline" else "warning"

@@ -67,9 +67,10 @@ class Row:
 
     Attributes:
         xywh: x, y, width, height as they stand there, or around the outline where there is no box.
-        category: its category's id; None where that is no whole number.
-        crowd, difficult: its flags.
-        area: in square pixels; None where it does not say.
+        category: id of the category; None where that is no whole number.
+        crowd: whether the box is around a group of objects, COCO's `iscrowd`.
+        difficult: whether the object is one that kzoo calls difficult, as Pascal VOC does.
+        area: area of the object in square pixels; None where the file does not say.
         outline: a list of (K, 2) float64 arrays in pixels, an RLE dict, or None.
         complaint: why there is no box; None where there is one.
         remarks: what else is wrong: (kind, message).
@@ -158,10 +159,10 @@ def _read_polygons(row: Row, segmentation) -> list[np.ndarray] | None:
     if not isinstance(segmentation, list):
         raise ValueError(f"{shown(segmentation)} is neither polygons nor run lengths")
     flat = [segmentation] if not isinstance(segmentation[0], (list, dict)) else segmentation
-    parts = [_points(part) for part in flat if part != []]
-    outline = [part for part in parts if len(part) >= 3]
-    if len(outline) < len(parts):
-        few = f"{len(parts) - len(outline)} of {len(parts)} polygons have fewer than three points"
+    polygons = [_points(numbers) for numbers in flat if numbers != []]
+    outline = [polygon for polygon in polygons if len(polygon) >= 3]
+    if len(outline) < len(polygons):
+        few = f"{len(polygons) - len(outline)} of {len(polygons)} polygons have fewer than three points"
         if not outline:
             raise ValueError(few)
         row.remarks.append(("bad-outline", f"segmentation: {few}: passed over"))

@@ -1,1 +1,1 @@
-"""Masks as images: one of classes, or one for each object."""
+"""Masks as image files: one of classes for each image, or one for each object."""

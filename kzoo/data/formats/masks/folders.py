@@ -75,12 +75,12 @@ def _divided(pair: Pair) -> dict[str | None, Pair]:
     if not common or any(map(is_image, files_in(pair.images))):
         return {None: pair}
     # A part that only one of the two has is a part all the same: its images lack their masks, or masks their images.
-    found = {}
+    pairs = {}
     for name in images | masks:
-        here, there = images.get(name), masks.get(name)
-        part = (here or there).name
-        found[part] = Pair(here or pair.images / part, there or pair.masks / part)
-    return {name: found[name] for name in order_splits(found)}
+        with_images, with_masks = images.get(name), masks.get(name)
+        part = (with_images or with_masks).name
+        pairs[part] = Pair(with_images or pair.images / part, with_masks or pair.masks / part)
+    return {name: pairs[name] for name in order_splits(pairs)}
 
 
 def _pair(folder: Path) -> Pair | None:
@@ -105,12 +105,12 @@ def holds_masks(folder: Path) -> bool:
 def _with_masks_beside(folders: list[Path]) -> dict[str, Pair]:
     """Folders of images that have one of masks beside them, by name."""
     known = {folder.name.lower(): folder for folder in folders}
-    found = {}
+    pairs = {}
     for folder in folders:
         masks = next((known[name] for end in _AFTER if (name := folder.name.lower() + end) in known), None)
         if masks is not None and holds_masks(masks) and any(map(is_image, files_in(folder))):
-            found[folder.name] = Pair(folder, masks)
-    return found
+            pairs[folder.name] = Pair(folder, masks)
+    return pairs
 
 
 # Side by side.
@@ -120,12 +120,12 @@ def find_beside(root: Path) -> dict[str | None, Pair]:
     """A folder, or those of its parts, with images and masks side by side; an empty dict where there is none."""
     if _is_beside(root):
         return {None: Pair(root, root)}
-    found = {
+    pairs = {
         folder.name: Pair(folder, folder)
         for folder in folders_in(root)
         if is_usual_split(folder.name) and _is_beside(folder)
     }
-    return {name: found[name] for name in order_splits(found)}
+    return {name: pairs[name] for name in order_splits(pairs)}
 
 
 def _is_beside(folder: Path) -> bool:
@@ -196,11 +196,11 @@ def described_pairs(file: Path) -> dict[str | None, Pair]:
         ValueError: one of them is not there.
     """
     bases = description_bases(file)
-    found = {}
+    pairs = {}
     for part, folders in _mapped(file).items():
         pair = {name: _folder(file, f"{part}: {name}", folders[name], bases) for name in ("images", "masks")}
-        found[part] = Pair(**pair)
-    return {part: found[part] for part in order_splits(found)}
+        pairs[part] = Pair(**pair)
+    return {part: pairs[part] for part in order_splits(pairs)}
 
 
 def description_bases(file: Path) -> list[Path]:

@@ -165,9 +165,9 @@ def is_instances(path: Path) -> bool:
     """Whether `path` is a folder of folders with one image and its objects' masks each."""
     if not path.is_dir():
         return False
-    found = itertools.chain(path.glob("*/[Mm]asks"), path.glob("*/*/[Mm]asks"))
+    folders = itertools.chain(path.glob("*/[Mm]asks"), path.glob("*/*/[Mm]asks"))
     # The first few will do, should one of them lack its image.
-    return any(_is_one_image(masks.parent) for masks in itertools.islice(found, 5))
+    return any(_is_one_image(masks.parent) for masks in itertools.islice(folders, 5))
 
 
 def _is_one_image(folder: Path) -> bool:

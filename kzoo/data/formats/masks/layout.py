@@ -37,8 +37,8 @@ class Item:
 
 
 @dataclass
-class _Found:
-    """What a pair of folders holds."""
+class _Contents:
+    """What a pair of folders holds: images with their masks, masks of no image, and what is odd."""
 
     items: list[Item] = field(default_factory=list)
     unused: list[Path] = field(default_factory=list)
@@ -66,11 +66,11 @@ class Layout:
         self.pairs = described_pairs(self.file) if self.file else find_pairs(root) or find_beside(root)
         self.lists = read_lists(self.folder) if None in self.pairs and not self.file else {}
         self.splits = list(self.lists) or [part for part in self.pairs if part is not None]
-        self._found: dict[str | None, _Found] = {}
+        self._contents: dict[str | None, _Contents] = {}  # by part, once it has been looked at
 
     def __getstate__(self) -> dict:
         # Not to send every path to worker processes twice.
-        return self.__dict__ | {"_found": {}}
+        return self.__dict__ | {"_contents": {}}
 
     def items(self, split: str | None) -> list[Item]:
         """The images of a part, in the order of its list or sorted; those of all where None.
@@ -85,23 +85,24 @@ class Layout:
             known.setdefault(PurePosixPath(item.id).name, []).append(item)
         return [self._listed(name, known.get(name, []), split) for name in self.lists[split]]
 
-    def _listed(self, name: str, found: list[Item], split: str) -> Item:
-        if len(found) > 1:
-            paths = " and ".join(str(item.image) for item in found[:2])
+    def _listed(self, name: str, items: list[Item], split: str) -> Item:
+        """The one of the items of a name that a list means."""
+        if len(items) > 1:
+            paths = " and ".join(str(item.image) for item in items[:2])
             raise ValueError(
                 f"{self.folder}: {name!r} of {split} may be {paths}; give every image its own name"
             )
-        return found[0] if found else Item(name, self.pairs[None].images / f"{name}.png", None)
+        return items[0] if items else Item(name, self.pairs[None].images / f"{name}.png", None)
 
     def problems(self, split: str | None) -> list[Fault]:
         """Masks that no image belongs to, and what is passed over. Of a list no masks: others may be in another."""
         faults = []
         for part in [None] if split in self.lists else self._parts(split):
-            found = self._look(part)
-            faults += found.faults
+            contents = self._look(part)
+            faults += contents.faults
             if split not in self.lists:
                 message = "no image of that name"
-                faults += [Fault(path, None, "mask-without-image", message) for path in found.unused]
+                faults += [Fault(path, None, "mask-without-image", message) for path in contents.unused]
         return faults + (self._without_masks() if split is None else [])
 
     def _without_masks(self) -> list[Fault]:
@@ -121,27 +122,28 @@ class Layout:
     def _parts(self, split: str | None) -> Iterable[str | None]:
         return self.pairs if split is None else [split]
 
-    def _look(self, part: str | None) -> _Found:
-        if part not in self._found:
-            self._found[part] = _look(self.pairs[part])
-        return self._found[part]
+    def _look(self, part: str | None) -> _Contents:
+        if part not in self._contents:
+            self._contents[part] = _look(self.pairs[part])
+        return self._contents[part]
 
 
-def _look(pair: Pair) -> _Found:
+def _look(pair: Pair) -> _Contents:
     """Images with their masks, and masks without an image."""
-    found = _Found()
+    contents = _Contents()
     if pair.images == pair.masks:
-        left, images = told_apart(files_in(pair.images))
-        left = _by_name(pair.masks, left, found)
+        files, images = told_apart(files_in(pair.images))
+        masks = _by_name(pair.masks, files, contents)
     else:
-        images, left = images_in(pair.images), _by_name(pair.masks, images_in(pair.masks), found)
+        images, masks = images_in(pair.images), _by_name(pair.masks, images_in(pair.masks), contents)
         for folder in (pair.images, pair.masks):
-            found.faults += passed_over(folder)
-    for name, path in _by_name(pair.images, images, found).items():
-        key = next((key for key in _mask_names(name, path) if key in left), None)
-        found.items.append(Item(name, path, None if key is None else left.pop(key)))
-    found.unused = list(left.values())
-    return found
+            contents.faults += passed_over(folder)
+    for name, path in _by_name(pair.images, images, contents).items():
+        key = next((key for key in _mask_names(name, path) if key in masks), None)
+        # Each mask is of one image: those that are left in the end are of none.
+        contents.items.append(Item(name, path, None if key is None else masks.pop(key)))
+    contents.unused = list(masks.values())
+    return contents
 
 
 def _mask_names(name: str, image: Path) -> Iterator[str]:
@@ -153,7 +155,7 @@ def _mask_names(name: str, image: Path) -> Iterator[str]:
     yield name + image.suffix
 
 
-def _by_name(folder: Path, files: Iterable[Path], found: _Found) -> dict[str, Path]:
+def _by_name(folder: Path, files: Iterable[Path], contents: _Contents) -> dict[str, Path]:
     """Files by their path in a folder without the suffix; of several of one name the likeliest mask, or the first."""
     named: dict[str, Path] = {}
     for path in files:
@@ -164,7 +166,7 @@ def _by_name(folder: Path, files: Iterable[Path], found: _Found) -> dict[str, Pa
         kept, passed = sorted((other, path), key=rank)
         named[name] = kept
         message = f"{kept.name} has the same name: passed over"
-        found.faults.append(Fault(passed, None, "passed-over", message, "warning"))
+        contents.faults.append(Fault(passed, None, "passed-over", message, "warning"))
     return named
 
 

@@ -66,7 +66,7 @@ class Legend:
         Returns:
             (H, W) uint8, and (N, 3) the colours of all pixels that the legend says nothing of.
         """
-        packed = image[..., 0].astype(np.int32) << 16
+        packed = image[..., 0].astype(np.int32) << 16  # (H, W): each colour as one number
         packed |= image[..., 1].astype(np.int32) << 8
         packed |= image[..., 2]
         values = _table(self.colours)[packed]
@@ -80,9 +80,9 @@ class Legend:
 
     def _nearest(self, packed: np.ndarray) -> np.ndarray:
         """(N,) uint8: the value of the colour of the legend that each colour, as one number, is nearest to."""
-        found, where = np.unique(packed, return_inverse=True)
-        colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-        best, values = np.full(len(found), np.inf), np.zeros(len(found), np.uint8)
+        different, where = np.unique(packed, return_inverse=True)  # (K,), (N,)
+        colours = np.stack([different >> 16, different >> 8 & 255, different & 255], axis=1)  # (K, 3)
+        best, values = np.full(len(different), np.inf), np.zeros(len(different), np.uint8)  # (K,)
         for rgb, value in self.colours:
             # It is in every legend, and nobody has written it.
             if rgb == _BORDER:
@@ -109,17 +109,17 @@ def find_legend(root: Path, described: bool = True) -> Legend | None:
     Raises:
         ValueError: some lines have colours and some not, or a colour is given twice or beyond 255.
     """
-    found = [read_legend(root / name) for name in FILES if (root / name).is_file()]
+    legends = [read_legend(root / name) for name in FILES if (root / name).is_file()]
     # Colours were written to say more than names do.
-    named = next((legend for legend in found if legend.colours), None)
-    named = named or next((legend for legend in found if legend.names), None)
-    said = next((legend for legend in found if legend.others), None)
+    named = next((legend for legend in legends if legend.colours), None)
+    named = named or next((legend for legend in legends if legend.names), None)
+    for_others = next((legend for legend in legends if legend.others), None)
     if named is None and described:
         description = next((root / name for name in _DESCRIPTIONS if (root / name).is_file()), None)
         named = None if description is None else described_legend(description)
-    if named is None or said is None:
-        return named or said
-    return replace(named, others=said.others)
+    if named is None or for_others is None:
+        return named or for_others
+    return replace(named, others=for_others.others)
 
 
 def other_legends(root: Path, legend: Legend | None) -> list[Path]:
@@ -150,19 +150,19 @@ def names_by_number(file: Path) -> list[str]:
     Raises:
         FaultError: a line is none, or a number is missing or given twice.
     """
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for line, text in enumerate(read_lines(file)[1:], 2):
         number, _, name = (part.strip() for part in text.partition(","))
         if not text.strip():
             continue
-        if not re.fullmatch(r"\d{1,3}", number, re.ASCII) or not name or int(number) in found:
+        if not re.fullmatch(r"\d{1,3}", number, re.ASCII) or not name or int(number) in names:
             message = f"{shorten(text)!r} is no new 'number, name'"
             raise FaultError(Fault(file, line, "malformed", message), "number the classes from 0")
-        found[int(number)] = name
-    missing = next((value for value in range(len(found)) if value not in found), None)
-    if missing is not None or not found:
+        names[int(number)] = name
+    missing = next((value for value in range(len(names)) if value not in names), None)
+    if missing is not None or not names:
         raise ValueError(f"{file}: there is no class {missing or 0}; number the classes from 0 without a gap")
-    return sound_names([found[value] for value in range(len(found))], f"{file}: names")
+    return sound_names([names[value] for value in range(len(names))], f"{file}: names")
 
 
 def described_legend(file: Path) -> Legend:
@@ -182,12 +182,12 @@ def read_legend(file: Path) -> Legend:
     lines, others = _without_others(file, lines)
     if not lines and others is None:
         raise ValueError(f"{file}: no class names in it; write one a line")
-    found = [_COLOURED.fullmatch(line) or _COLOUR_FIRST.fullmatch(line) for line in lines]
-    if not any(found):
+    matches = [_COLOURED.fullmatch(line) or _COLOUR_FIRST.fullmatch(line) for line in lines]
+    if not any(matches):
         return _checked(Legend(file, _with_ground(lines), others=others))
     names: list[str] = []
     colours: dict[_Colour, int] = {}
-    for line, match in zip(lines, found, strict=True):
+    for line, match in zip(lines, matches, strict=True):
         if match is None:
             raise ValueError(f"{file}: {line!r} has no colour; write 'name red green blue' in every line")
         name = match["name"].strip()

@@ -135,10 +135,10 @@ def _legend(layout: Layout) -> Legend | None:
         return find_legend(layout.folder) or numbered_legend([layout.folder, *folders])
     if {"names", "nc"}.isdisjoint(read_fields(layout.file)):
         return find_legend(layout.folder, described=False)
-    said = find_legend(layout.folder)
-    if said is not None and said.colours:
-        return said
-    return replace(described_legend(layout.file), others=None if said is None else said.others)
+    in_folder = find_legend(layout.folder)
+    if in_folder is not None and in_folder.colours:
+        return in_folder
+    return replace(described_legend(layout.file), others=None if in_folder is None else in_folder.others)
 
 
 def read_values(path: Path, legend: Legend | None = None) -> np.ndarray:

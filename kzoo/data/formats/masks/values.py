@@ -96,14 +96,16 @@ def settle(values: np.ndarray, legend: Legend | None, binary: bool, classes: int
     return settled
 
 
-def names_of_values(root: Path, legend: Legend | None, found: Iterable[np.ndarray]) -> tuple[list[str], bool]:
+def names_of_values(
+    root: Path, legend: Legend | None, counts_of_masks: Iterable[np.ndarray]
+) -> tuple[list[str], bool]:
     """Class names, and whether the masks are binary: 0 and 255.
 
     Args:
         root: what errors call the dataset.
-        legend: its names, where it has them.
-        found: of some masks at a time, (257,) how many pixels have each value, the last for those beyond; looked at
-            as far as names alone do not tell.
+        legend: the dataset's legend; None where it has none.
+        counts_of_masks: for some masks at a time, (257,) how many pixels have each value, the last for values beyond
+            255. They are looked at only as far as the legend's names do not tell.
 
     Raises:
         ValueError: without names, the values leave open which classes there are; or 0 and 255 seem to be classes,
@@ -114,8 +116,8 @@ def names_of_values(root: Path, legend: Legend | None, found: Iterable[np.ndarra
         _refuse_nearest(legend)
         return names, False
     counts = np.zeros(BEYOND + 1, np.int64)
-    for some in found:
-        counts += some
+    for counts_of_some in counts_of_masks:
+        counts += counts_of_some
         if names and _main(counts) - {0, IGNORED}:
             break
     values, main = set(np.flatnonzero(counts).tolist()), _main(counts)
@@ -173,14 +175,14 @@ def _unclear(root: Path, legend: Legend | None, counts: np.ndarray, main: set[in
         f"'{known.get(level) or usual.get(level) or f'class-{place}'} {level} {level} {level}'"
         for place, level in enumerate(levels)
     ]
-    rest = ""
+    and_strays = ""
     if strays:
-        rest = f" and, on {int(counts[strays].sum())} pixels, {_listed(strays)}"
+        and_strays = f" and, on {int(counts[strays].sum())} pixels, {_listed(strays)}"
         lines.append("'others = nearest' (or 'others = ignored')")
     in_use = legend is not None and legend.file.suffix == ".txt"
     file = legend.file if in_use else (root if root.is_dir() else root.parent) / "legend.txt"
     return ValueError(
-        f"{root}: mask levels {_listed(levels)}{rest}: which of them are classes? Write {file} with the lines "
+        f"{root}: mask levels {_listed(levels)}{and_strays}: which of them are classes? Write {file} with the lines "
         f"{_shortened(lines)}, 'ignored' for the name of one that is no class"
     )
 

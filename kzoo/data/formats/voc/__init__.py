@@ -1,1 +1,1 @@
-"""Pascal VOC."""
+"""Pascal VOC: an XML file of boxes an image, masks as palette PNGs, and lists of images."""

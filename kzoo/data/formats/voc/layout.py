@@ -133,11 +133,11 @@ def _datasets_below(root: Path) -> list[Path]:
 
 
 def _only_one_below(root: Path) -> Layout | None:
-    found = _datasets_below(root)
-    if len(found) > 1:
-        names = ", ".join(folder.name for folder in found)
+    datasets = _datasets_below(root)
+    if len(datasets) > 1:
+        names = ", ".join(folder.name for folder in datasets)
         raise ValueError(f"{root}: several datasets of Pascal VOC; give one of its folders {names}")
-    return find_layout(found[0]) if found else None
+    return find_layout(datasets[0]) if datasets else None
 
 
 def _of_folders(root: Path) -> Layout:
@@ -176,10 +176,11 @@ def _joined(root: Path, parts: dict[str, Path]) -> Layout:
 
 def _by_first_folder(annotations: dict[str, Path]) -> dict[str, list[str]]:
     """Ids by the folder that they are in, if all of these are called as splits are."""
-    found: dict[str, list[str]] = {}
+    by_folder: dict[str, list[str]] = {}
     for key in annotations:
-        found.setdefault(key.partition("/")[0] if "/" in key else "", []).append(key)
-    return found if found and all(name and is_usual_split(name.lower()) for name in found) else {}
+        by_folder.setdefault(key.partition("/")[0] if "/" in key else "", []).append(key)
+    are_splits = all(name and is_usual_split(name.lower()) for name in by_folder)
+    return by_folder if by_folder and are_splits else {}
 
 
 def _add_images(images: dict[str, list[Path]], folder: Path, paths: Iterable[Path]) -> None:
@@ -235,27 +236,27 @@ class Ids:
         for key in keys:
             parts = key.split("/")
             tails = ["/".join(parts[start:]) for start in range(len(parts))]
-            found = next((tail for tail in tails if tail in self.known), self._by_stem.get(parts[-1]))
-            if found:
-                return found
+            meant = next((tail for tail in tails if tail in self.known), self._by_stem.get(parts[-1]))
+            if meant:
+                return meant
         return keys[-1]
 
 
-def image_of(key: str, said: dict[str, str], layout: Layout, by_stem: dict[str, list[Path]]) -> Path | None:
-    """The image of an annotation file: that of its name, or else that which it says; None where there is none.
+def image_of(key: str, claims: dict[str, str], layout: Layout, by_stem: dict[str, list[Path]]) -> Path | None:
+    """The image of an annotation file: that of its name, or else that which it names; None where there is none.
 
     Args:
         key: the id of the annotation file.
-        said: its "folder", "filename" and "path".
-        layout: the dataset.
-        by_stem: images by stem alone.
+        claims: the texts of the file's elements "folder", "filename" and "path", of those that it has.
+        layout: the files of the dataset.
+        by_stem: the dataset's images by the stem of their name alone, whatever their folder.
     """
     alike = layout.images.get(key) or by_stem.get(PurePosixPath(key).name, [])
     if len(alike) == 1:
         return alike[0]
-    names = ["/".join(split_path(said.get("path", "")))]
-    names += [f"{said.get('folder', '')}/{said.get('filename', '')}", said.get("filename", "")]
+    names = ["/".join(split_path(claims.get("path", "")))]
+    names += [f"{claims.get('folder', '')}/{claims.get('filename', '')}", claims.get("filename", "")]
     bases = [layout.annotations[key].parent, *layout.bases]
     written = (existing_path(name.lstrip("/"), bases) for name in names if name.strip("/"))
-    found = next((path for path in written if path and path.suffix.lower() in IMAGE_SUFFIXES), None)
-    return found if found or not alike else alike[0]
+    named = next((path for path in written if path and path.suffix.lower() in IMAGE_SUFFIXES), None)
+    return named if named or not alike else alike[0]

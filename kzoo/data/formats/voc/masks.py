@@ -50,14 +50,14 @@ class VOCMasks(MaskFiles):
         root = Path(root)
         folder = child_of(root, "JPEGImages")
         images = {path.stem: path for path in files_in(folder, IMAGE_SUFFIXES)}
-        found = {path.stem: path for path in files_in(_folder_of_masks(root), IMAGE_SUFFIXES)}
+        masked = {path.stem: path for path in files_in(_folder_of_masks(root), IMAGE_SUFFIXES)}
         listed = _lists(root)
         if split is None:
-            ids = sorted(found.keys() | {name for names in listed.values() for name in names})
+            ids = sorted(masked.keys() | {name for names in listed.values() for name in names})
         else:
             split = choose_split(split, list(listed), root)
             ids = listed[split]
-        items = [Item(name, images.get(name, folder / f"{name}.jpg"), found.get(name)) for name in ids]
+        items = [Item(name, images.get(name, folder / f"{name}.jpg"), masked.get(name)) for name in ids]
         legend = find_legend(root)
         self._passed_over = other_legends(root, legend)
         names = legend.names if legend is not None and legend.names else CLASSES
@@ -86,7 +86,7 @@ class VOCMasks(MaskFiles):
         refuse_size(numbers.shape, classes.shape, path)
         boxes, labels, record.polygons = [], [], []
         for number in np.unique(numbers[(numbers > 0) & (numbers < IGNORED)]):
-            inside = (numbers == number).view(np.uint8)
+            inside = (numbers == number).view(np.uint8)  # (H, W)
             inside &= classes != IGNORED
             x, y, width, height = cv2.boundingRect(inside)
             if not width:

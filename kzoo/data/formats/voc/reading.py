@@ -68,13 +68,12 @@ class VOC(Dataset):
 
     def record(self, index: int) -> Record:
         name = self.ids[self._position(index)]
-        found = self._parsed.get(name)
+        annotation = self._parsed.get(name)
         path = self._images.get(name)
         if path is None:
-            path = _expected(
-                self._layout.bases[0] / name, "" if found is None else found.image.get("filename", "")
-            )
-        if found is None:
+            claimed = "" if annotation is None else annotation.image.get("filename", "")
+            path = _expected(self._layout.bases[0] / name, claimed)
+        if annotation is None:
             source = _with_suffix(self._layout.annotation_folder / name, ".xml")
             missing = Fault(
                 source, None, "image-without-label", "no such annotation file; the image is listed"
@@ -82,19 +81,19 @@ class VOC(Dataset):
             return Record(path, id=name, problems=[missing])
         record = Record(
             path,
-            np.array(found.boxes, np.float64),
-            [self._label.get(name, -1) for name in found.names],
-            found.difficult,
-            found.crowd,
+            np.array(annotation.boxes, np.float64),
+            [self._label.get(name, -1) for name in annotation.names],
+            annotation.difficult,
+            annotation.crowd,
             id=name,
-            source=found.path,
-            lines=list(found.lines),
-            size=found.size,
-            problems=list(found.problems),
+            source=annotation.path,
+            lines=list(annotation.lines),
+            size=annotation.size,
+            problems=list(annotation.problems),
         )
         for box, label in enumerate(record.labels):
             if label < 0:
-                message = f"class {found.names[box]!r} is not in the list of classes"
+                message = f"class {annotation.names[box]!r} is not in the list of classes"
                 record.problems.append(record.fault("unknown-class", message, box=box))
         return fitted(record)
 
@@ -105,7 +104,7 @@ class VOC(Dataset):
             for path in self._unused()
         ]
         parsed = [self._parsed[name] for name in self.ids if name in self._parsed]
-        zeros = sum(min(box[:2]) == -1 for found in parsed for box in found.boxes)
+        zeros = sum(min(box[:2]) == -1 for annotation in parsed for box in annotation.boxes)
         if zeros:
             message = (
                 f"{zeros} boxes begin at pixel 0, but Pascal VOC counts from 1: all may be one pixel off"
@@ -129,15 +128,15 @@ def _images(layout: Layout, parsed: dict[str, Annotation]) -> dict[str, Path]:
     for key, paths in layout.images.items():
         by_stem.setdefault(PurePosixPath(key).name, []).extend(paths)
     own = {key: paths[0] for key, paths in layout.images.items() if key not in parsed}
-    found = {key: image_of(key, item.image, layout, by_stem) for key, item in parsed.items()}
+    images = {key: image_of(key, item.image, layout, by_stem) for key, item in parsed.items()}
     # A copied annotation file still says the name of another's image, which is not its own.
-    stems = {path: key for key, path in found.items() if path and path.stem == PurePosixPath(key).name}
-    return own | {key: path for key, path in found.items() if path and stems.get(path, key) == key}
+    stems = {path: key for key, path in images.items() if path and path.stem == PurePosixPath(key).name}
+    return own | {key: path for key, path in images.items() if path and stems.get(path, key) == key}
 
 
-def _expected(stem: Path, said: str) -> Path:
-    """Where the image of an annotation should be, of which there is none."""
-    suffix = PurePosixPath(said).suffix
+def _expected(stem: Path, claimed: str) -> Path:
+    """Where an annotation's image should be, of which there is none; with the suffix of the `claimed` file name."""
+    suffix = PurePosixPath(claimed).suffix
     return _with_suffix(stem, suffix if 1 < len(suffix) < 6 and suffix.isprintable() else ".jpg")
 
 

@@ -121,9 +121,9 @@ class _Handler(xml.sax.handler.ContentHandler):
     Prefixes of names are passed over, and so is their letter case.
     """
 
-    def __init__(self, found: Annotation):
+    def __init__(self, annotation: Annotation):
         super().__init__()
-        self.found = found
+        self.annotation = annotation
         self.depth = 0
         self.inside = ["", "", ""]  # the open elements at depths 1, 2 and 3
         self.text: list[str] = []
@@ -143,7 +143,7 @@ class _Handler(xml.sax.handler.ContentHandler):
         self.text = []
         if self.depth == 1 and name != "annotation":
             message = f"the root is <{_short(name)}>, not <annotation>: no annotation of Pascal VOC"
-            self.found.complain(self.locator.getLineNumber(), "unreadable-label", message)
+            self.annotation.complain(self.locator.getLineNumber(), "unreadable-label", message)
         elif self.depth == 2 and name in ("object", "size"):
             self.fields, self.line = {}, self.locator.getLineNumber()
             self.objects += name == "object"
@@ -157,11 +157,11 @@ class _Handler(xml.sax.handler.ContentHandler):
         name, text = _plain(name), "".join(self.text).strip()
         self.text = []
         if self.depth == 2 and name == "object":
-            self.found.add(self.line, self.fields)
+            self.annotation.add(self.line, self.fields)
         elif self.depth == 2 and name == "size":
-            self.found.claim_size(self.line, self.fields)
+            self.annotation.claim_size(self.line, self.fields)
         elif self.depth == 2 and name in ("folder", "filename", "path"):
-            self.found.image[name] = text
+            self.annotation.image[name] = text
         elif self.inside[1] == "size" and self.depth == 3:
             self.fields[name] = text
         elif self.inside[1] == "object" and name in _FIELDS:
@@ -173,12 +173,12 @@ class _Handler(xml.sax.handler.ContentHandler):
     def _keep(self, name: str, text: str) -> None:
         if self.fields.setdefault(name, text) != text:
             message = f"an object with two <{name}>: the first, {_short(self.fields[name])!r}, is taken"
-            self.found.complain(self.line, "malformed", message, "warning")
+            self.annotation.complain(self.line, "malformed", message, "warning")
 
     def endDocument(self):
         if self.stray and not self.objects:
             message = "a box, but no <object> right below the root: none is read"
-            self.found.complain(self.stray, "malformed", message)
+            self.annotation.complain(self.stray, "malformed", message)
 
 
 def _plain(name: str) -> str:
@@ -188,23 +188,23 @@ def _plain(name: str) -> str:
 def parse(path: str | Path) -> Annotation:
     """Reads an annotation file; what is wrong with it lies in the result's `problems`."""
     path = Path(path)
-    found = Annotation(path)
+    annotation = Annotation(path)
     content = path.read_bytes()
     if not content.strip():
-        found.complain(None, "empty-file", "an empty annotation file")
-        return found
+        annotation.complain(None, "empty-file", "an empty annotation file")
+        return annotation
     try:
         source = xml.sax.xmlreader.InputSource()
         source.setByteStream(io.BytesIO(xml_text(content, path).encode("utf-8", "replace")))
         source.setEncoding("utf-8")  # whatever the file declares
-        defusedxml.sax.parse(source, _Handler(found))
+        defusedxml.sax.parse(source, _Handler(annotation))
     except FaultError as error:
-        found.complain(error.fault.line, "unreadable-label", error.fault.message)
+        annotation.complain(error.fault.line, "unreadable-label", error.fault.message)
     except xml.sax.SAXParseException as error:
-        found.complain(error.getLineNumber(), "unreadable-label", f"not XML: {error.getMessage()}")
+        annotation.complain(error.getLineNumber(), "unreadable-label", f"not XML: {error.getMessage()}")
     except defusedxml.DefusedXmlException as error:
-        found.complain(None, "unreadable-label", f"refused XML: {' '.join(str(error).split())}")
-    return found
+        annotation.complain(None, "unreadable-label", f"refused XML: {' '.join(str(error).split())}")
+    return annotation
 
 
 def xml_text(content: bytes, path: Path) -> str:
@@ -230,4 +230,4 @@ def xml_text(content: bytes, path: Path) -> str:
         message = f"encoding {name!r}, which the file declares, is none that is known"
         raise FaultError(Fault(path, 1, "not-utf8", message), "save it as UTF-8") from None
     # What stands before a declaration, such as an empty line, would be an error; lines stay where they are.
-    return re.sub(r"^\s*<\?xml\b[^>]*\?>", lambda found: "\n" * found[0].count("\n"), text)
+    return re.sub(r"^\s*<\?xml\b[^>]*\?>", lambda declaration: "\n" * declaration[0].count("\n"), text)

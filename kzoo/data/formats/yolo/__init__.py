@@ -1,1 +1,1 @@
-"""YOLO: a description, images, and a text file of boxes for each."""
+"""YOLO: a description of classes and parts, images, and a text file of boxes or outlines for each."""

@@ -46,7 +46,7 @@ def parse(
 
     Args:
         path: the label file.
-        problems: takes the faults.
+        problems: a list that takes the faults.
         keypoints: how many points follow each box and how many numbers each has; None where none do.
     """
     try:
@@ -61,7 +61,7 @@ def parse(
     if not text.strip():
         message = "an empty label file: the image is taken as background"
         problems.append(Fault(path, None, "empty-file", message, "warning"))
-    found = []
+    lines = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:
@@ -71,8 +71,8 @@ def parse(
         if complaint is not None:
             problems.append(Fault(path, number, "malformed", f"{shorten(line)!r} {complaint}"))
             continue
-        found.append((number, int(numbers[0]), numbers[1:]))
-    return found
+        lines.append((number, int(numbers[0]), numbers[1:]))
+    return lines
 
 
 def _numbers(words: list[str]) -> list[float] | None:
@@ -128,9 +128,9 @@ def refuse_keypoints(labels: Iterable[Path]) -> None:
     Raises:
         FaultError: they are.
     """
-    found = [(path, *line) for path in labels for line in parse(path, []) if len(line[2]) > 4]
+    longer = [(path, *line) for path in labels for line in parse(path, []) if len(line[2]) > 4]
     lines = [
-        (path, number, np.array(values)) for path, number, _, values in found if max(map(abs, values)) < 1e6
+        (path, number, np.array(values)) for path, number, _, values in longer if max(map(abs, values)) < 1e6
     ]
     for path, number, values in lines:
         if _has_visibilities(values):
@@ -176,8 +176,9 @@ def _crosses_itself(points: np.ndarray) -> bool:
     after = np.roll(points, -1, axis=0)
     if abs((points[:, 0] * after[:, 1] - points[:, 1] * after[:, 0]).sum()) < 1e-9:
         return True
-    first, second = np.triu_indices(len(points), 2)
+    first, second = np.triu_indices(len(points), 2)  # all pairs of edges that do not follow each other
     a, b, c, d = points[first], after[first], points[second], after[second]
+    # Two edges cross where the ends of each lie on different sides of the other.
     apart = _side(a, b, c) * _side(a, b, d) < 0
     return bool((apart & (_side(c, d, a) * _side(c, d, b) < 0)).any())
 

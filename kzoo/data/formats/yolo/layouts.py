@@ -60,10 +60,10 @@ def _images(parts: dict[str | None, list[Path]]) -> Iterator[Path]:
             if source.is_dir():
                 yield from images_in(source)
             else:
-                found = (
+                paths = (
                     existing_path(line.strip(), [source.parent]) for line in peek(source) if line.strip()
                 )
-                yield from (path for path in found if path is not None and path.is_file())
+                yield from (path for path in paths if path is not None and path.is_file())
 
 
 def _reads_as_label(path: Path) -> bool:
@@ -112,9 +112,9 @@ def _name_files(root: Path) -> list[Path]:
     """The files of class names in a folder, or else in those where tools put them."""
     below = [folder for folder in folders_in(root) if _may_hold_names(folder)]
     for folders in ([root], below, [inner for folder in below for inner in folders_in(folder)]):
-        found = [path for folder in folders for path in _name_files_in(folder)]
-        if found:
-            return found
+        files = [path for folder in folders for path in _name_files_in(folder)]
+        if files:
+            return files
     return []
 
 

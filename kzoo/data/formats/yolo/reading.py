@@ -33,26 +33,11 @@ from kzoo.data.record import Record
 
 FLAGS = "flags.json"
 _LABEL_FILES_SEEN = 100  # how many are looked at, of all, for key points that nothing tells of
-# What lies in folders of images beside them, and is none that somebody misses.
+# Suffixes of files in folders of images that nobody takes for images that were passed over; "" is that of none.
 _NO_IMAGES = frozenset(
-    {
-        ".txt",
-        ".json",
-        ".xml",
-        ".csv",
-        ".yaml",
-        ".yml",
-        ".names",
-        ".labels",
-        ".data",
-        ".cache",
-        ".npy",
-        ".md",
-        ".db",
-        ".ini",
-        "",
-    }
-)
+    (".txt", ".json", ".xml", ".csv", ".yaml", ".yml", ".names", ".labels", ".data", ".cache", ".npy", ".md", ".db",
+     ".ini", "")
+)  # fmt: skip
 
 
 class YOLO(Dataset):
