@@ -30,8 +30,8 @@ class BorderWeights:
     Source: Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, eq. 2.
 
     Attributes:
-        w0: the greatest additional weight.
-        sigma: how far it reaches, in pixels of the network's input.
+        w0: the greatest additional weight, 0 or more; 10 as in the paper.
+        sigma: standard deviation of its decline with the distance, in pixels of the network's input; 5 as in the paper.
         frequencies: the share of pixels each class has, as `kzoo data check` tells; w_c is then 1 over the number of
             classes times its class's share, which is 1 on average. None for w_c = 1.
 
@@ -65,9 +65,11 @@ class BorderWeights:
                 f"image {sample.id!r}: border_weights needs a semantic mask; open the dataset with task='segment'"
             )
         weights = self._balance(sample)
-        objects = parts(sample.mask) if sample.masks is None else (m.view(np.uint8) for m in sample.masks)
+        objects = (
+            connected_parts(sample.mask) if sample.masks is None else (m.view(np.uint8) for m in sample.masks)
+        )
         reach = self.sigma * math.sqrt(-2 * math.log(_NEGLIGIBLE))
-        nearest, second = two_nearest(objects, sample.size, reach)
+        nearest, second = two_nearest(objects, sample.size, reach)  # d1, d2: (H, W)
         border = np.exp((nearest + second) ** 2 * (-0.5 / self.sigma**2)) * self.w0
         ground = nearest > 0
         weights[ground] += border[ground]
@@ -114,6 +116,8 @@ def two_nearest(
         rows = slice(max(0, y - margin), min(height, y + h + margin))
         columns = slice(max(0, x - margin), min(width, x + w + margin))
         distance = _distance(mask[rows, columns])
+        # Views, written to in place: the larger of the new distance and the nearest may be the second, the smaller is
+        # the nearest.
         first, next_one = nearest[rows, columns], second[rows, columns]
         np.minimum(next_one, np.maximum(first, distance), out=next_one)
         np.minimum(first, distance, out=first)
@@ -126,7 +130,7 @@ def _distance(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def parts(mask: np.ndarray) -> Iterator[np.ndarray]:
+def connected_parts(mask: np.ndarray) -> Iterator[np.ndarray]:
     """The connected parts of each class of a semantic mask but ground, as (H, W) uint8; corners connect."""
     for value in np.unique(mask):
         if value not in (0, IGNORED):

@@ -77,6 +77,10 @@ def transforms(augment: Augment) -> list[Transform]:
 
     Raises:
         ValueError: a name or an argument is unknown; the message has the nearest name.
+
+    Example:
+        >>> transforms(["flip", {"mixup": {"p": 0.2}}])
+        [Flip(p=0.5), MixUp(p=0.2, alpha=1.5)]
     """
     if augment is None or isinstance(augment, str):
         augment = _find("none" if augment is None else augment, PRESETS, "preset")
@@ -90,9 +94,9 @@ def _transform(item) -> Transform:
     if not isinstance(named, Mapping) or len(named) != 1:
         raise ValueError(f"augment: {item!r} is no transform; give a name, {{name: arguments}} or a callable")
     [(name, arguments)] = named.items()
-    found = _find(name, TRANSFORMS, "transform")
+    kind = _find(name, TRANSFORMS, "transform")
     try:
-        return found(**arguments)
+        return kind(**arguments)
     except TypeError as error:
         raise ValueError(f"augment: {name}: {error}") from error
 
@@ -118,15 +122,23 @@ class Compose:
     is done to the mixture.
 
     Args:
-        augment: as `transforms` takes it.
-        resize: as `kzoo.augment.fit` takes it.
+        augment: the name of a preset, or a list of transforms and their names: see `transforms`; None for none.
+        resize: the name of the way in which a picture becomes an input, one of `kzoo.augment.RESIZES`.
 
     Attributes:
         partners: whether some samples are made of several pictures.
-        pictures: the most pictures in a sample.
+        pictures: the most pictures in a sample: 4 or 9 with a mosaic, and as many again for each pair.
         instances: whether a transform makes use of instance masks, which a dataset gives when asked for them.
         weighted: whether samples can have weights. A callable of your own that sets them has an attribute
             `weighted` that is true.
+
+    Raises:
+        ValueError: a name or an argument is unknown, there are two mosaics, or `resize` is none.
+
+    Example:
+        >>> compose = Compose(["flip", {"affine": {"rotate": 10}}, "color"])
+        >>> compose(np.random.default_rng(0), sample, size=(416, 416)).image.shape
+        (416, 416, 3)
     """
 
     def __init__(self, augment: Augment = None, resize: str = "letterbox"):
@@ -166,11 +178,15 @@ class Compose:
         return self._run(rng, sample, size, partner, self.others, out)
 
     def _run(self, rng, sample, size, partner, steps, out=None) -> Sample:
+        """The canvas of a sample, and the other transforms, `steps`, applied to it in their order."""
         canvas = self._canvas(rng, sample, size, partner, out)
-        ours = True  # What a callable of the user's has seen may be in use elsewhere.
+        # Whether the image may be written over: one that a callable of the user's has seen may be in use elsewhere.
+        ours = True
         for position, step in enumerate(steps):
             if isinstance(step, Pair):
                 if partner and rng.random() < step.p:
+                    # The partner goes through what the canvas has gone through, but for other pairs: each would
+                    # double the work.
                     before = [t for t in steps[:position] if not isinstance(t, Pair)]
                     canvas = step(rng, canvas, self._run(rng, partner(), size, partner, before))
             elif isinstance(step, Recolor) and ours:
@@ -182,6 +198,7 @@ class Compose:
         return canvas
 
     def _canvas(self, rng, sample, size, partner, out) -> Sample:
+        """A sample alone, or in a mosaic, on a canvas of `size`."""
         if self.mosaic and partner and rng.random() < self.mosaic.p:
             others = [partner() for _ in range(self.mosaic.pictures - 1)]
             return self.mosaic(rng, [sample, *others], size, self.geometric, self.resize, out)
@@ -202,8 +219,8 @@ def place(
         rng: the only source of chance.
         sample: an annotated image of any size; it is not changed.
         size: (height, width) of the canvas in pixels.
-        geometric: transforms that join the resizing.
-        resize: as `kzoo.augment.fit` takes it.
+        geometric: transforms that join the resizing, in this order.
+        resize: the name of the way in which a picture becomes an input, one of `kzoo.augment.RESIZES`.
         out: (height, width, 3) uint8 that may be drawn on; a new array where None.
     """
     placement = fit_placement(sample.size, size, resize)
@@ -214,7 +231,7 @@ def place(
         # What resizing alone makes small stays: it was small before.
         least = () if geometric else (0.0, 0.0)
         return warp(sample, matrix, size, *least, out=out, fill=fill)
-    boxes = placement.to_input(sample.boxes)
+    boxes = placement.to_input(sample.boxes)  # (N, 4)
     boxes, _ = clip_boxes(boxes, (0, 0, size[1], size[0]))
     result = select(sample, np.ones(len(boxes), bool), boxes)
     result.image, _ = fit(sample.image, size, resize)

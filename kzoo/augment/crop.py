@@ -49,13 +49,13 @@ class RandomResizedCrop(Geometric):
         self, rng: np.random.Generator, sample: Sample, matrix: np.ndarray, size: tuple[int, int]
     ) -> tuple[Sample, np.ndarray]:
         applied = rng.random() < self.p
-        boxes = transform_boxes(sample.boxes, matrix)
+        boxes = transform_boxes(sample.boxes, matrix)  # (N, 4)
         parts, fits = _parts(
             rng, _picture(sample, matrix, size), rng.uniform(*self.scale, _TRIES), self.ratio, size
-        )
-        shares = _common(parts, boxes) / np.maximum(_areas(boxes), 1e-9)
+        )  # (K, 4), (K,)
+        shares = _common(parts, boxes) / np.maximum(_areas(boxes), 1e-9)  # (K, N)
         shown = (shares >= self.min_visible) & (shares > 0)
-        good = fits & (shown.any(1) | (len(boxes) == 0))
+        good = fits & (shown.any(1) | (len(boxes) == 0))  # (K,)
         if not (applied and good.any()):
             return sample, matrix
         first = good.argmax()
@@ -105,6 +105,7 @@ class SSDCrop(Geometric):
     def extend(
         self, rng: np.random.Generator, sample: Sample, matrix: np.ndarray, size: tuple[int, int]
     ) -> tuple[Sample, np.ndarray]:
+        # All is drawn in any case, so that `p` does not shift the draws of the transforms that follow.
         applied, zoomed = rng.random(2) < (self.p, self.zoom_out_p)
         picture = _picture(sample, matrix, size)
         zooming = _zoom_out(rng, picture, self.zoom_out)
@@ -116,7 +117,7 @@ class SSDCrop(Geometric):
         if zoomed:
             matrix = zooming @ matrix
         boxes = transform_boxes(sample.boxes, matrix)
-        inside, ious = _centres_inside(parts, boxes), _ious(parts, boxes)
+        inside, ious = _centres_inside(parts, boxes), _ious(parts, boxes)  # (K, N)
         good = fits & (inside.any(1) | (len(boxes) == 0))
         for wish in wishes:
             if wish == np.inf:  # the whole picture
@@ -203,17 +204,19 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def _common(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The area that each part has in common with each box: (K, N)."""
+    """The area that each of K parts has in common with each of N boxes: (K, N)."""
     low = np.maximum(parts[:, None, :2], boxes[None, :, :2])
     high = np.minimum(parts[:, None, 2:], boxes[None, :, 2:])
     return np.maximum(high - low, 0.0).prod(2)
 
 
 def _ious(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of each of K parts with each of N boxes: (K, N)."""
     common = _common(parts, boxes)
     return common / np.maximum(_areas(parts)[:, None] + _areas(boxes)[None] - common, 1e-9)
 
 
 def _centres_inside(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Whether the middle of each of N boxes lies in each of K parts: (K, N) bool."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     return ((centres[None] >= parts[:, None, :2]) & (centres[None] < parts[:, None, 2:])).all(2)

@@ -60,9 +60,9 @@ class DarknetColor(Recolor):
     """Turns the hue, and multiplies saturation and value, in HSV.
 
     Attributes:
-        hue: greatest turn either way, as a share of the colour circle.
-        saturation: greatest factor, or divisor, half the time each; 0.75 is the range of 1/0.75.
-        exposure: the same of the value.
+        hue: greatest turn of the hue either way, as a share of the colour circle.
+        saturation: greatest factor on the saturation, or divisor, half the time each; 0.75 is the range of 1/0.75.
+        exposure: greatest factor on the value, or divisor, half the time each.
 
     Raises:
         ValueError: a figure is below 0.
@@ -105,10 +105,10 @@ def scale_hsv(
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        hue: turn, in parts of the colour circle.
-        saturation: factor.
-        exposure: factor of the value, the brightest of a pixel's channels.
-        out: an array to write to, which may be `image` itself.
+        hue: turn of the hue, as a share of the colour circle: 0 and 1 leave it as it is.
+        saturation: factor on the saturation, 0 or more: 0 makes grey, 1 leaves it as it is.
+        exposure: factor on the value, the brightest of a pixel's channels, 0 or more; 1 leaves it as it is.
+        out: an array to write to, which may be `image` itself; a new one where None.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -116,6 +116,7 @@ def scale_hsv(
     if (hue, saturation, exposure) == (0.0, 1.0, 1.0):
         return image
     levels = np.arange(256)
+    # Each channel of HSV changes by its own level alone: a table of (256, 3) says it all.
     table = np.stack(
         [
             np.rint(levels + 256 * hue) % 256,

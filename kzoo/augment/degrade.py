@@ -151,7 +151,7 @@ class Jpeg:
     should; hence not by it.
 
     Attributes:
-        quality: least and greatest, 1 to 100.
+        quality: least and greatest quality of the JPEG, 1 to 100.
         p: the share of samples it is applied to.
     """
 

@@ -28,7 +28,7 @@ class Cutout:
         size: least and greatest side, as a share of the picture's shorter one.
         count: how many.
         fill: the grey level, 0 to 255, or "random" for noise.
-        min_visible: see the module; 0 keeps all objects.
+        min_visible: objects of which a smaller share, 0 to 1, is left to see are left out; 0 keeps all.
         p: the share of samples it is applied to.
 
     Source: DeVries & Taylor 2017, arXiv:1708.04552.
@@ -65,7 +65,7 @@ class RandomErasing:
         ratio: least and greatest height over width, drawn evenly on a logarithmic scale.
         where: "picture", "objects" or "both".
         fill: the grey level, 0 to 255, or "random" for noise.
-        min_visible: see the module; 0 keeps all objects.
+        min_visible: objects of which a smaller share, 0 to 1, is left to see are left out; 0 keeps all.
         p: the share of samples it is applied to.
 
     Source: Zhong et al. 2017, arXiv:1708.04896, sections 3.2 and 3.3.
@@ -100,13 +100,13 @@ class RandomErasing:
 
     def _rectangles(self, rng: np.random.Generator, regions: np.ndarray) -> np.ndarray:
         """One in each region, (N, 4), but in those where none fits."""
-        shape = (len(regions), _TRIES)
-        whole = (regions[:, 2:] - regions[:, :2])[:, None]
-        area = rng.uniform(*self.scale, shape) * whole.prod(2)
+        shape = (len(regions), _TRIES)  # N, T: all tries are drawn at once, and the first that fits is taken
+        whole = (regions[:, 2:] - regions[:, :2])[:, None]  # (N, 1, 2)
+        area = rng.uniform(*self.scale, shape) * whole.prod(2)  # (N, T)
         ratio = np.exp(rng.uniform(*map(math.log, self.ratio), shape))
-        sides = np.sqrt(np.stack([area / ratio, area * ratio], 2))
+        sides = np.sqrt(np.stack([area / ratio, area * ratio], 2))  # (N, T, 2)
         corners = regions[:, None, :2] + (whole - sides) * rng.random((*shape, 2))
-        fits = (sides <= whole).all(2)
+        fits = (sides <= whole).all(2)  # (N, T)
         first = (np.arange(len(regions)), fits.argmax(1))
         return np.concatenate([corners[first], corners[first] + sides[first]], 1)[fits.any(1)]
 
@@ -120,7 +120,7 @@ class GridMask:
         keep: what of a unit's side stays free: of the picture, 1 - (1 - keep) ** 2 does.
         rotate: greatest turn either way, degrees; a grid is the same again after 90.
         fill: the grey level, 0 to 255, or "random" for noise.
-        min_visible: see the module; 0 keeps all objects.
+        min_visible: objects of which a smaller share, 0 to 1, is left to see are left out; 0 keeps all.
         p: the share of samples it is applied to.
 
     Source: Chen et al. 2020, arXiv:2001.04086. There `p` grows during the training; here it does not.
@@ -147,8 +147,9 @@ class GridMask:
         shift = rng.random(2)
         if not applied:
             return sample
-        x = ((np.arange(width, dtype=np.float32) + 0.5) / unit)[None]
-        y = ((np.arange(height, dtype=np.float32) + 0.5) / unit)[:, None]
+        x = ((np.arange(width, dtype=np.float32) + 0.5) / unit)[None]  # (1, W), in units
+        y = ((np.arange(height, dtype=np.float32) + 0.5) / unit)[:, None]  # (H, 1)
+        # Along each axis of the turned grid a unit's first part is covered; a square is where both are.
         covered = np.ones((height, width), bool)
         for along, across, start in ((x, y, shift[0]), (y, -x, shift[1])):
             position = along * np.float32(math.cos(angle)) + across * np.float32(math.sin(angle))
@@ -165,7 +166,7 @@ class HideAndSeek:
         cells: least and greatest count of cells along the picture's shorter side.
         share: the chance of a cell to be covered.
         fill: the grey level, 0 to 255, or "random" for noise.
-        min_visible: see the module; 0 keeps all objects.
+        min_visible: objects of which a smaller share, 0 to 1, is left to see are left out; 0 keeps all.
         p: the share of samples it is applied to.
 
     Source: Singh & Lee 2017, arXiv:1704.04232, where the share is one half.
@@ -193,15 +194,14 @@ class HideAndSeek:
         return _covered(rng, sample, hidden[rows][:, columns], self.fill, self.min_visible)
 
 
-def _check_common(transform: str, given) -> None:
-    if given.fill != "random":
-        if isinstance(given.fill, str):
-            raise ValueError(
-                f'{transform}: fill={given.fill!r}; give a grey level from 0 to 255, or "random"'
-            )
-        check_number(transform, "fill", given.fill, 0, 255)
-    check_number(transform, "min_visible", given.min_visible, 0.0, 1.0)
-    check_number(transform, "p", given.p, 0.0, 1.0)
+def _check_common(name: str, transform) -> None:
+    """Raises a ValueError where `fill`, `min_visible` or `p` of a transform is out of its bounds."""
+    if transform.fill != "random":
+        if isinstance(transform.fill, str):
+            raise ValueError(f'{name}: fill={transform.fill!r}; give a grey level from 0 to 255, or "random"')
+        check_number(name, "fill", transform.fill, 0, 255)
+    check_number(name, "min_visible", transform.min_visible, 0.0, 1.0)
+    check_number(name, "p", transform.p, 0.0, 1.0)
 
 
 def _inside_of(rectangles: np.ndarray, sample: Sample) -> np.ndarray:

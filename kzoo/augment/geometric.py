@@ -37,13 +37,16 @@ def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     if not (matrix[..., 2, :] != _AFFINE).any():
+        # An affine map takes middles to middles, and half the sides to |linear| times them: no corners are needed.
         linear, shift = 0.5 * matrix[..., :2, :2], matrix[..., :2, 2]
-        low, high = boxes[:, :2, None], boxes[:, 2:, None]
-        middle = (linear @ (high + low))[..., 0] + shift
-        half = (abs(linear) @ abs(high - low))[..., 0]
+        low, high = boxes[:, :2, None], boxes[:, 2:, None]  # (N, 2, 1)
+        middle = (linear @ (high + low))[..., 0] + shift  # (N, 2)
+        half = (abs(linear) @ abs(high - low))[..., 0]  # (N, 2)
         return np.concatenate([middle - half, middle + half], 1)
-    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
-    corners = np.concatenate([corners, np.ones((len(boxes), 4, 1))], 2) @ np.swapaxes(matrix, -1, -2)
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)  # x, y of the four
+    corners = np.concatenate([corners, np.ones((len(boxes), 4, 1))], 2) @ np.swapaxes(
+        matrix, -1, -2
+    )  # (N, 4, 3)
     if (corners[..., 2] <= 0).any():
         raise ValueError("warp: the matrix has its horizon inside the picture; give a weaker perspective")
     moved = corners[..., :2] / corners[..., 2:]
@@ -78,14 +81,15 @@ def warp_image(
         image: (H, W, 3) uint8.
         matrix: (3, 3) affine or projective, from the image's to the canvas's edge coordinates.
         size: (height, width) of the canvas in pixels.
-        fill: the colour where no image lies.
+        fill: red, green and blue, 0 to 255, of the canvas where no image lies.
         out: the canvas to write over, such as a part of another image; a new one where None.
         start: x and y of the canvas's first pixel, where it is a part of another.
 
     Returns:
         (height, width, 3) uint8.
     """
-    # Bilinear sampling skips pixels once the image shrinks to less than half: average it down first.
+    # Bilinear sampling skips pixels once the image shrinks to less than half: average it down first. By how much it
+    # shrinks, at its middle, is the root of the area that a pixel there becomes.
     height, width = image.shape[:2]
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
@@ -104,6 +108,7 @@ def _warp(image, matrix, size, interpolation, border, out=None, start=(0, 0)) ->
     (a, b, x), (c, d, y), last = matrix.tolist()
     if last == [0.0, 0.0, 1.0]:
         warp = cv2.warpAffine
+        # Half a pixel to the edges before the map, and half a pixel back after it.
         x, y = x + 0.5 * (a + b - 1) - start[0], y + 0.5 * (c + d - 1) - start[1]
         centred = np.array(((a, b, x), (c, d, y)))
     else:  # takes several times as long
@@ -139,7 +144,11 @@ def warp(
         size: (height, width) of the canvas in pixels.
         min_visible: objects of which a smaller share of the box stays on the canvas are left out.
         min_side: objects that end up narrower or lower than this many pixels are left out.
-        out, fill: as `warp_image` takes them.
+        out: (height, width, 3) uint8 canvas to write over; a new one where None.
+        fill: red, green and blue, 0 to 255, of the canvas where no image lies.
+
+    Example:
+        >>> half = warp(sample, np.diag([0.5, 0.5, 1.0]), (208, 208))    # everything half as large
     """
     boxes, keep = clip_boxes(
         transform_boxes(sample.boxes, matrix), (0, 0, size[1], size[0]), min_visible, min_side
@@ -154,7 +163,7 @@ def warp_masks(
     sample: Sample, matrix: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """A sample's instance masks (N, height, width) and its semantic mask (height, width), moved as by `warp`."""
-    masks, mask = sample.masks, sample.mask
+    masks, mask = sample.masks, sample.mask  # (N, H, W) and (H, W)
     if masks is not None:
         layers = [_warp(m.astype(np.uint8), matrix, size, cv2.INTER_NEAREST, 0) > 0 for m in masks]
         masks = np.array(layers, bool).reshape(-1, *size)

@@ -19,11 +19,11 @@ class Resize:
 
     Attributes:
         keeps_aspect: whether the picture is made as large as fits, with `fill` beside it; or fills all of the input.
-        rounding: of the picture's sides to whole pixels: to the "nearest", or "down".
+        rounding: how the picture's sides become whole pixels: the "nearest" ones, or "down".
         interpolation: "area" is bilinear, and averages over areas beyond a halving; "linear" is bilinear at any size;
             "cubic"; "aligned" is Darknet's, bilinear with the outermost pixels' centres on those of the input.
         fill: red, green and blue beside the picture.
-        place: of the picture in the input: "centre", on whole pixels, or the top left "corner".
+        place: where the picture lies in the input: in the "centre", on whole pixels, or in the top left "corner".
         back: how boxes come back: by the picture's "sides", width by width and height by height; by the one "ratio"
             before the sides were rounded; or by the sides and the "fraction" of a pixel that the centre lost.
     """
@@ -143,10 +143,15 @@ def fit(
 
 
 def fit_placement(original: tuple[int, int], size: tuple[int, int], resize: str = "letterbox") -> Placement:
-    """Where `fit` puts an image of (height, width) `original` in an input of (height, width) `size`.
+    """Where `fit` puts an image in an input.
+
+    Args:
+        original: (height, width) of the image in pixels.
+        size: (height, width) of the network's input in pixels.
+        resize: one of `RESIZES`.
 
     Raises:
-        ValueError: as `fit`.
+        ValueError: `resize` is none of these, or a side is 0.
     """
     return _placed(original, size, RESIZES[check_resize(resize)])
 
@@ -155,8 +160,8 @@ def letterbox_placement(original: tuple[int, int], size: tuple[int, int]) -> Pla
     """Where `letterbox` puts an image: as large as fits, its aspect kept, centred on whole pixels.
 
     Args:
-        original: (height, width) of the image.
-        size: (height, width) of the network's input.
+        original: (height, width) of the image in pixels.
+        size: (height, width) of the network's input in pixels.
     """
     return fit_placement(original, size)
 
@@ -167,7 +172,7 @@ def letterbox(image: np.ndarray, size: tuple[int, int], fill: int = FILL) -> tup
     Args:
         image: (H, W, 3) uint8.
         size: (height, width) of the canvas in pixels.
-        fill: the grey level beside the picture.
+        fill: the grey level beside the picture, 0 to 255; 114 as the field's YOLO implementations have it.
 
     Returns:
         The canvas (height, width, 3) uint8, and the placement that carries boxes to it and back.
@@ -263,7 +268,7 @@ def _aligned(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     Source: Darknet, `resize_image` in image.c.
     """
-    mixed = np.asarray(image)
+    mixed = np.asarray(image)  # (H, W, 3), then one axis after the other of the new length
     # The axis that loses most comes first: less is left to do.
     for axis in sorted((0, 1), key=lambda axis: size[axis] / image.shape[axis]):
         position = np.linspace(0, mixed.shape[axis] - 1, size[axis], dtype=np.float64)

@@ -53,7 +53,8 @@ class CutMix(Pair):
     semantic mask is mixed where both have one, and shares of classes by the area.
 
     Attributes:
-        alpha: of the beta distribution that the rectangle's share of the area is drawn from; 1 is evenly.
+        alpha: both parameters of the beta distribution that the rectangle's share of the area is drawn from, above 0; 1
+            draws it evenly.
         min_visible: objects of which a smaller share is seen are left out.
 
     Raises:
@@ -80,12 +81,14 @@ class CutMix(Pair):
             canvas.mask[y1:y2, x1:x2] = partner.mask[y1:y2, x1:x2]
         share = (x2 - x1) * (y2 - y1) / (sample.size[0] * sample.size[1])
         canvas.shares = mixed_shares((sample, partner), (1 - share, share))
-        parts = behind_rectangle(sample, region, self.min_visible), _within(partner, region, self.min_visible)
-        return join(canvas, parts)
+        own = behind_rectangle(sample, region, self.min_visible)
+        pasted = _within(partner, region, self.min_visible)
+        return join(canvas, [own, pasted])
 
     def _region(self, rng: np.random.Generator, size: tuple[int, int]) -> Region:
-        """Of the frame's shape, its centre anywhere, clipped to the frame."""
+        """x1, y1, x2, y2 of the rectangle: of the frame's shape, its centre anywhere, clipped to the frame."""
         height, width = size
+        # Half of each side, as a share of the frame's: the root of the area's share.
         half = 0.5 * rng.beta(self.alpha, self.alpha) ** 0.5
         x, y = rng.random(2).tolist()
         x1, x2 = (round(width * min(max(x + end, 0), 1)) for end in (-half, half))
@@ -101,8 +104,8 @@ class MixUp(Pair):
     is that of the picture of greater weight, if both have one.
 
     Attributes:
-        alpha: of the beta distribution that the first picture's weight is drawn from; the greater, the closer
-            to one half.
+        alpha: both parameters of the beta distribution that the first picture's weight is drawn from, above 0; the
+            greater, the closer to one half.
 
     Raises:
         ValueError: an argument is out of its bounds.
@@ -117,7 +120,7 @@ class MixUp(Pair):
         self._check("mixup", alpha=(0.01, 1000.0))
 
     def __call__(self, rng: np.random.Generator, sample: Sample, partner: Sample) -> Sample:
-        share = float(rng.beta(self.alpha, self.alpha))
+        share = float(rng.beta(self.alpha, self.alpha))  # the weight of `sample`; the partner's is 1 - share
         canvas = _both_masked(sample, partner)
         if canvas.mask is not None and share < 0.5:
             canvas.mask = partner.mask
@@ -153,17 +156,17 @@ class CopyPaste(Pair):
         self._check("copy_paste", share=(0.0, 1.0), min_visible=(0.0, 1.0))
 
     def __call__(self, rng: np.random.Generator, sample: Sample, partner: Sample) -> Sample:
-        for one in (sample, partner):
-            if one.masks is None and len(one.boxes):
+        for picture in (sample, partner):
+            if picture.masks is None and len(picture.boxes):
                 raise ValueError(
-                    f"copy_paste: image {one.id!r} has objects without masks; load the dataset with masks=True, "
+                    f"copy_paste: image {picture.id!r} has objects without masks; load the dataset with masks=True, "
                     "or leave copy_paste out"
                 )
-        chosen = (rng.random(len(partner.boxes)) < self.share) & ~partner.crowd
+        chosen = (rng.random(len(partner.boxes)) < self.share) & ~partner.crowd  # (N,)
         if not chosen.any():
             return sample
         pasted = select(partner, chosen)
-        front = pasted.masks.any(0)
+        front = pasted.masks.any(0)  # (H, W), of (N, H, W)
         canvas = replace(_both_masked(sample, partner), image=sample.image.copy(), shares=sample.shares)
         canvas.image[front] = partner.image[front]
         if canvas.mask is not None:

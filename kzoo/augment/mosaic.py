@@ -64,18 +64,22 @@ class Mosaic:
             samples: four or nine, row by row; the mosaic takes the first one's id.
             size: (height, width) of the mosaic in pixels.
             geometric: transforms that every picture goes through by itself.
-            resize: how each is brought to the size before, as `kzoo.augment.fit` takes it.
+            resize: the way in which each picture is brought to the size before, one of `kzoo.augment.RESIZES`.
             out: (height, width, 3) uint8 to draw it into; a new array where None.
         """
         if len(samples) != self.pictures:
             raise ValueError(f"mosaic: needs {self.pictures} samples, got {len(samples)}")
         canvas = Sample(np.empty((*size, 3), np.uint8) if out is None else out, id=samples[0].id)
-        cells, placed, matrices = self._cells(rng, size), [], []
+        cells, placed, matrices = (
+            self._cells(rng, size),
+            [],
+            [],
+        )  # in the end n samples, and n (3, 3) matrices
         for sample, cell in zip(samples, cells, strict=True):
             matrix = fit_placement(sample.size, size, resize).matrix
             for transform in geometric:
                 sample, matrix = transform.extend(rng, sample, matrix, size)
-            if self.grid > 2:
+            if self.grid > 2:  # cells are smaller, so pictures are, too, or little of each would be seen
                 matrix = np.diag([2 / self.grid, 2 / self.grid, 1.0]) @ matrix
             placed.append(sample)
             matrices.append(_draw(rng, sample, matrix, cell, canvas.image, RESIZES[resize].fill))
@@ -133,12 +137,11 @@ def _shifted(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
 def _with_objects(canvas: Sample, samples, matrices: np.ndarray, cells) -> Sample:
     """The canvas with the objects and masks of all samples, each moved by its matrix into its cell."""
     counts = [len(sample.boxes) for sample in samples]
-    of = np.repeat(np.arange(len(samples)), counts)
+    picture = np.repeat(np.arange(len(samples)), counts)  # (N,) which of the pictures each object is of
     unmasked = [sample if sample.masks is None else replace(sample, masks=None) for sample in samples]
-    objects = join(canvas, unmasked)
-    boxes, keep = clip_boxes(
-        transform_boxes(objects.boxes, matrices[of]), np.array(cells)[of], MIN_VISIBLE, MIN_SIDE
-    )
+    objects = join(canvas, unmasked)  # N objects, whose boxes are still in their own picture's pixels
+    moved = transform_boxes(objects.boxes, matrices[picture])  # (N, 4)
+    boxes, keep = clip_boxes(moved, np.array(cells)[picture], MIN_VISIBLE, MIN_SIDE)
     result = select(objects, keep, boxes)
     if any(sample.masks is not None or sample.mask is not None for sample in samples):
         kept = np.split(keep, np.cumsum(counts)[:-1])

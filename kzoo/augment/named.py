@@ -25,8 +25,8 @@ class FromAlbumentations(OnPixels):
     One that moves pixels moves boxes and masks along; semantic masks become 255 where no picture is.
 
     Attributes:
-        name: of the class, such as "Sharpen".
-        arguments: of its constructor, but `p`.
+        name: name of the class in albumentations, such as "Sharpen".
+        arguments: arguments of the class's constructor by name, but `p`; its own defaults for those left out.
         p: the share of samples it is applied to.
         min_visible: objects of which a smaller share of the box stays in the picture are left out.
         min_side: objects that end up narrower or lower than this many pixels are left out.
@@ -89,14 +89,14 @@ def _by_name(name: str, arguments: Mapping[str, Any]):
         takes = ", ".join(word for word in parameters if word != "p")
         raise ValueError(f"albumentations: {name} takes no {unknown[0]!r}; it takes {takes or 'nothing'}")
     fills = {"fill": FILL, "fill_mask": IGNORED}
-    # None, or a word, is a way of filling of its own.
-    given = {
+    # A default that is no number, None or a word, is a way of filling of its own.
+    defaults = {
         word: value
         for word, value in fills.items()
         if word in parameters and isinstance(parameters[word].default, (int, float))
     }
     try:
-        return getattr(albumentations, name)(**{**given, **arguments}, p=1.0)
+        return getattr(albumentations, name)(**{**defaults, **arguments}, p=1.0)
     except (TypeError, ValueError) as error:
         line = " ".join(str(error).split())
         raise ValueError(f"albumentations: {name}: {line}") from error

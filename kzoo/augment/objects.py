@@ -32,9 +32,14 @@ def clip_boxes(
     Returns:
         Clipped boxes (N, 4), and (N,) bool.
     """
-    region, points = np.asarray(region)[..., None, :], boxes.reshape(-1, 2, 2)
-    clipped = np.minimum(np.maximum(points, region[..., :2]), region[..., 2:]).reshape(-1, 4)
-    (width, height), (whole_width, whole_height) = ((b[:, 2:] - b[:, :2]).T for b in (clipped, boxes))
+    region, points = (
+        np.asarray(region)[..., None, :],
+        boxes.reshape(-1, 2, 2),
+    )  # (1, 4) or (N, 1, 4); (N, 2, 2)
+    clipped = np.minimum(np.maximum(points, region[..., :2]), region[..., 2:]).reshape(-1, 4)  # (N, 4)
+    (width, height), (whole_width, whole_height) = (
+        (b[:, 2:] - b[:, :2]).T for b in (clipped, boxes)
+    )  # each (N,)
     visible = width * height >= min_visible * (whole_width * whole_height)
     return clipped, visible & (width >= min_side) & (height >= min_side)
 
@@ -67,8 +72,8 @@ def mixed_shares(samples: Sequence[Sample], parts: Sequence[float]) -> np.ndarra
     """How much of each class a picture shows that is made of several.
 
     Args:
-        samples: the pictures.
-        parts: how much of the result each is.
+        samples: the pictures that the result is made of.
+        parts: how much of the result each picture is, 0 to 1, together 1.
 
     Returns:
         (C,) float32; None where a picture has no shares.
@@ -115,7 +120,7 @@ def behind_rectangle(sample: Sample, region: Region, min_visible: float = MIN_VI
         front[y1:y2, x1:x2] = True
         return behind(sample, front, min_visible)
     boxes = sample.boxes.astype(np.float64)
-    left, top, right, bottom = boxes.T
+    left, top, right, bottom = boxes.T  # each (N,)
     common = np.maximum(0, np.minimum(right, x2) - np.maximum(left, x1)) * np.maximum(
         0, np.minimum(bottom, y2) - np.maximum(top, y1)
     )
@@ -146,17 +151,17 @@ def behind(sample: Sample, front: np.ndarray, min_visible: float = MIN_VISIBLE) 
             cut to what is left.
     """
     boxes, share = sample.boxes.copy(), np.ones(len(sample.boxes))
-    masks = sample.masks & ~front
+    masks = sample.masks & ~front  # (N, H, W)
     for i, (x1, y1, x2, y2) in enumerate(np.rint(boxes).astype(int)):
-        whole, left = sample.masks[i], masks[i]
+        whole, visible = sample.masks[i], masks[i]  # (H, W)
         if not whole.any():
             whole = np.zeros(sample.size, bool)
             whole[y1:y2, x1:x2] = True
-            left = whole & ~front
-        seen, total = np.count_nonzero(left), np.count_nonzero(whole)
+            visible = whole & ~front
+        seen, total = np.count_nonzero(visible), np.count_nonzero(whole)
         if seen < total:
             share[i] = seen / total
-            tight = _tight_box(left)
+            tight = _tight_box(visible)
             boxes[i] = *np.maximum(boxes[i, :2], tight[:2]), *np.minimum(boxes[i, 2:], tight[2:])
     large = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(1)
     return select(replace(sample, masks=masks), (share == 1.0) | (share >= min_visible) & large, boxes)

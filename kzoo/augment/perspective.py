@@ -54,13 +54,13 @@ class Perspective(Geometric):
         return sample, step @ matrix
 
     def _moves(self, rng: np.random.Generator) -> np.ndarray:
-        """Of the four corners, as shares of width and height: (4, 2)."""
+        """How far each of the four corners is moved, as shares of width and height: (4, 2)."""
         applied = rng.random() < self.p
         return applied * rng.uniform(-self.strength, self.strength, (4, 2))
 
 
 def _moving_corners(moves: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The matrix that moves the frame's corners; of depth 1 at its middle."""
+    """The (3, 3) matrix that moves the frame's corners by (4, 2) shares of its sides; of depth 1 at its middle."""
     if not moves.any():
         return np.eye(3)  # exactly, so that a chain without projective matrices stays affine
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -70,5 +70,6 @@ def _moving_corners(moves: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _least_depth(matrix: np.ndarray, bounds: np.ndarray) -> float:
+    """The least depth, what pixels are divided by, among the corners of (4,) bounds: 0 is the horizon."""
     x1, y1, x2, y2 = bounds
     return min(matrix[2] @ (x, y, 1.0) for x in (x1, x2) for y in (y1, y2))

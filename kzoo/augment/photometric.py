@@ -59,8 +59,8 @@ class ColorJitter(Recolor):
 
     Attributes:
         brightness: greatest change of the factor on all pixels: 0.3 draws from 0.7 to 1.3.
-        contrast: the same on the distance to the picture's mean grey.
-        saturation: the same on the distance to a pixel's own grey.
+        contrast: greatest change of the factor on a pixel's distance to the picture's mean grey.
+        saturation: greatest change of the factor on a pixel's distance to its own grey.
         hue: greatest turn either way, as a share of the colour circle.
         p: the share of samples it is applied to.
     """
@@ -95,11 +95,11 @@ def adjust_color(
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        brightness: factor on all pixels.
-        contrast: factor on the distance to the mean grey, as 144 pixels of a grid tell it.
-        saturation: factor on the distance of a pixel to its own grey.
-        hue: turn, in parts of the colour circle.
-        out: an array to write to, which may be `image` itself.
+        brightness: factor on all pixels, 0 or more; 1 leaves them as they are.
+        contrast: factor on the distance to the mean grey, as 144 pixels of a grid tell it; 1 leaves it as it is.
+        saturation: factor on the distance of a pixel to its own grey; 1 leaves it as it is.
+        hue: turn of the hue, as a share of the colour circle; 0 leaves it as it is.
+        out: an array to write to, which may be `image` itself; a new one where None.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -126,7 +126,7 @@ class Albumentations:
     """Any transform of albumentations, or a list of them, with the boxes kept right and the seed passed on.
 
     Args:
-        transforms: albumentations transforms.
+        transforms: a transform of albumentations, or a list of them.
         min_visible: objects of which a smaller share stays in the picture are left out.
         min_side: objects narrower or lower than this many pixels are left out.
 
