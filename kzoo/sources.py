@@ -52,6 +52,10 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
         FileNotFoundError: there is nothing at a path, or nothing matches a pattern.
         ValueError: a folder holds neither image nor video; or it is a camera's number or an address, neither of which
             is read.
+
+    Example:
+        >>> expand(["street.jpg", "clips"])    # clips/ holds a.mp4 and notes.txt
+        [PosixPath('street.jpg'), PosixPath('clips/a.mp4')]
     """
     if not isinstance(source, (str, Path)):
         paths = [path for one in source for path in expand(one)]
@@ -87,19 +91,20 @@ def _matches(pattern: Path) -> list[Path]:
     """The files that match a pattern, sorted; "**" stands for any folders, links to such among them."""
     # What lies before the first wildcard is where to start from.
     fixed = next(i for i, part in enumerate(pattern.parts) if _WILDCARDS & set(part))
-    start, rest = Path(*pattern.parts[:fixed]), pattern.parts[fixed:]
-    if any("**" in part for part in rest):
-        return [path for path in walk_files(start) if _fits(path.relative_to(start).parts, rest)]
-    shown = (path for path in start.glob(str(Path(*rest))) if path.is_file())
-    return sorted(path for path in shown if not _is_hidden_match(path.relative_to(start).parts, rest))
+    start, wild = Path(*pattern.parts[:fixed]), pattern.parts[fixed:]
+    if any("**" in part for part in wild):  # `Path.glob` follows no links there
+        return [path for path in walk_files(start) if _fits(path.relative_to(start).parts, wild)]
+    files = (path for path in start.glob(str(Path(*wild))) if path.is_file())
+    return sorted(path for path in files if not _is_hidden_match(path.relative_to(start).parts, wild))
 
 
 def _is_hidden_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a wildcard, and no dot that was given, stands for the dot of a hidden name."""
-    return any(part[0] == "." != given[0] for part, given in zip(parts, pattern, strict=False))
+    """Whether a wildcard, and no dot of the pattern, stands for the dot of a hidden name."""
+    return any(part[0] == "." != wild[0] for part, wild in zip(parts, pattern, strict=False))
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path's parts match a pattern's, of which "**" stands for any number of folders."""
     if not pattern or not parts:
         return not parts and all(part == "**" for part in pattern)
     if pattern[0] == "**":
@@ -138,7 +143,7 @@ class Video:
 
     Example:
         >>> for frame in Video("street.mp4"):
-        ...     model.detect(frame)
+        ...     detections = model.detect(frame)
     """
 
     def __init__(self, path: str | Path):
@@ -178,7 +183,13 @@ class Video:
 
 
 class VideoWriter:
-    """Takes the frames of a video that is being written; the first one decides its size."""
+    """Takes the frames of a video that is being written; the first one decides its size.
+
+    Args:
+        path: the file that is written, beside the target.
+        target: the file that it becomes, for messages.
+        rate: frames a second.
+    """
 
     def __init__(self, path: Path, target: Path, rate: float):
         self._path = path
@@ -230,14 +241,19 @@ def writing_video(target: str | Path, rate: float) -> Iterator[VideoWriter]:
     """Writes an MP4 file, whole or not at all.
 
     Args:
-        target: the file.
+        target: the file to write, .mp4.
         rate: frames a second.
 
     Yields:
-        What takes the frames; at least one must come.
+        The `VideoWriter` that takes the frames; at least one must come.
 
     Raises:
         OSError: it cannot be written.
+
+    Example:
+        >>> with writing_video("boxes.mp4", rate=25) as video:
+        ...     for frame in Video("street.mp4"):
+        ...         video.write(model.detect(frame).draw())
     """
     with replacing(target) as fresh, _warnings_hidden():
         writer = VideoWriter(fresh, Path(target), rate)

@@ -19,16 +19,18 @@ class Look:
     """Refuses batches that cannot be meant so, and keeps why: out of a pipeline errors come wrapped in pages.
 
     Args:
-        task: of the model's head.
-        num_classes: likewise.
-        targets: whether there have to be some, as in training.
+        task: task of the model's head, such as "detect" or "segment".
+        num_classes: number of classes of the model's head.
+        targets: whether there have to be targets, as in training.
 
     Attributes:
         error: what was refused first.
     """
 
     def __init__(self, task: str, num_classes: int, targets: bool = True):
-        self.task, self.num_classes, self.targets = task, num_classes, targets
+        self.task = task
+        self.num_classes = num_classes
+        self.targets = targets
         self.error: ValueError | None = None
 
     def __call__(self, images, targets=None, weight=None, shape=None) -> None:
@@ -36,9 +38,9 @@ class Look:
 
         Args:
             images: (B, H, W, 3), or None where they are not looked at.
-            targets: by name.
-            weight: of each image.
-            shape: of the images, where they are not given.
+            targets: the batch's targets by name, as the task has them.
+            weight: (B,) the weight of each image in the loss; None where all count 1.
+            shape: (B, H, W, 3) as a tuple, where `images` is None.
         """
         try:
             images = None if images is None else as_array(images)
@@ -62,7 +64,7 @@ class Look:
         """Looks at what a dataset yields: images, or (images, targets), or (images, targets, weights).
 
         Args:
-            batch: of arrays or tensors.
+            batch: one batch of a dataset, of arrays or tensors.
             first: whether its images are looked at, too, which takes longer.
         """
         images, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
@@ -81,8 +83,10 @@ class Look:
 
 def as_array(values) -> np.ndarray | None:
     """Values as NumPy has them; None where there are none yet, as of symbolic tensors."""
-    if isinstance(values, keras.KerasTensor) or not keras.ops.is_tensor(values):
-        return None if isinstance(values, keras.KerasTensor) else np.asarray(values)
+    if isinstance(values, keras.KerasTensor):
+        return None
+    if not keras.ops.is_tensor(values):
+        return np.asarray(values)
     try:
         return keras.ops.convert_to_numpy(values)
     except (NotImplementedError, TypeError, AttributeError, RuntimeError):
@@ -113,8 +117,8 @@ def as_stream(data, look: Look | None = None):
     length; a stream tells it.
 
     Args:
-        data: what `fit` or `evaluate` is given.
-        look: what looks at it: see `Look`.
+        data: the dataset that `fit` or `evaluate` is given.
+        look: looks at its batches (see `Look`); where None, nothing is refused.
     """
     look = look or Look("", 0, targets=False)
     tensorflow, grain, torch = (sys.modules.get(name) for name in ("tensorflow", "grain", "torch"))
@@ -136,6 +140,7 @@ def as_stream(data, look: Look | None = None):
 
 
 def _looked_through(batches, look):
+    """The batches of an iterator, each looked at; of the first the images, too."""
     for number, batch in enumerate(batches):
         look.batch(batch, first=number == 0)
         yield batch
@@ -160,6 +165,7 @@ def _watched(dataset, look):
         return dataset
     names = [name for name, _ in _named(targets)]
 
+    # TensorFlow's graph hands arrays over one by one: the targets in the order of their names, then the weights.
     def later(shape, *arrays, images=None):
         values = dict(zip(names, arrays, strict=False)) if names else None
         look(images, values, arrays[len(names)] if weight is not None else None, tuple(shape))
@@ -177,6 +183,7 @@ def _watched(dataset, look):
             lambda: tf.numpy_function(first, [shape, images, *others], tf.bool),
             lambda: tf.numpy_function(later, [shape, *others], tf.bool) if others else True,
         )
+        # Nothing uses the result of the look; without this a graph would leave it out.
         with tf.control_dependencies([seen]):
             return tf.nest.map_structure(tf.identity, batch)
 
@@ -189,11 +196,13 @@ def _named(targets) -> list[tuple]:
 
 
 def _from_grain(data, look):
+    """A Grain dataset whose first batch has been looked at; on TensorFlow as a `tf.data.Dataset`."""
     from kzoo.data.loading.passes import Batches
 
     ours = isinstance(data, Batches)
     epoch = data.epoch if ours else None
     on_tensorflow = keras.backend.backend() == "tensorflow"
+    # Two, because sides in which they differ are sides that vary: `kzoo.data` takes care that the first two do.
     seen = list(itertools.islice(data, 2 if on_tensorflow else 1))
     if ours:
         data.epoch = epoch  # this look, were it at a whole epoch, has trained nothing

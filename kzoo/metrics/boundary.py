@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-TOLERANCE = 0.0075
+TOLERANCE = 0.0075  # of the image's diagonal, as Csurka et al. have it
 
 
 def edges(mask: np.ndarray) -> np.ndarray:
@@ -15,14 +15,14 @@ def edges(mask: np.ndarray) -> np.ndarray:
 
     The picture's own frame is no edge.
     """
-    found = np.zeros(mask.shape, bool)
-    differ = mask[1:] != mask[:-1]
-    found[1:] |= differ
-    found[:-1] |= differ
-    differ = mask[:, 1:] != mask[:, :-1]
-    found[:, 1:] |= differ
-    found[:, :-1] |= differ
-    return found
+    on_edge = np.zeros(mask.shape, bool)
+    differ = mask[1:] != mask[:-1]  # (H - 1, W) from the row above
+    on_edge[1:] |= differ
+    on_edge[:-1] |= differ
+    differ = mask[:, 1:] != mask[:, :-1]  # (H, W - 1) from the column to the left
+    on_edge[:, 1:] |= differ
+    on_edge[:, :-1] |= differ
+    return on_edge
 
 
 def boundary_f1(
@@ -35,9 +35,10 @@ def boundary_f1(
 
     Args:
         truth: (H, W) integers; what is not in 0 .. num_classes - 1 belongs to no class.
-        predicted: (H, W) integers, likewise.
-        num_classes: how many there are.
-        tolerance: share of the image's diagonal; the distance allowed is that, and at least 1 pixel.
+        predicted: (H, W) integers; what is not in 0 .. num_classes - 1 belongs to no class.
+        num_classes: the number of classes, C.
+        tolerance: the distance that is allowed between boundaries, as a share of the image's diagonal; at least 1 pixel
+            is.
 
     Returns:
         (num_classes,) float: NaN where neither mask has a boundary of the class, 0 where only one has, which makes
@@ -46,11 +47,12 @@ def boundary_f1(
     Source: Csurka et al. 2013, "What is a good evaluation measure for semantic segmentation?", section 3.
     """
     reach = max(1.0, tolerance * math.hypot(*truth.shape))
-    true_edges, found_edges = edges(truth), edges(predicted)
+    true_edges, predicted_edges = edges(truth), edges(predicted)  # (H, W)
     scores = np.full(num_classes, math.nan)
     for label in range(num_classes):
-        true, found = true_edges & (truth == label), found_edges & (predicted == label)
+        true, found = true_edges & (truth == label), predicted_edges & (predicted == label)
         if true.any() and found.any():
+            # Distances are measured in the box around both: elsewhere there is nothing to measure from or to.
             true, found = _around(true, found)
             precision, recall = _share_near(found, true, reach), _share_near(true, found, reach)
             total = precision + recall

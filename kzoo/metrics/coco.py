@@ -49,7 +49,10 @@ def coco_figures(images: Sequence[EvaluatedImage], classes: int) -> CocoFigures:
 
     Args:
         images: truth and detections, in the order of their ids (see `order_by_id`).
-        classes: how many there are.
+        classes: the number of classes, C.
+
+    Returns:
+        The twelve figures, and each class's average precision.
 
     Source: Lin et al. 2014, Microsoft COCO: Common Objects in Context, arXiv:1405.0312.
     """
@@ -66,7 +69,7 @@ def coco_figures(images: Sequence[EvaluatedImage], classes: int) -> CocoFigures:
     else:
         stats, precision = np.full(12, -1.0), np.full((10, 101, classes, 4, 3), -1.0)
     # (IoU, recall, class) over all areas and 100 detections; -1 is COCO's "there is none".
-    precision = precision[:, :, :, 0, -1]
+    precision = precision[:, :, :, 0, -1]  # (10, 101, C)
     precision = np.where(precision < 0, np.nan, precision)
     figures = {
         name: float(value) if value >= 0 else np.nan for name, value in zip(FIGURES, stats, strict=True)

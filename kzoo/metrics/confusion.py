@@ -19,10 +19,10 @@ def confusion_matrix(
     Difficult objects and crowds count nowhere, nor does a detection that is left over and overlaps one.
 
     Args:
-        images: truth and detections.
-        classes: how many there are.
-        threshold: the least intersection over union of a pair.
-        score: detections below it are left out.
+        images: truth and detections of each image.
+        classes: the number of classes, C.
+        threshold: the least intersection over union of a pair, 0 to 1.
+        score: the least score of the detections that count, 0 to 1.
 
     Returns:
         (classes + 1, classes + 1) int64, `[true, predicted]`.
@@ -30,21 +30,23 @@ def confusion_matrix(
     matrix = np.zeros((classes + 1, classes + 1), np.int64)
     for image in images:
         shown = image.scores >= score
-        found, found_labels = image.found[shown], image.found_labels[shown]
-        boxes, labels = image.boxes[image.counted], image.labels[image.counted]
-        rows, columns = _pairs(found, found_labels, boxes, labels, threshold)
-        np.add.at(matrix, (labels[columns], found_labels[rows]), 1)
-        np.add.at(matrix, (np.delete(labels, columns), classes), 1)
-        left = np.delete(found, rows, axis=0)
-        excused = (iou(left, image.boxes[image.difficult]) >= threshold).any(1)
-        excused |= (covered(left, image.boxes[image.crowd]) >= threshold).any(1)
-        np.add.at(matrix, (classes, np.delete(found_labels, rows)[~excused]), 1)
+        found, found_labels = image.found[shown], image.found_labels[shown]  # (D, 4), (D,)
+        boxes, labels = image.boxes[image.counted], image.labels[image.counted]  # (G, 4), (G,)
+        detections, objects = _pairs(
+            found, found_labels, boxes, labels, threshold
+        )  # (P,) positions of each pair
+        np.add.at(matrix, (labels[objects], found_labels[detections]), 1)
+        np.add.at(matrix, (np.delete(labels, objects), classes), 1)  # objects that nothing found
+        unpaired = np.delete(found, detections, axis=0)  # (D - P, 4)
+        excused = (iou(unpaired, image.boxes[image.difficult]) >= threshold).any(1)
+        excused |= (covered(unpaired, image.boxes[image.crowd]) >= threshold).any(1)
+        np.add.at(matrix, (classes, np.delete(found_labels, detections)[~excused]), 1)
     return matrix
 
 
 def _pairs(found, found_labels, boxes, labels, threshold) -> tuple[np.ndarray, np.ndarray]:
     """Greedy one-to-one pairs: positions in `found` and in `boxes`."""
-    overlap = iou(found, boxes)
+    overlap = iou(found, boxes)  # (D, G)
     rows, columns = np.nonzero(overlap >= threshold)
     # Of equal overlaps the one of the right class goes first, then that of the better score.
     order = np.lexsort((rows, found_labels[rows] != labels[columns], -overlap[rows, columns]))

@@ -12,7 +12,14 @@ from kzoo.metrics.voc import envelope
 
 @dataclass(frozen=True)
 class BestF1:
-    """The score threshold where the harmonic mean of precision and recall is highest, and what holds there."""
+    """The score threshold where the harmonic mean of precision and recall is highest, and what holds there.
+
+    Attributes:
+        f1: the harmonic mean, 0 to 1.
+        precision: the precision at this threshold.
+        recall: the recall at this threshold.
+        score: the threshold: detections of this score and above are reported.
+    """
 
     f1: float
     precision: float
@@ -27,9 +34,9 @@ class Curve:
     Attributes:
         name: the class.
         objects: how many there are to be found.
-        scores: (D,) falling.
+        scores: (D,) scores of the detections, falling.
         precision: (D,) if everything down to this detection is reported.
-        recall: (D,) likewise; NaN where there is nothing to be found.
+        recall: (D,) if everything down to this detection is reported; NaN where there is nothing to be found.
     """
 
     name: str

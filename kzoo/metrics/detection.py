@@ -15,9 +15,9 @@ from kzoo.metrics.figures import known_mean, without_nan
 from kzoo.metrics.matching import EvaluatedImage, corners, match, sides
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
-IOU_THRESHOLD = 0.5
-CONFUSION_SCORE = 0.25
-CURVE_POINTS = 101
+IOU_THRESHOLD = 0.5  # of the curves, of the best F1 and of the confusion matrix
+CONFUSION_SCORE = 0.25  # from which score on detections count in the confusion matrix
+CURVE_POINTS = 101  # recalls at which curves are written
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class ClassMetrics:
         ap50: COCO's at IoU .50.
         voc_ap_11point: Pascal VOC 2007's at IoU .5.
         voc_ap_all: Pascal VOC 2010's at IoU .5.
-        precision: at the threshold of the best F1, IoU .5.
-        recall: likewise.
-        f1: likewise.
-        score: that threshold.
+        precision: precision at IoU .5 and at the score threshold of the best F1, 0 to 1.
+        recall: recall at IoU .5 and at that threshold, 0 to 1.
+        f1: harmonic mean of this precision and recall, the best over all thresholds, 0 to 1.
+        score: the score threshold of the best F1.
     """
 
     name: str
@@ -64,8 +64,9 @@ class DetectionMetrics:
         voc_ap_11point: Pascal VOC 2007's mean average precision at IoU .5.
         voc_ap_all: Pascal VOC 2010's.
         per_class: one row a class.
-        curves: one a class, at IoU .5.
-        confusion: (C + 1, C + 1) int64, true class by row, predicted by column, background last; at score .25.
+        curves: precision and recall as the score threshold falls, one curve a class, at IoU .5.
+        confusion: (C + 1, C + 1) int64 objects, true class by row, predicted by column, background last; of the
+            detections from score .25 on.
     """
 
     names: tuple[str, ...]
@@ -157,16 +158,17 @@ class DetectionEvaluator:
         Raises:
             ValueError: a label has no class, or a box of the truth is not finite or is inverted.
         """
-        boxes, xywh = _both_forms(truth)
+        boxes, xywh = _both_forms(truth)  # (G, 4)
         labels = np.asarray(truth.labels, np.int64)
         self._check_truth(boxes, labels, truth.id)
-        found, found_xywh = _both_forms(detections)
+        found, found_xywh = _both_forms(detections)  # (D, 4)
         scores, found_labels = np.asarray(detections.scores, float), np.asarray(detections.labels, np.int64)
         self._check_labels(found_labels, f"detections of image {truth.id!r}")
         areas = getattr(truth, "areas", None) if areas is None else areas
         areas = xywh[:, 2] * xywh[:, 3] if areas is None else np.asarray(areas, float)
-        finite = np.isfinite(found).all(1) & np.isfinite(scores)
+        finite = np.isfinite(found).all(1) & np.isfinite(scores)  # (D,)
         self._discarded += int(np.count_nonzero(~finite))
+        # Best score first; a stable sort, so that detections of one score keep the order in which they were given.
         order = np.flatnonzero(finite)
         order = order[np.argsort(-scores[order], kind="stable")]
         self._ids.append(truth.id)

@@ -24,8 +24,8 @@ class Mistake:
     Attributes:
         kind: one of `KINDS`.
         label: class of the detection; of a missed object, the object's.
-        box: xyxy pixels, likewise.
-        score: of the detection; None for a missed object.
+        box: xyxy pixels of the detection; of a missed object, the object's.
+        score: score of the detection; None for a missed object.
         object: position of the object concerned in the image's truth; None where there is none.
         true_label: class of that object, or None.
         cost: about what mAP50 would gain if this alone were put right.
@@ -46,10 +46,10 @@ class ImageErrors:
 
     Attributes:
         id: what names the image in its dataset.
-        index: its position there.
-        mistakes: the most costly first.
-        image: its truth and the detections from that score on.
-        verdict: what became of them.
+        index: position of the image in its dataset, from 0.
+        mistakes: the wrong detections and missed objects, the most costly first.
+        image: the image's truth and the detections from that score on.
+        verdict: what became of these detections and objects.
     """
 
     id: str | int
@@ -76,7 +76,7 @@ class ErrorKind:
     Attributes:
         kind: one of `KINDS`.
         count: wrong detections or missed objects, with all detections.
-        count_at_score: likewise, with the detections from a score on only.
+        count_at_score: wrong detections or missed objects, with the detections from a score on only.
         cost: what mAP50 would gain if all errors of this kind, and no others, were put right; TIDE's dAP.
     """
 
@@ -99,8 +99,8 @@ class ErrorAnalysis:
         kinds: a row a kind, in the order of `KINDS`.
         false_positives: what mAP50 would gain without any wrong detection.
         false_negatives: what it would gain if no object were left unfound.
-        score: from which on `count_at_score` and `images` take detections.
-        images: those with mistakes, the most costly first.
+        score: score from which on `count_at_score` and `images` take detections.
+        images: the images with mistakes, the most costly first.
     """
 
     names: tuple[str, ...]
@@ -162,8 +162,9 @@ class ErrorEvaluator(DetectionEvaluator):
     """A `DetectionEvaluator` that says what is wrong, too.
 
     Args:
-        names: the classes, in the order of the labels.
-        score: images are judged by the detections from it on; what an error costs is measured with all of them.
+        names: the class names, in the order of the labels.
+        score: score from which on detections count in the judgement of single images, 0 to 1; what a kind of error
+            costs is measured with all of them.
 
     Example:
         >>> evaluator = ErrorEvaluator(["cat"])
@@ -215,6 +216,7 @@ class ErrorEvaluator(DetectionEvaluator):
 
 
 def _judged(images: Sequence[EvaluatedImage], score: float) -> tuple[list[EvaluatedImage], list[Verdict]]:
+    """Images with their detections from a score on, and what became of these."""
     shown = [reported(image, score) for image in images]
     return shown, [judge(image) for image in shown]
 
@@ -222,19 +224,22 @@ def _judged(images: Sequence[EvaluatedImage], score: float) -> tuple[list[Evalua
 def _by_cost(
     places: Sequence[tuple], images: Sequence[EvaluatedImage], verdicts: Sequence[Verdict], classes: int
 ) -> tuple[ImageErrors, ...]:
+    """The images with mistakes, the most costly first."""
     outcomes = Outcomes.of(images, verdicts, classes)
-    removed, unfound, start, found = outcomes.costs(), outcomes.object_costs(), 0, []
+    removed, unfound = outcomes.costs(), outcomes.object_costs()  # (D of all images,), (C,)
+    start, with_mistakes = 0, []
     for (name, index), image, verdict in zip(places, images, verdicts, strict=True):
-        # The outcomes lie in the order of the images, without what is left out.
-        counted = verdict.kinds != LEFT_OUT
+        # The outcomes lie in the order of the images, without what is left out: this image's are the next.
+        counted = verdict.kinds != LEFT_OUT  # (D,)
         costs = np.zeros(len(counted))
         end = start + np.count_nonzero(counted)
-        costs[counted], start = removed[start:end], end
+        costs[counted] = removed[start:end]
+        start = end
         mistakes = [*_wrong(image, verdict, costs, unfound), *_missed(image, verdict, unfound)]
         if mistakes:
             mistakes.sort(key=lambda mistake: -mistake.cost)
-            found.append(ImageErrors(name, index, tuple(mistakes), image, verdict))
-    return tuple(sorted(found, key=lambda image: -image.cost))
+            with_mistakes.append(ImageErrors(name, index, tuple(mistakes), image, verdict))
+    return tuple(sorted(with_mistakes, key=lambda image: -image.cost))
 
 
 def _wrong(
@@ -256,6 +261,7 @@ def _wrong(
 
 
 def _missed(image: EvaluatedImage, verdict: Verdict, unfound: np.ndarray) -> Iterator[Mistake]:
+    """An image's missed objects."""
     for position in np.flatnonzero(verdict.missed):
         label, box = int(image.labels[position]), tuple(image.boxes[position].tolist())
         yield Mistake(NAMES[MISSED], label, box, None, int(position), label, float(unfound[label]))

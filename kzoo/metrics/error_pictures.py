@@ -37,8 +37,8 @@ def draw_errors(photograph: np.ndarray, errors: ImageErrors, names: Sequence[str
 
     Args:
         photograph: (H, W, 3) uint8 RGB.
-        errors: of this image.
-        names: class names; a label beyond them shows as "class 7".
+        errors: what is wrong on this photograph, with its truth and detections.
+        names: class names, in the order of the labels; a label beyond them shows as "class 7".
 
     Returns:
         (h, w, 3) uint8 RGB, the longer side of 1000 pixels.

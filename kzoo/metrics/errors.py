@@ -56,14 +56,16 @@ def judge(image: EvaluatedImage) -> Verdict:
     Source: Bolya et al. 2020, TIDE: A General Toolbox for Identifying Object Detection Errors, arXiv:2008.08115,
         section 2.2. The order is that of the authors' program, tidecv, and so is the rule of one correction an object.
     """
-    objects = assign(image)
-    counted, wrong, assigned = image.counted, np.flatnonzero(objects < 0), np.flatnonzero(objects >= 0)
+    objects = assign(image)  # (D,)
+    counted = image.counted  # (G,)
+    wrong, assigned = np.flatnonzero(objects < 0), np.flatnonzero(objects >= 0)  # positions of detections
     kinds = np.full(len(objects), RIGHT, np.int8)
     kinds[assigned[~counted[objects[assigned]]]] = LEFT_OUT
     found = np.zeros(len(counted), bool)
     found[objects[assigned]] = True
     found &= counted
     kinds[wrong], objects[wrong] = _errors(image, wrong)
+    # Of the detections that could be put right the first, which has the best score, is the one for its object.
     fixable = np.flatnonzero(np.isin(kinds, (LOCALISATION, CLASSIFICATION)))
     fixable = fixable[~found[objects[fixable]]]
     claimed, first = np.unique(objects[fixable], return_index=True)
@@ -91,7 +93,7 @@ def assign(image: EvaluatedImage) -> np.ndarray:
     owner = np.full(len(image.scores), -1, np.int64)
     if not len(owner) or not len(image.boxes):
         return owner
-    same = image.found_labels[:, None] == image.labels
+    same = image.found_labels[:, None] == image.labels  # (D, G) of one class
     overlap = np.where(image.crowd, covered(image.found, image.boxes), iou(image.found, image.boxes)) * same
     counted, free = image.counted, np.ones(len(image.boxes), bool)
     for detection in np.flatnonzero((overlap >= FOREGROUND).any(1)):
@@ -110,11 +112,15 @@ def _errors(image: EvaluatedImage, wrong: np.ndarray) -> tuple[np.ndarray, np.nd
     counted = np.flatnonzero(image.counted)
     if not len(counted) or not len(wrong):
         return np.full(len(wrong), HALLUCINATION), np.full(len(wrong), -1)
-    overlap = iou(image.found[wrong], image.boxes[counted])
+    overlap = iou(image.found[wrong], image.boxes[counted])  # (W, G) of the objects that count
     same = image.found_labels[wrong][:, None] == image.labels[counted]
-    own, other = overlap * same, overlap * ~same
-    nearest_own, nearest_other = counted[own.argmax(1)], counted[other.argmax(1)]
-    own, other = own.max(1), other.max(1)
+    own, other = (
+        overlap * same,
+        overlap * ~same,
+    )  # with objects of the detection's class, and of other classes
+    nearest_own, nearest_other = counted[own.argmax(1)], counted[other.argmax(1)]  # (W,)
+    own, other = own.max(1), other.max(1)  # (W,)
+    # The first case that fits; what fits none is a wrong class at a wrong place.
     cases = [
         ((own >= BACKGROUND) & (own < FOREGROUND), LOCALISATION, nearest_own),
         (other >= FOREGROUND, CLASSIFICATION, nearest_other),

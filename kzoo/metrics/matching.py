@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HIT, MISS, IGNORED = 1, 0, -1
+HIT, MISS, IGNORED = 1, 0, -1  # outcomes of a detection
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class EvaluatedImage:
         crowd: (G,) bool, a group under one box: neither hit nor miss, and it absorbs any number of detections.
         areas: (G,) float64 square pixels by which COCO tells small, medium and large.
         found: (D, 4) float64 xyxy of the detections, best score first.
-        scores: (D,) float64.
+        scores: (D,) float64 score of each detection, falling.
         found_labels: (D,) int64 class of each detection.
         xywh: (G, 4) float64 x, y, width, height as the annotation file has them; those of `boxes` where None.
-        found_xywh: (D, 4) likewise of the detections.
+        found_xywh: (D, 4) float64 x, y, width, height of the detections as they were given; those of `found` where
+            None.
     """
 
     boxes: np.ndarray
@@ -60,8 +61,8 @@ def sides(boxes: np.ndarray) -> np.ndarray:
 
 def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) square pixels that each box of `a` shares with each of `b`."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    low = np.maximum(a[:, None, :2], b[None, :, :2])  # (A, B, 2)
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])  # (A, B, 2)
     return np.clip(high - low, 0, None).prod(-1)
 
 
@@ -90,7 +91,7 @@ def match(image: EvaluatedImage, threshold: float = 0.5) -> np.ndarray:
 
     Args:
         image: truth and detections.
-        threshold: the least intersection over union.
+        threshold: the least intersection over union of a hit, 0 to 1.
 
     Returns:
         (D,) int8: `HIT`, `MISS` or `IGNORED` for each detection.
@@ -100,13 +101,14 @@ def match(image: EvaluatedImage, threshold: float = 0.5) -> np.ndarray:
     outcome = np.full(len(image.scores), MISS, np.int8)
     if not len(outcome) or not len(image.boxes):
         return outcome
-    same = image.found_labels[:, None] == image.labels[None, :]
-    overlap = np.where(same & ~image.crowd, iou(image.found, image.boxes), -1.0)
-    nearest = overlap.argmax(1)
-    near = overlap[np.arange(len(nearest)), nearest] >= threshold
+    same = image.found_labels[:, None] == image.labels[None, :]  # (D, G) of one class
+    overlap = np.where(same & ~image.crowd, iou(image.found, image.boxes), -1.0)  # (D, G)
+    nearest = overlap.argmax(1)  # (D,) the object that each detection overlaps most
+    near = overlap[np.arange(len(nearest)), nearest] >= threshold  # (D,)
     difficult = near & image.difficult[nearest]
     outcome[difficult] = IGNORED
     candidates = np.flatnonzero(near & ~difficult)
+    # Detections lie by falling score, so the first at an object is the best; `unique` gives just the first of each.
     _, first = np.unique(nearest[candidates], return_index=True)
     outcome[candidates[first]] = HIT
     absorbed = (np.where(same & image.crowd, covered(image.found, image.boxes), -1.0) >= threshold).any(1)

@@ -36,13 +36,13 @@ class Outcomes:
     """The detections of all images in a row, and how many objects each class has.
 
     Attributes:
-        scores: (D,) of detections that count.
-        labels: (D,) int64 their classes.
-        kinds: (D,) int8 `RIGHT` or the position in `KINDS`.
-        corrected: (D,) bool as in `Verdict`.
+        scores: (D,) float64 scores of the detections that count.
+        labels: (D,) int64 classes of these detections.
+        kinds: (D,) int8 `RIGHT`, or the position in `KINDS` of what is wrong with the detection.
+        corrected: (D,) bool, whether the detection would be right if its error were put right (see `Verdict`).
         true_labels: (D,) int64 class of the object concerned, -1 where there is none.
-        objects: (C,) int64 to be found.
-        missed: (C,) int64 of those.
+        objects: (C,) int64 objects to be found of each class.
+        missed: (C,) int64 objects of each class that are missed.
     """
 
     scores: np.ndarray

@@ -13,9 +13,9 @@ from kzoo.metrics.error_pictures import COLORS
 from kzoo.metrics.segmentation import SegmentationMetrics
 from kzoo.structures.lettering import font_file, own_font, readable
 
-SMOOTH = 1001
-MOST_NAMED_CURVES = 10
-MOST_PRINTED_CELLS = 20
+SMOOTH = 1001  # points of a drawn curve
+MOST_NAMED_CURVES = 10  # of more classes each curve is a grey line
+MOST_PRINTED_CELLS = 20  # classes; of more the cells of a confusion matrix have no number
 GREY, INK = "0.75", "0.15"
 
 
@@ -41,11 +41,14 @@ def plot_precision_recall(metrics: DetectionMetrics, path: str | Path) -> Path:
     """Draws precision over recall at IoU .5: a line a class and their mean, the best F1 of each marked.
 
     Args:
-        metrics: what to draw; classes without objects have no line.
+        metrics: the figures to draw; classes without objects have no line.
         path: the picture to write, .png or .svg.
 
     Raises:
         OSError: the folder cannot be written.
+
+    Example:
+        >>> plot_precision_recall(evaluator.result(), "precision_recall.png")
     """
     figure, axes = _figure(8.5, 5.2)
     recall = np.linspace(0, 1, SMOOTH)
@@ -84,7 +87,7 @@ def plot_confusion(metrics: DetectionMetrics | SegmentationMetrics, path: str | 
     pixels of the true class.
 
     Args:
-        metrics: what to draw.
+        metrics: the figures of a detector or a segmenter.
         path: the picture to write, .png or .svg.
 
     Raises:
@@ -113,7 +116,7 @@ def plot_errors(metrics: AnalysedMetrics, path: str | Path) -> Path:
     """Draws what each kind of error costs, a bar a kind, and below them all false positives and negatives.
 
     Args:
-        metrics: what `kzoo.evaluate(..., errors=True)` gave.
+        metrics: the figures that `kzoo.evaluate(..., errors=True)` gives.
         path: the picture to write, .png or .svg.
 
     Raises:
@@ -149,7 +152,9 @@ def _print_cells(axes, counts: np.ndarray, share: np.ndarray, pixels: bool) -> N
         text = f"{share[row, column]:.3f}" if pixels else f"{count}"
         if not pixels and row == column == len(counts) - 1:
             text = ""  # Background found as background is not a thing that can be counted.
-        color = "white" if share[row, column] > 0.55 else INK if count else GREY
+        color = INK if count else GREY
+        if share[row, column] > 0.55:
+            color = "white"  # on a dark cell
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
 
 

@@ -19,9 +19,9 @@ class SegmentationClassMetrics:
     Attributes:
         name: the class.
         pixels: how many are of it in truth, ignored ones left out.
-        share: of all counted pixels.
-        iou: intersection over union; NaN where it is neither in truth nor in the predictions.
-        dice: likewise, its F1.
+        share: share of the class's true pixels in all counted pixels, 0 to 1.
+        iou: intersection over union; NaN where the class is neither in truth nor in the predictions.
+        dice: Dice coefficient, which is the F1 of the pixels; NaN where the class is in neither.
         recall: the share of its pixels that are found, its accuracy; NaN where truth has none.
         precision: the share of what is found that is right; NaN where nothing is predicted as it.
         boundary_f1: the mean over the images where truth or prediction has a boundary of it.
@@ -45,8 +45,8 @@ class SegmentationMetrics:
         names: the classes.
         images: how many were evaluated.
         pixels: how many were, ignored ones left out.
-        mean_iou: the mean over the classes that are in truth or in the predictions.
-        dice: likewise.
+        mean_iou: the mean IoU over the classes that are in truth or in the predictions.
+        dice: the mean Dice coefficient over the classes that are in truth or in the predictions.
         pixel_accuracy: the share of the pixels that are right.
         mean_accuracy: the mean of the recalls of the classes that are in truth.
         frequency_weighted_iou: the mean of the IoU, weighted by the classes' shares of the pixels.
@@ -54,7 +54,7 @@ class SegmentationMetrics:
         image_dice: the mean over images of the image's own Dice, that of its classes but the first: with two
             classes, the foreground's. Classes that are neither in truth nor predicted are left out, and an image
             without any counts 1; one that is ignored as a whole does not count.
-        image_iou: likewise.
+        image_iou: the mean over images of the image's own IoU, of the same classes and images as `image_dice`.
         per_class: one row a class.
         confusion: (C, C) int64 pixels, true class by row, predicted by column.
     """
@@ -136,15 +136,16 @@ class SegmentationEvaluator:
                 "predict at the image's own size"
             )
         counted = truth != self.ignored
-        true, found = truth[counted], predicted[counted]
-        self._check_values(true, f"{where}: true mask", f", nor {self.ignored} for ignored")
-        self._check_values(found, f"{where}: predicted mask", "")
-        confusion = _confusion(true, found, len(self.names))
+        true_classes, predicted_classes = truth[counted], predicted[counted]  # (P,) the pixels that count
+        self._check_values(true_classes, f"{where}: true mask", f", nor {self.ignored} for ignored")
+        self._check_values(predicted_classes, f"{where}: predicted mask", "")
+        confusion = _confusion(true_classes, predicted_classes, len(self.names))  # (C, C)
         self._confusion += confusion
         self._images += 1
+        # -1 is no class: what is ignored has no boundary of its own.
         shown = (np.where(counted, mask, np.int32(-1)) for mask in (truth, predicted))
         self._boundaries.append(boundary_f1(*shown, len(self.names), self.boundary_tolerance))
-        if len(true):
+        if len(true_classes):
             self._image_dice.append(_foreground(dice_of(confusion)))
             self._image_iou.append(_foreground(iou_of(confusion)))
 
@@ -209,9 +210,9 @@ def _foreground(values: np.ndarray) -> float:
     return 1.0 if np.isnan(mean) else mean
 
 
-def _confusion(true: np.ndarray, found: np.ndarray, count: int) -> np.ndarray:
+def _confusion(true: np.ndarray, predicted: np.ndarray, count: int) -> np.ndarray:
     """(C, C) int64 pixels, from the pixels' true and predicted classes."""
-    pairs = true.astype(np.int32) * count + found
+    pairs = true.astype(np.int32) * count + predicted  # (P,) each pair of classes as one number
     return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
 
