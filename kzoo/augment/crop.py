@@ -12,21 +12,21 @@ from kzoo.augment.geometric import Geometric, transform_boxes
 from kzoo.augment.objects import MIN_VISIBLE, clip_boxes, select
 from kzoo.structures import Sample
 
-_TRIES = 50  # Parts drawn before the picture stays whole; as many as SSD's.
+_TRIES = 50  # Crops drawn before the picture stays whole; as many as SSD's.
 
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Geometric):
-    """Enlarges a random part of the picture to the frame, with the objects in it.
+    """Enlarges a random crop of the picture to the frame, with the objects in it.
 
-    Parts are drawn until one shows an object, if the picture has any; where none of 50 does, it stays whole.
-    The part is one of the picture as the transforms before have left it, without the grey beside it.
+    Crops are drawn until one shows an object, if the picture has any; where none of 50 does, it stays whole.
+    The crop is one of the picture as the transforms before have left it, without the grey beside it.
 
     Attributes:
         scale: least and greatest share of the picture's area, drawn evenly.
         ratio: least and greatest stretch of width against height, drawn evenly on a logarithmic scale: what
-            the part's width over height is to the frame's.
-        min_visible: objects of which a smaller share of the box is in the part are left out; the others'
+            the crop's width over height is to the frame's.
+        min_visible: objects of which a smaller share of the box is in the crop are left out; the others'
             boxes are clipped to it.
         p: the share of samples it is applied to.
 
@@ -50,30 +50,31 @@ class RandomResizedCrop(Geometric):
     ) -> tuple[Sample, np.ndarray]:
         applied = rng.random() < self.p
         boxes = transform_boxes(sample.boxes, matrix)  # (N, 4)
-        parts, fits = _parts(
+        crops, fits = _crops(
             rng, _picture(sample, matrix, size), rng.uniform(*self.scale, _TRIES), self.ratio, size
         )  # (K, 4), (K,)
-        shares = _common(parts, boxes) / np.maximum(_areas(boxes), 1e-9)  # (K, N)
+        shares = _common(crops, boxes) / np.maximum(_areas(boxes), 1e-9)  # (K, N)
         shown = (shares >= self.min_visible) & (shares > 0)
         good = fits & (shown.any(1) | (len(boxes) == 0))  # (K,)
         if not (applied and good.any()):
             return sample, matrix
         first = good.argmax()
-        return _enlarged(sample, shown[first], parts[first], matrix, size)
+        return _enlarged(sample, shown[first], crops[first], matrix, size)
 
 
 @dataclass(frozen=True)
 class SSDCrop(Geometric):
-    """SSD's sampling: a smaller picture on grey ground, then a part that overlaps an object as asked.
+    """SSD's sampling: a smaller picture on grey ground, then a crop that overlaps an object as asked.
 
-    Equally often, the picture stays whole or a part of it becomes the frame, which has at least one of the IoUs
-    of `min_iou` with at least one object. In a part, objects whose centre is outside of it are left out,
+    Equally often, the picture stays whole or a crop of it becomes the frame, which has at least one of the IoUs
+    of `min_iou` with at least one object. In a crop, objects whose centre is outside of it are left out,
     the others' boxes are clipped to it, and at least one is left, if the picture has any. A wish that 50
-    random parts do not fulfil gives way to another.
+    random crops do not fulfil gives way to another.
 
     Attributes:
-        min_iou: the wishes; 0 is any part. Without one, only the ground is added.
-        scale: least and greatest side of a part, as a share of the picture's, drawn evenly.
+        min_iou: the IoUs of which a crop has to have one with an object, 0 to 1; they are tried in random order, and 0
+            is any crop. Where there are none, only the ground is added.
+        scale: least and greatest side of a crop, as a share of the picture's, drawn evenly.
         ratio: least and greatest stretch of width against height, drawn evenly on a logarithmic scale.
         zoom_out: greatest side of the ground, as a multiple of the picture's; 1 for none.
         zoom_out_p: the share of samples that get it.
@@ -110,14 +111,14 @@ class SSDCrop(Geometric):
         picture = _picture(sample, matrix, size)
         zooming = _zoom_out(rng, picture, self.zoom_out)
         sides = rng.uniform(*self.scale, _TRIES)
-        parts, fits = _parts(rng, picture, sides**2, self.ratio, size)
+        crops, fits = _crops(rng, picture, sides**2, self.ratio, size)
         wishes = rng.permutation([*self.min_iou, np.inf])
         if not applied:
             return sample, matrix
         if zoomed:
             matrix = zooming @ matrix
         boxes = transform_boxes(sample.boxes, matrix)
-        inside, ious = _centres_inside(parts, boxes), _ious(parts, boxes)  # (K, N)
+        inside, ious = _centres_inside(crops, boxes), _ious(crops, boxes)  # (K, N)
         good = fits & (inside.any(1) | (len(boxes) == 0))
         for wish in wishes:
             if wish == np.inf:  # the whole picture
@@ -125,7 +126,7 @@ class SSDCrop(Geometric):
             fulfilled = good & (ious.max(1, initial=0.0) >= wish)
             if fulfilled.any():
                 first = fulfilled.argmax()
-                return _enlarged(sample, inside[first], parts[first], matrix, size)
+                return _enlarged(sample, inside[first], crops[first], matrix, size)
         return sample, matrix
 
 
@@ -138,8 +139,8 @@ def _picture(sample: Sample, matrix: np.ndarray, size: tuple[int, int]) -> np.nd
     return covered if (covered[2:] > covered[:2]).all() else frame
 
 
-def _parts(rng, picture, shares, ratio, size) -> tuple[np.ndarray, np.ndarray]:
-    """Random parts of the picture, (K, 4), and which of them do not stick out of it, (K,) bool."""
+def _crops(rng, picture, shares, ratio, size) -> tuple[np.ndarray, np.ndarray]:
+    """Random crops of the picture, (K, 4) pixels of the frame, and which of them do not stick out of it, (K,) bool."""
     area = shares * (picture[2:] - picture[:2]).prod()
     stretch = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), len(shares)))
     aspect = stretch * size[1] / size[0]
@@ -158,22 +159,22 @@ def _zoom_out(rng, picture, most) -> np.ndarray:
     return matrix
 
 
-def _enlarged(sample, keep, part, matrix, size) -> tuple[Sample, np.ndarray]:
-    """Some objects of a sample, what lies outside of a part of the frame cut off; and the matrix that makes
-    the part the frame.
+def _enlarged(sample, keep, crop, matrix, size) -> tuple[Sample, np.ndarray]:
+    """Some objects of a sample, what lies outside of a crop of the frame cut off; and the matrix that makes
+    the crop the frame.
 
     It is cut off, because a transform that follows might bring it back, without its objects.
     """
-    scale = np.array([size[1], size[0]]) / (part[2:] - part[:2])
+    scale = np.array([size[1], size[0]]) / (crop[2:] - crop[:2])
     enlarging = np.diag([*scale, 1.0])
-    enlarging[:2, 2] = -part[:2] * scale
-    cut, matrix = _cut(sample, keep, _bounds_before(part, matrix), matrix)
+    enlarging[:2, 2] = -crop[:2] * scale
+    cut, matrix = _cut(sample, keep, _bounds_before(crop, matrix), matrix)
     return cut, enlarging @ matrix
 
 
-def _bounds_before(part: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """What of the unmoved picture is in a part of the frame: the bounds of it, x1, y1, x2, y2."""
-    corners = np.array([(x, y, 1.0) for x in part[::2] for y in part[1::2]]) @ np.linalg.inv(matrix).T
+def _bounds_before(crop: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """What of the unmoved picture is in a crop of the frame: the bounds of it, x1, y1, x2, y2."""
+    corners = np.array([(x, y, 1.0) for x in crop[::2] for y in crop[1::2]]) @ np.linalg.inv(matrix).T
     if (corners[:, 2] <= 0).any():  # a corner beyond the horizon: no bounds
         return np.array([-np.inf, -np.inf, np.inf, np.inf])
     points = corners[:, :2] / corners[:, 2:]
@@ -203,20 +204,20 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
-def _common(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The area that each of K parts has in common with each of N boxes: (K, N)."""
-    low = np.maximum(parts[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(parts[:, None, 2:], boxes[None, :, 2:])
+def _common(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The area that each of K crops has in common with each of N boxes: (K, N)."""
+    low = np.maximum(crops[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(crops[:, None, 2:], boxes[None, :, 2:])
     return np.maximum(high - low, 0.0).prod(2)
 
 
-def _ious(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of each of K parts with each of N boxes: (K, N)."""
-    common = _common(parts, boxes)
-    return common / np.maximum(_areas(parts)[:, None] + _areas(boxes)[None] - common, 1e-9)
+def _ious(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of each of K crops with each of N boxes: (K, N)."""
+    common = _common(crops, boxes)
+    return common / np.maximum(_areas(crops)[:, None] + _areas(boxes)[None] - common, 1e-9)
 
 
-def _centres_inside(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Whether the middle of each of N boxes lies in each of K parts: (K, N) bool."""
+def _centres_inside(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Whether the middle of each of N boxes lies in each of K crops: (K, N) bool."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return ((centres[None] >= parts[:, None, :2]) & (centres[None] < parts[:, None, 2:])).all(2)
+    return ((centres[None] >= crops[:, None, :2]) & (centres[None] < crops[:, None, 2:])).all(2)

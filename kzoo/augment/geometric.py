@@ -173,9 +173,15 @@ def warp_masks(
 
 
 class Geometric:
-    """A transform that is a matrix: `matrix(rng, size)` draws one for a canvas of (height, width)."""
+    """A transform that is a matrix. Subclasses give `matrix`, or `extend` where they look at the sample."""
 
     def matrix(self, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+        """A matrix by chance: (3, 3) affine or projective, on column vectors (x, y, 1), of the canvas to itself.
+
+        Args:
+            rng: the only source of chance.
+            size: (height, width) of the canvas in pixels.
+        """
         raise NotImplementedError
 
     def extend(

@@ -145,25 +145,25 @@ def _with_objects(canvas: Sample, samples, matrices: np.ndarray, cells) -> Sampl
     result = select(objects, keep, boxes)
     if any(sample.masks is not None or sample.mask is not None for sample in samples):
         kept = np.split(keep, np.cumsum(counts)[:-1])
-        parts = [select(sample, stay) for sample, stay in zip(samples, kept, strict=True)]
-        _add_masks(result, parts, matrices, cells)
+        kept_samples = [select(sample, stays) for sample, stays in zip(samples, kept, strict=True)]
+        _add_masks(result, kept_samples, matrices, cells)
     return result
 
 
-def _add_masks(canvas: Sample, parts: Sequence[Sample], matrices: np.ndarray, cells) -> None:
-    """Gives the canvas the masks of its parts: of a kind that all have."""
-    moved = []
-    for part, matrix, (x1, y1, x2, y2) in zip(parts, matrices, cells, strict=True):
+def _add_masks(canvas: Sample, samples: Sequence[Sample], matrices: np.ndarray, cells) -> None:
+    """Gives the canvas the masks of its pictures, each in its cell; of a kind, instance or semantic, that all have."""
+    moved = []  # of each, its instance masks (n, h, w) and its semantic mask (h, w) in its cell, or None
+    for sample, matrix, (x1, y1, x2, y2) in zip(samples, matrices, cells, strict=True):
         size = (y2 - y1, x2 - x1)
-        moved.append(warp_masks(part, _shifted(matrix, -x1, -y1), size) if min(size) else (None, None))
-    if all(part.mask is not None for part in parts):
-        canvas.mask = np.full(canvas.size, IGNORED, parts[0].mask.dtype)
+        moved.append(warp_masks(sample, _shifted(matrix, -x1, -y1), size) if min(size) else (None, None))
+    if all(sample.mask is not None for sample in samples):
+        canvas.mask = np.full(canvas.size, IGNORED, samples[0].mask.dtype)
         for (_, mask), (x1, y1, x2, y2) in zip(moved, cells, strict=True):
             canvas.mask[y1:y2, x1:x2] = IGNORED if mask is None else mask
-    if all(part.masks is not None or not len(part.boxes) for part in parts):
+    if all(sample.masks is not None or not len(sample.boxes) for sample in samples):
         canvas.masks = np.zeros((len(canvas.boxes), *canvas.size), bool)
         first = 0
-        for part, (masks, _), (x1, y1, x2, y2) in zip(parts, moved, cells, strict=True):
-            if len(part.boxes):
-                canvas.masks[first : first + len(part.boxes), y1:y2, x1:x2] = masks
-            first += len(part.boxes)
+        for sample, (masks, _), (x1, y1, x2, y2) in zip(samples, moved, cells, strict=True):
+            if len(sample.boxes):
+                canvas.masks[first : first + len(sample.boxes), y1:y2, x1:x2] = masks
+            first += len(sample.boxes)

@@ -68,39 +68,41 @@ def select(sample: Sample, keep: np.ndarray, boxes: np.ndarray | None = None) ->
     )
 
 
-def mixed_shares(samples: Sequence[Sample], parts: Sequence[float]) -> np.ndarray | None:
+def mixed_shares(samples: Sequence[Sample], fractions: Sequence[float]) -> np.ndarray | None:
     """How much of each class a picture shows that is made of several.
 
     Args:
         samples: the pictures that the result is made of.
-        parts: how much of the result each picture is, 0 to 1, together 1.
+        fractions: how much of the result each picture is, 0 to 1, together 1.
 
     Returns:
         (C,) float32; None where a picture has no shares.
     """
     if any(sample.shares is None for sample in samples):
         return None
-    return sum(np.float32(part) * sample.shares for part, sample in zip(parts, samples, strict=True))
+    return sum(
+        np.float32(fraction) * sample.shares for fraction, sample in zip(fractions, samples, strict=True)
+    )
 
 
-def join(canvas: Sample, parts: Sequence[Sample]) -> Sample:
+def join(canvas: Sample, samples: Sequence[Sample]) -> Sample:
     """A picture with the objects of several.
 
     Args:
         canvas: image, semantic mask and id of the result.
-        parts: samples of that size, for their objects. Those of a part without weights count 1. Instance masks
-            stay where every part with objects has them.
+        samples: samples of that size, for their objects. Objects of a sample without weights count 1. Instance masks
+            stay where every sample with objects has them.
     """
     fields = {
-        name: np.concatenate([getattr(part, name) for part in parts])
+        name: np.concatenate([getattr(sample, name) for sample in samples])
         for name in ("boxes", "labels", "difficult", "crowd")
     }
-    if any(part.weights is not None for part in parts):
+    if any(sample.weights is not None for sample in samples):
         fields["weights"] = np.concatenate(
-            [np.ones(len(part.boxes)) if part.weights is None else part.weights for part in parts]
+            [np.ones(len(sample.boxes)) if sample.weights is None else sample.weights for sample in samples]
         )
-    layers = [part.masks for part in parts if part.masks is not None]
-    if layers and all(part.masks is not None or not len(part.boxes) for part in parts):
+    layers = [sample.masks for sample in samples if sample.masks is not None]
+    if layers and all(sample.masks is not None or not len(sample.boxes) for sample in samples):
         fields["masks"] = np.concatenate(layers)
     return replace(canvas, **fields)
 

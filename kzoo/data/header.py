@@ -79,6 +79,10 @@ def complaint(header: Header | None, count: int) -> str | None:
     More than `MOST_PIXELS` pixels are not, unless the environment's KZOO_MAX_PIXELS says so; nor are more than the
     bytes can hold.
 
+    Args:
+        header: what the file claims; None where that is not known, which is no complaint.
+        count: number of the file's bytes.
+
     Raises:
         ValueError: KZOO_MAX_PIXELS is no number.
     """

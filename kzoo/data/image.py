@@ -51,7 +51,19 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
 
 
 def decode_image(data: np.ndarray | bytes, name: str | Path = "image", bits: int | None = None) -> np.ndarray:
-    """As `read_image`, from the file's bytes; `name` is what errors call it."""
+    """As `read_image`, from the bytes of a file.
+
+    Args:
+        data: the whole file, as bytes or (K,) uint8.
+        name: what errors call the image.
+        bits: how many of the bits of a 16-bit image are in use, 8 to 16; all 16 where None.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: it is no image, or not one that `read_image` reads.
+    """
     check_bits(bits)
     name = one_line(name)
     data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data

@@ -113,6 +113,11 @@ def choose_split(asked: str, available: Sequence[str], root: str | Path) -> str:
 
     Where there is one split alone and its name says nothing, such as CVAT's "default", it is the one to train on.
 
+    Args:
+        asked: the name that is wanted.
+        available: the names of the splits that there are.
+        root: what errors call the dataset.
+
     Raises:
         ValueError: there is none; the message lists those there are.
     """

@@ -64,7 +64,14 @@ class Record:
         return len(self.boxes)
 
     def fault(self, kind: str, message: str, severity: str = "error", box: int | None = None) -> Fault:
-        """A fault of this record's annotation file, at the line of `box` where one is given."""
+        """A fault of this record's annotation file.
+
+        Args:
+            kind: a short name of the fault, such as "zero-area".
+            message: what is wrong, with the value.
+            severity: "error" stops a training, "warning" does not.
+            box: position of the faulty box, from 0, whose line is told; None where it is about the whole file.
+        """
         line = self.lines[box] if box is not None and box < len(self.lines) else None
         return Fault(self.source or self.path, line, kind, message, severity, self.element, box)
 

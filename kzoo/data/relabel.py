@@ -36,7 +36,15 @@ def relabelled(dataset, classes: Sequence[str]):
 
 
 def label_table(known: Sequence[str], classes: Sequence[str]) -> np.ndarray | None:
-    """(K,) the position in `classes` of each known name; None where one is not there, or a name is there twice."""
+    """Which label each class gets in another list of classes.
+
+    Args:
+        known: K class names, of the labels as they are.
+        classes: C class names, of the labels as they are to be.
+
+    Returns:
+        (K,) int64 the position in `classes` of each known name; None where one is not there, or a name is there twice.
+    """
     places = {name: label for label, name in enumerate(classes)}
     if len(places) < len(classes) or len(set(known)) < len(known) or not places.keys() >= set(known):
         return None
@@ -44,7 +52,15 @@ def label_table(known: Sequence[str], classes: Sequence[str]) -> np.ndarray | No
 
 
 def translate(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Labels through a table; those that are none of its rows become -1."""
+    """Labels as another list of classes counts them.
+
+    Args:
+        labels: (N,) labels.
+        table: (K,) the new label of each old one, as `label_table` gives it.
+
+    Returns:
+        (N,) new labels; -1 for those below 0 or beyond the table.
+    """
     labels = np.asarray(labels)
     inside = (labels >= 0) & (labels < len(table))
     # The appended row takes what lies outside: position -1 is the last.

@@ -132,7 +132,12 @@ def _errors(image: EvaluatedImage, wrong: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def reported(image: EvaluatedImage, score: float = 0.0) -> EvaluatedImage:
-    """The image with the detections from a score on, and of each class the best hundred."""
+    """The image with some of its detections: of each class the best hundred, as COCO counts them.
+
+    Args:
+        image: truth and detections, best score first.
+        score: the least score of the detections that stay, 0 to 1.
+    """
     kept = np.zeros(len(image.scores), bool)
     for label in np.unique(image.found_labels):
         kept[np.flatnonzero(image.found_labels == label)[:MOST_DETECTIONS]] = True

@@ -55,7 +55,13 @@ class Outcomes:
 
     @classmethod
     def of(cls, images: Sequence[EvaluatedImage], verdicts: Sequence[Verdict], classes: int) -> Outcomes:
-        """Gathers what was judged image by image."""
+        """Gathers what was judged image by image.
+
+        Args:
+            images: truth and detections of each image.
+            verdicts: what became of them, one an image.
+            classes: the number of classes, C.
+        """
         pairs = list(zip(images, verdicts, strict=True))
         counts = [verdict.kinds != LEFT_OUT for verdict in verdicts]
 

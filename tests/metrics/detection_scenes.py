@@ -22,7 +22,8 @@ def truth(boxes=(), labels=(), difficult=None, crowd=None, areas=None, id=0):
     )
 
 
-def found(boxes=(), scores=(), labels=None):
+def detected(boxes=(), scores=(), labels=None):
+    """Detections, of class 0 where no labels are given."""
     scores = np.array(scores, np.float32)
     return Detections(boxes, scores, np.zeros(len(scores)) if labels is None else labels)
 
@@ -46,7 +47,7 @@ def random_scene(rng, images=12, classes=3, difficult=0.0, crowd=0.0, most=7, ex
         scores = rng.random(len(guesses))
         scores = scores.round(1) if ties else scores
         flags = (rng.random(count) < difficult, rng.random(count) < crowd)
-        scene.append((truth(boxes, labels, *flags, id=index), found(guesses, scores, guessed)))
+        scene.append((truth(boxes, labels, *flags, id=index), detected(guesses, scores, guessed)))
     return scene
 
 

@@ -1,7 +1,7 @@
 """Made-up images on which a detector makes every kind of error, and what tidecv says of them."""
 
 import numpy as np
-from detection_scenes import found, truth
+from detection_scenes import detected, truth
 
 # Counts and gains in mAP50 (percent) of `messy_scene(np.random.default_rng(seed), classes)`, by tidecv 1.0.1 (the
 # package of the authors of TIDE) with its limit of 100 detections an image out of reach: `TIDE().evaluate(...)`,
@@ -69,6 +69,6 @@ def messy_scene(rng, classes, images=40, most=9):
         wrong = rng.random(len(guessed)) < 0.3
         guessed[wrong] = rng.integers(0, classes, wrong.sum())
         scene.append(
-            (truth(boxes, labels, id=f"scene {index}"), found(guesses, rng.random(len(guesses)), guessed))
+            (truth(boxes, labels, id=f"scene {index}"), detected(guesses, rng.random(len(guesses)), guessed))
         )
     return scene

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from detection_scenes import evaluate_scene, found, random_scene, truth
+from detection_scenes import detected, evaluate_scene, random_scene, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
@@ -104,52 +104,52 @@ def test_more_than_100_detections():
 
 
 EDGE_CASES = {
-    "nothing to be found": [(truth(), found([A], [0.9]))],
-    "nothing found": [(truth([A], [0]), found())],
-    "neither": [(truth(), found())],
-    "a class with neither": [(truth([A, B], [0, 0]), found([A], [0.9]))],
-    "a class found that is not there": [(truth([A], [0]), found([A, B], [0.9, 0.8], [0, 1]))],
-    "a class there that is not found": [(truth([A, B], [0, 1]), found([A], [0.9]))],
-    "only a crowd": [(truth([A], [0], crowd=[True]), found([A, A], [0.9, 0.8]))],
+    "nothing to be found": [(truth(), detected([A], [0.9]))],
+    "nothing found": [(truth([A], [0]), detected())],
+    "neither": [(truth(), detected())],
+    "a class with neither": [(truth([A, B], [0, 0]), detected([A], [0.9]))],
+    "a class found that is not there": [(truth([A], [0]), detected([A, B], [0.9, 0.8], [0, 1]))],
+    "a class there that is not found": [(truth([A, B], [0, 1]), detected([A], [0.9]))],
+    "only a crowd": [(truth([A], [0], crowd=[True]), detected([A, A], [0.9, 0.8]))],
     "a crowd absorbs many": [
         (
             truth([[0, 0, 300, 300], A], [0, 0], crowd=[True, False]),
-            found([A, [100, 100, 120, 120], [200, 200, 250, 250]], [0.5, 0.9, 0.8]),
+            detected([A, [100, 100, 120, 120], [200, 200, 250, 250]], [0.5, 0.9, 0.8]),
         )
     ],
-    "only a difficult one": [(truth([A], [0], difficult=[True]), found([A, A], [0.9, 0.8]))],
+    "only a difficult one": [(truth([A], [0], difficult=[True]), detected([A, A], [0.9, 0.8]))],
     "a difficult one beside a plain one": [
-        (truth([A, B], [0, 0], difficult=[True, False]), found([A, A, B], [0.9, 0.8, 0.7]))
+        (truth([A, B], [0, 0], difficult=[True, False]), detected([A, A, B], [0.9, 0.8, 0.7]))
     ],
     "difficult and crowd in one": [
         (
             truth([A, B], [0, 0], difficult=[True, False], crowd=[True, False]),
-            found([A, A, B], [0.9, 0.8, 0.7]),
+            detected([A, A, B], [0.9, 0.8, 0.7]),
         )
     ],
     "equal scores": [
-        (truth([A, B], [0, 0]), found([[300, 300, 310, 310], A, B], [0.5, 0.5, 0.5])),
-        (truth([A], [0]), found([B, A], [0.5, 0.5])),
+        (truth([A, B], [0, 0]), detected([[300, 300, 310, 310], A, B], [0.5, 0.5, 0.5])),
+        (truth([A], [0]), detected([B, A], [0.5, 0.5])),
     ],
-    "equal boxes": [(truth([A, A], [0, 0]), found([A, A, A], [0.9, 0.8, 0.7]))],
-    "a detection without area": [(truth([A, B], [0, 0]), found([[20, 20, 20, 20], A], [0.9, 0.8]))],
+    "equal boxes": [(truth([A, A], [0, 0]), detected([A, A, A], [0.9, 0.8, 0.7]))],
+    "a detection without area": [(truth([A, B], [0, 0]), detected([[20, 20, 20, 20], A], [0.9, 0.8]))],
     "an object without area": [
-        (truth([[20, 20, 20, 20], A], [0, 0]), found([[20, 20, 20, 20], A], [0.9, 0.8]))
+        (truth([[20, 20, 20, 20], A], [0, 0]), detected([[20, 20, 20, 20], A], [0.9, 0.8]))
     ],
-    "IoU of exactly .5": [(truth([[0, 0, 10, 10]], [0]), found([[0, 0, 10, 5]], [0.9]))],
+    "IoU of exactly .5": [(truth([[0, 0, 10, 10]], [0]), detected([[0, 0, 10, 5]], [0.9]))],
     "areas given apart from the boxes": [
-        (truth([A, B], [0, 0], areas=[500.0, 20000.0]), found([A, B], [0.9, 0.8]))
+        (truth([A, B], [0, 0], areas=[500.0, 20000.0]), detected([A, B], [0.9, 0.8]))
     ],
     "areas on the borders": [
         (
             truth([[0, 0, 32, 32], [50, 50, 146, 146]], [0, 0]),
-            found([[0, 0, 32, 32], [50, 50, 146, 146]], [0.9, 0.8]),
+            detected([[0, 0, 32, 32], [50, 50, 146, 146]], [0.9, 0.8]),
         )
     ],
     "an image without either among others": [
-        (truth([A], [0]), found([A], [0.9])),
-        (truth(), found()),
-        (truth([B], [0]), found([B], [0.4])),
+        (truth([A], [0]), detected([A], [0.9])),
+        (truth(), detected()),
+        (truth([B], [0]), detected([B], [0.4])),
     ],
 }
 
@@ -165,7 +165,7 @@ def test_nothing_at_all_is_not_a_number():
 
 
 def test_figures_of_known_cases():
-    perfect = evaluate_scene([(truth([A, B], [0, 1]), found([A, B], [0.9, 0.8], [0, 1]))])
+    perfect = evaluate_scene([(truth([A, B], [0, 1]), detected([A, B], [0.9, 0.8], [0, 1]))])
     assert perfect.map == perfect.map50 == 1.0
     assert np.isnan(perfect.coco["map_small"])
     missed = evaluate_scene(EDGE_CASES["nothing found"])

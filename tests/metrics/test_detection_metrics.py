@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from detection_scenes import evaluate_scene, found, random_scene, truth
+from detection_scenes import detected, evaluate_scene, random_scene, truth
 
 from kzoo.metrics import Curve, DetectionEvaluator, plot_confusion, plot_precision_recall
 from kzoo.metrics.matching import HIT, IGNORED, MISS
@@ -43,7 +43,7 @@ def test_best_f1_equals_trying_every_threshold():
 
 
 def test_precision_of_nothing_found():
-    row = evaluate_scene([(truth([A], [0]), found())], classes=1).per_class[0]
+    row = evaluate_scene([(truth([A], [0]), detected())], classes=1).per_class[0]
     assert (row.precision, row.recall, row.f1) == (0.0, 0.0, 0.0)
 
 
@@ -53,27 +53,31 @@ def confusion(objects, detections, classes=2):
 
 def test_confusion_rows_are_true_and_columns_predicted():
     objects = truth([A, B, C], [0, 0, 1])
-    detections = found([A, B, [90, 90, 99, 99]], [0.9, 0.8, 0.7], [0, 1, 1])
+    detections = detected([A, B, [90, 90, 99, 99]], [0.9, 0.8, 0.7], [0, 1, 1])
     assert confusion(objects, detections) == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
 
 
 def test_confusion_leaves_out_low_scores():
-    assert confusion(truth([A], [0]), found([A], [0.24])) == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert confusion(truth([A], [0]), found([A], [0.25])) == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert confusion(truth([A], [0]), detected([A], [0.24])) == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert confusion(truth([A], [0]), detected([A], [0.25])) == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_confusion_pairs_by_the_greatest_overlap():
     # The better score overlaps less, and is left over.
-    detections = found([[0, 0, 10, 7], A], [0.9, 0.5], [1, 0])
+    detections = detected([[0, 0, 10, 7], A], [0.9, 0.5], [1, 0])
     assert confusion(truth([A], [0]), detections) == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     # Of two equal overlaps the right class wins, whatever the score.
-    assert confusion(truth([A], [0]), found([A, A], [0.9, 0.5], [1, 0])) == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert confusion(truth([A], [0]), detected([A, A], [0.9, 0.5], [1, 0])) == [
+        [1, 0, 0],
+        [0, 0, 0],
+        [0, 1, 0],
+    ]
 
 
 def test_confusion_excuses_difficult_objects_and_crowds():
     objects = truth([A, [20, 0, 120, 100]], [0, 0], difficult=[True, False], crowd=[False, True])
-    assert confusion(objects, found([A, B, C], [0.9, 0.8, 0.7])) == [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
-    assert confusion(objects, found()) == [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert confusion(objects, detected([A, B, C], [0.9, 0.8, 0.7])) == [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert confusion(objects, detected()) == [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_confusion_counts_every_object_and_every_shown_detection():
@@ -87,7 +91,7 @@ def test_confusion_counts_every_object_and_every_shown_detection():
 
 def test_counts():
     objects = truth([A, B, C], [0, 0, 1], difficult=[False, True, False], crowd=[False, False, True])
-    metrics = evaluate_scene([(objects, found([A], [0.9]))], classes=2)
+    metrics = evaluate_scene([(objects, detected([A], [0.9]))], classes=2)
     assert (metrics.images, metrics.objects, metrics.detections) == (1, 1, 1)
     assert [row.objects for row in metrics.per_class] == [1, 0]
 
@@ -103,35 +107,35 @@ def test_detections_need_no_order():
 
 def test_what_is_not_finite_is_left_out_and_counted():
     boxes, scores = [A, [np.nan, 0, 10, 10], [0, 0, np.inf, 10], B], [0.5, 0.9, 0.9, np.nan]
-    metrics = evaluate_scene([(truth([A], [0]), found(boxes, scores))], classes=1)
+    metrics = evaluate_scene([(truth([A], [0]), detected(boxes, scores))], classes=1)
     assert (metrics.discarded, metrics.detections, metrics.map) == (3, 1, 1.0)
 
 
 @pytest.mark.parametrize("box", [[np.nan, 0, 1, 1], [0, 0, np.inf, 1], [10, 0, 5, 5], [0, 10, 5, 5]])
 def test_a_faulty_object_is_refused(box):
     with pytest.raises(ValueError, match=r"image 7: box 1 is \[.*data check"):
-        DetectionEvaluator(["cat"]).update(truth([A, box], [0, 0], id=7), found())
+        DetectionEvaluator(["cat"]).update(truth([A, box], [0, 0], id=7), detected())
 
 
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_without_a_class_is_refused(label):
     evaluator = DetectionEvaluator(["cat", "dog"])
     with pytest.raises(ValueError, match=f"image 7: label {label} is not one of the 2 classes"):
-        evaluator.update(truth([A], [label], id=7), found())
+        evaluator.update(truth([A], [label], id=7), detected())
     with pytest.raises(ValueError, match=f"detections of image 7: label {label}"):
-        evaluator.update(truth(id=7), found([A], [0.5], [label]))
+        evaluator.update(truth(id=7), detected([A], [0.5], [label]))
 
 
 def test_areas_that_are_not_given_are_those_of_the_boxes():
     evaluator = DetectionEvaluator(["cat"])
     box = [0, 0, 40, 40]
-    evaluator.update(truth([box, [50, 0, 90, 40]], [0, 0], areas=[np.nan, 100.0]), found([box], [0.9]))
+    evaluator.update(truth([box, [50, 0, 90, 40]], [0, 0], areas=[np.nan, 100.0]), detected([box], [0.9]))
     coco = evaluator.result().coco
     assert (coco["ar_medium"], coco["ar_small"]) == (1.0, 0.0)
 
 
 def test_to_dict_is_json_without_nan():
-    metrics = evaluate_scene([(truth([A], [0]), found([A], [0.9]))], classes=2)
+    metrics = evaluate_scene([(truth([A], [0]), detected([A], [0.9]))], classes=2)
     table = json.loads(json.dumps(metrics.to_dict(curves=True), allow_nan=False))
     assert table["coco"]["map"] == 1.0 and table["coco"]["map_large"] is None
     assert table["voc"] == {"ap_11point": 1.0, "ap_all": 1.0}

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from detection_scenes import found, random_scene, truth
+from detection_scenes import detected, random_scene, truth
 from error_scenes import TIDECV, messy_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,24 +41,30 @@ def outcomes_of(scene, classes):
 @pytest.mark.parametrize(
     ("objects", "detections", "counts", "map50", "costs"),
     [
-        (truth([A], [0]), found([A_BADLY], [0.9], [0]), {"localisation": 1}, 0, {"localisation": 1}),
-        (truth([A], [0]), found([A_WELL], [0.9], [1]), {"classification": 1}, 0, {"classification": 1}),
+        (truth([A], [0]), detected([A_BADLY], [0.9], [0]), {"localisation": 1}, 0, {"localisation": 1}),
+        (truth([A], [0]), detected([A_WELL], [0.9], [1]), {"classification": 1}, 0, {"classification": 1}),
         # Neither can be corrected, so that the object is missed as well.
-        (truth([A], [0]), found([A_BADLY], [0.9], [1]), {"both": 1, "missed": 1}, 0, {"missed": 1}),
+        (truth([A], [0]), detected([A_BADLY], [0.9], [1]), {"both": 1, "missed": 1}, 0, {"missed": 1}),
         (
             truth([A, B], [0, 0]),
-            found([A, A_WELL, B], [0.9, 0.8, 0.7], [0, 0, 0]),
+            detected([A, A_WELL, B], [0.9, 0.8, 0.7], [0, 0, 0]),
             {"duplicate": 1},
             # The 50 recalls above a half have a precision of 2 / 3.
             1 - 50 / 3 / 101,
             {"duplicate": 50 / 3 / 101},
         ),
-        (truth([A], [0]), found([FAR, A], [0.9, 0.8], [0, 0]), {"background": 1}, 0.5, {"background": 0.5}),
-        (truth([A, B], [0, 0]), found([A], [0.9], [0]), {"missed": 1}, 51 / 101, {"missed": 50 / 101}),
+        (
+            truth([A], [0]),
+            detected([FAR, A], [0.9, 0.8], [0, 0]),
+            {"background": 1},
+            0.5,
+            {"background": 0.5},
+        ),
+        (truth([A, B], [0, 0]), detected([A], [0.9], [0]), {"missed": 1}, 51 / 101, {"missed": 50 / 101}),
         # The object gets one of them, the other is taken away.
         (
             truth([A], [0]),
-            found([A_BADLY, A_BADLY], [0.9, 0.8], [0, 0]),
+            detected([A_BADLY, A_BADLY], [0.9, 0.8], [0, 0]),
             {"localisation": 2},
             0,
             {"localisation": 1},
@@ -66,13 +72,13 @@ def outcomes_of(scene, classes):
         # As tidecv does: the better of both kinds is to be corrected, and the other is not, not even alone.
         (
             truth([A], [0]),
-            found([A_BADLY, A_WELL], [0.9, 0.8], [0, 1]),
+            detected([A_BADLY, A_WELL], [0.9, 0.8], [0, 1]),
             {"localisation": 1, "classification": 1},
             0,
             {"localisation": 1},
         ),
-        (truth(), found([A], [0.9], [0]), {"background": 1}, np.nan, {}),
-        (truth([A], [0]), found([A], [0.9], [0]), {}, 1, {}),
+        (truth(), detected([A], [0.9], [0]), {"background": 1}, np.nan, {}),
+        (truth([A], [0]), detected([A], [0.9], [0]), {}, 1, {}),
     ],
 )
 def test_by_hand(objects, detections, counts, map50, costs):
@@ -89,7 +95,7 @@ def test_by_hand(objects, detections, counts, map50, costs):
     ("boxes", "kind"), [([[0, 0, 100, 50]], "right"), ([[0, 0, 100, 10]], "localisation")]
 )
 def test_the_thresholds_belong_to_the_better_side(boxes, kind):
-    verdict = judge(image_of(truth([A], [0]), found(boxes, [0.9], [0])))
+    verdict = judge(image_of(truth([A], [0]), detected(boxes, [0.9], [0])))
     assert {RIGHT: "right"}.get(verdict.kinds[0], list(KINDS)[verdict.kinds[0]]) == kind
 
 
@@ -192,7 +198,7 @@ def test_what_a_mistake_costs_is_what_is_gained_without_it():
 def test_difficult_objects_and_crowds_are_left_out():
     objects = truth([A, B], [0, 0], difficult=[True, False], crowd=[False, True])
     inside = [[210, 10, 240, 40], [250, 50, 280, 80]]
-    verdict = judge(image_of(objects, found([A, *inside, A_WELL], [0.9, 0.8, 0.7, 0.6], [0] * 4)))
+    verdict = judge(image_of(objects, detected([A, *inside, A_WELL], [0.9, 0.8, 0.7, 0.6], [0] * 4)))
     # A crowd absorbs any number; a difficult object one, and the second is on nothing that counts.
     assert verdict.kinds.tolist() == [LEFT_OUT] * 3 + [list(KINDS).index("background")]
     assert not verdict.missed.any() and not verdict.found.any()
@@ -201,7 +207,7 @@ def test_difficult_objects_and_crowds_are_left_out():
 def test_a_detection_takes_a_second_object_where_the_first_is_taken():
     near = [[0, 0, 100, 100], [30, 0, 130, 100]]
     owner = assign(
-        image_of(truth(near, [0, 0]), found([[5, 0, 105, 100], [10, 0, 110, 100]], [0.9, 0.8], [0, 0]))
+        image_of(truth(near, [0, 0]), detected([[5, 0, 105, 100], [10, 0, 110, 100]], [0.9, 0.8], [0, 0]))
     )
     assert owner.tolist() == [0, 1]
 
@@ -209,7 +215,7 @@ def test_a_detection_takes_a_second_object_where_the_first_is_taken():
 def test_of_equal_overlaps_the_last_counts_as_for_coco():
     # Taken by the detection between them, the right one is not there for the second, that is beside the left one.
     scene = [(truth([[0, 0, 100, 100], [20, 0, 120, 100]], [0, 0]),
-              found([[10, 0, 110, 100], [60, 0, 160, 100]], [0.9, 0.8], [0, 0]))]  # fmt: skip
+              detected([[10, 0, 110, 100], [60, 0, 160, 100]], [0.9, 0.8], [0, 0]))]  # fmt: skip
     metrics = evaluator_of(scene).result()
     assert assign(image_of(*scene[0])).tolist() == [1, -1]
     assert metrics.errors.map50 == pytest.approx(metrics.map50) == pytest.approx(51 / 101)
@@ -217,21 +223,21 @@ def test_of_equal_overlaps_the_last_counts_as_for_coco():
 
 def test_no_more_than_a_hundred_detections_of_a_class():
     boxes = [A] + [FAR] * 120
-    errors = analyse([(truth([A], [0]), found(boxes, np.linspace(0.9, 0.3, 121), [0] * 121))])
+    errors = analyse([(truth([A], [0]), detected(boxes, np.linspace(0.9, 0.3, 121), [0] * 121))])
     assert errors.kinds[list(KINDS).index("background")].count == 99
 
 
 def test_low_scores_are_counted_apart():
-    scene = [(truth([A, B], [0, 0]), found([A, B, FAR], [0.9, 0.2, 0.1], [0, 0, 0]))]
+    scene = [(truth([A, B], [0, 0]), detected([A, B, FAR], [0.9, 0.2, 0.1], [0, 0, 0]))]
     rows = {row.kind: (row.count, row.count_at_score) for row in analyse(scene).kinds}
     assert rows["background"] == (1, 0) and rows["missed"] == (0, 1)
 
 
 def test_the_most_costly_images_come_first():
     rare, common = (truth([A], [1], id="rare"), truth([A, B], [0, 0], id="common"))
-    perfect = (truth([A], [0], id="perfect"), found([A], [0.9], [0]))
+    perfect = (truth([A], [0], id="perfect"), detected([A], [0.9], [0]))
     errors = analyse(
-        [perfect, (common, found([A], [0.9], [0])), (rare, found()), (truth(id="empty"), found())]
+        [perfect, (common, detected([A], [0.9], [0])), (rare, detected()), (truth(id="empty"), detected())]
     )
     assert [(image.id, image.index) for image in errors.images] == [("rare", 2), ("common", 1)]
     assert [image.cost for image in errors.images] == pytest.approx([1 / 2, 1 / 6])
@@ -247,7 +253,7 @@ def test_json():
     for kind, row in table["errors"]["kinds"].items():
         assert row["count_at_score"] == sum(one["kind"] == kind for one in mistakes)
     assert {one["class"] for one in mistakes} == {"class 0", "class 1"}
-    nothing = analyse([(truth(), found([A], [0.9], [0]))]).to_dict()
+    nothing = analyse([(truth(), detected([A], [0.9], [0]))]).to_dict()
     assert nothing["map50"] is None and nothing["kinds"]["background"]["map50_cost"] is None
     assert nothing["images"][0]["mistakes"][0]["true_class"] is None
 
@@ -259,14 +265,14 @@ def test_the_chart(tmp_path):
     # A pixel of a bar is worth the same in each row.
     costs = [row.cost for row in metrics.errors.kinds]
     np.testing.assert_allclose(np.array(widths) / max(widths), np.array(costs) / max(costs), atol=0.02)
-    nothing = evaluator_of([(truth(), found())]).result()
+    nothing = evaluator_of([(truth(), detected())]).result()
     assert cv2.imread(str(plot_errors(nothing, tmp_path / "nothing.png"))) is not None
 
 
 def test_boxes_are_drawn_in_the_colours_of_their_errors():
     boxes = {"right": [10, 10, 60, 50], "localisation": [100, 10, 170, 50], "background": [10, 110, 60, 150]}
     objects = truth([[14, 14, 66, 54], [150, 10, 190, 50], [130, 110, 190, 150]], [0, 0, 0])
-    errors = analyse([(objects, found(list(boxes.values()), [0.9, 0.8, 0.7], [0, 0, 0]))])
+    errors = analyse([(objects, detected(list(boxes.values()), [0.9, 0.8, 0.7], [0, 0, 0]))])
     picture = draw_errors(np.full((160, 200, 3), 114, np.uint8), errors.images[0], ["cell"])
     assert picture.shape == (800, 1000, 3)
     colors = {"right": RIGHT_COLOR, **COLORS}
@@ -282,7 +288,9 @@ def test_boxes_are_drawn_in_the_colours_of_their_errors():
 def test_labels_do_not_cover_one_another():
     painted = []
     for count in (1, 2, 3):
-        errors = analyse([(truth(), found([[20, 50, 90, 90]] * count, [0.9, 0.8, 0.7][:count], [0] * count))])
+        errors = analyse(
+            [(truth(), detected([[20, 50, 90, 90]] * count, [0.9, 0.8, 0.7][:count], [0] * count))]
+        )
         picture = draw_errors(np.zeros((100, 100, 3), np.uint8), errors.images[0], ["cell"])
         painted.append((picture == COLORS["background"]).all(-1).sum())
     more = np.diff(painted)

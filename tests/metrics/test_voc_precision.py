@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from detection_scenes import evaluate_scene, found, random_scene, truth
+from detection_scenes import detected, evaluate_scene, random_scene, truth
 
 from kzoo.metrics import average_precision_11point, average_precision_all
 
@@ -99,13 +99,13 @@ def one_class(*scene):
 
 
 def test_an_overlap_of_exactly_half_is_a_hit():
-    assert one_class((truth([A], [0]), found([[0, 0, 10, 5]], [0.9]))) == 1.0
-    assert one_class((truth([A], [0]), found([[0, 0, 10, 4.9]], [0.9]))) == 0.0
+    assert one_class((truth([A], [0]), detected([[0, 0, 10, 5]], [0.9]))) == 1.0
+    assert one_class((truth([A], [0]), detected([[0, 0, 10, 4.9]], [0.9]))) == 0.0
 
 
 def test_an_object_is_found_once():
     # hit, miss (again A), hit: precision 1, 1/2, 2/3.
-    assert one_class((truth([A, B], [0, 0]), found([A, A, B], [0.9, 0.8, 0.7]))) == pytest.approx(
+    assert one_class((truth([A, B], [0, 0]), detected([A, A, B], [0.9, 0.8, 0.7]))) == pytest.approx(
         0.5 + 0.5 * 2 / 3
     )
 
@@ -113,29 +113,29 @@ def test_an_object_is_found_once():
 def test_the_nearest_object_decides_even_when_taken():
     # Both detections are nearest the first object; the second overlaps the other one by half and is still a miss.
     objects = [[0, 0, 10, 10], [0, 0, 10, 14]]
-    ap = one_class((truth(objects, [0, 0]), found([objects[0], [0, 0, 10, 11]], [0.9, 0.8])))
+    ap = one_class((truth(objects, [0, 0]), detected([objects[0], [0, 0, 10, 11]], [0.9, 0.8])))
     assert ap == pytest.approx(0.5)
 
 
 def test_difficult_objects_are_neither_hit_nor_miss():
-    scene = (truth([A, B], [0, 0], difficult=[True, False]), found([A, A, B], [0.9, 0.8, 0.7]))
+    scene = (truth([A, B], [0, 0], difficult=[True, False]), detected([A, A, B], [0.9, 0.8, 0.7]))
     assert one_class(scene) == 1.0
-    assert np.isnan(one_class((truth([A], [0], difficult=[True]), found([A, B], [0.9, 0.8]))))
+    assert np.isnan(one_class((truth([A], [0], difficult=[True]), detected([A, B], [0.9, 0.8]))))
 
 
 def test_a_crowd_absorbs_what_lies_in_it():
     crowd = truth([[0, 0, 100, 100], C], [0, 0], crowd=[True, False])
-    assert one_class((crowd, found([A, B, C], [0.9, 0.8, 0.7]))) == 1.0
-    assert one_class((crowd, found([[200, 0, 210, 10], A, C], [0.9, 0.8, 0.7]))) == 0.5
+    assert one_class((crowd, detected([A, B, C], [0.9, 0.8, 0.7]))) == 1.0
+    assert one_class((crowd, detected([[200, 0, 210, 10], A, C], [0.9, 0.8, 0.7]))) == 0.5
 
 
 def test_a_class_without_objects_is_left_out_of_the_mean():
-    metrics = evaluate_scene([(truth([A], [0]), found([A, B], [0.9, 0.8], [0, 1]))], classes=3)
+    metrics = evaluate_scene([(truth([A], [0]), detected([A, B], [0.9, 0.8], [0, 1]))], classes=3)
     assert metrics.voc_ap_all == metrics.voc_ap_11point == 1.0
     assert np.isnan(metrics.per_class[1].voc_ap_all) and np.isnan(metrics.per_class[2].voc_ap_11point)
 
 
 def test_no_cap_on_the_number_of_detections():
     strays = [[1000 + 20 * i, 0, 1010 + 20 * i, 10] for i in range(150)]
-    scene = (truth([A], [0]), found([*strays, A], [*np.linspace(0.9, 0.5, 150), 0.1]))
+    scene = (truth([A], [0]), detected([*strays, A], [*np.linspace(0.9, 0.5, 150), 0.1]))
     assert one_class(scene) == pytest.approx(1 / 151)

@@ -104,7 +104,19 @@ def require_sound(dataset: Dataset, skip_faulty: bool = False, decode: bool = Tr
 
 
 def sound_part(dataset: Dataset, skip_faulty: bool = False, decode: bool = True) -> tuple[Dataset, Report]:
-    """As `require_sound`, and the report of what was looked at."""
+    """As `require_sound`, and the report of what was looked at.
+
+    Args:
+        dataset: what is to be trained on.
+        skip_faulty: whether what is faulty is left out instead of refused.
+        decode: whether every image is decoded (see `check`).
+
+    Returns:
+        The dataset or its sound part, and the report of the whole.
+
+    Raises:
+        ValueError: it has faults and they are not to be skipped, or nothing is left.
+    """
     report, by_image = _examine(dataset, decode)
     if not report.errors:
         _log_warnings(dataset, report)

@@ -125,6 +125,10 @@ class Shapes(Dataset):
 def draw_shapes(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One image of 1 to 8 shapes; a later one hides what little it overlaps of an earlier.
 
+    Args:
+        rng: the only source of chance.
+        size: (height, width) of the image in pixels.
+
     Returns:
         image (H, W, 3) uint8 RGB, visible masks (N, H, W) bool, labels (N,) int64.
     """
@@ -139,7 +143,9 @@ def draw_shapes(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.nda
         label = int(rng.integers(len(CLASSES)))
         mask, window = _shape(rng, label, size)
         area, below = np.count_nonzero(mask), owner[window]
-        hidden = np.bincount(below[mask], minlength=len(areas) + 1)[1:]
+        hidden = np.bincount(below[mask], minlength=len(areas) + 1)[
+            1:
+        ]  # pixels of each shape that it would hide
         if any(count > _OVERLAP * min(area, other) for count, other in zip(hidden, areas, strict=True)):
             continue
         labels.append(label)
@@ -224,7 +230,18 @@ def make_splits(
     masks: bool = False,
     task: str = "detect",
 ) -> dict[str, Shapes]:
-    """Train, of `count` images, and val and test, a quarter of it each."""
+    """Three datasets that share no image: train, and val and test, which have a quarter as many images each.
+
+    Args:
+        count: number of images of train, up to a million.
+        image_size: (height, width) in pixels, 32 to 4096.
+        seed: another seed gives other datasets; 0 or more.
+        masks: whether samples carry instance masks.
+        task: "detect", or "segment" for semantic masks.
+
+    Returns:
+        The datasets by the name of their split.
+    """
     few = min(max(count // 4, 1), count)
     counts = {"train": count, "val": few, "test": few}
     return {split: Shapes(n, image_size, seed, split, masks, task) for split, n in counts.items()}
@@ -243,7 +260,11 @@ def splits(path: Path) -> list[str]:
 def from_name(name: str, split: str | None = None, masks: bool = False, task: str = "detect") -> Shapes:
     """The dataset of a name: "shapes" is 500 images of 256 pixels, "shapes:1000:128" 1000 of 128.
 
-    Val and test have a quarter as many as train.
+    Args:
+        name: "shapes", "shapes:COUNT" or "shapes:COUNT:SIZE"; the count is train's, val and test have a quarter of it.
+        split: "train", "val" or "test"; None is train.
+        masks: whether samples carry instance masks.
+        task: "detect", or "segment" for semantic masks.
 
     Raises:
         ValueError: the name has another form, or the split is unknown.

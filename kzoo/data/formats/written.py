@@ -35,7 +35,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Item:
-    """One image on its way out: its record with labels into the common classes, its name and upright size."""
+    """One image on its way out.
+
+    Attributes:
+        record: its annotation, whose labels are indices into the common classes of all parts.
+        name: the name of the image file in the new folder, with suffix.
+        size: (height, width) of the upright image in pixels.
+    """
 
     record: Record
     name: str
@@ -54,7 +60,13 @@ class Losses:
         self._seen: set[tuple[str, str]] = set()
 
     def add(self, item: Item, what: str, count: int = 1) -> None:
-        """Counts `count` of an image's; `what` is the note, with {} for the number."""
+        """Counts what is lost of one image; a second time the same of the same image counts nothing.
+
+        Args:
+            item: the image.
+            what: the note that is made of it, with {} in the place of the number.
+            count: how often it is lost, 0 or more.
+        """
         if count and (item.name, what) not in self._seen:
             self._seen.add((item.name, what))
             self._counts[what] += count
@@ -65,6 +77,11 @@ class Losses:
 
 def write_label(path: Path, text: str, item: Item) -> None:
     """Writes an image's own annotation file.
+
+    Args:
+        path: the file to write.
+        text: what it is to hold.
+        item: the image, for the message.
 
     Raises:
         ValueError: another split has the same image with another annotation.

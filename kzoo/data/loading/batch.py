@@ -162,7 +162,12 @@ class BatchMaker:
         return len(self._rows(epoch, step))
 
     def layout(self, count: int, size: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], type]]:
-        """Shape and type of the arrays of a batch of `count` images: "images" and each target."""
+        """Shape and type of the arrays of a batch by name: "images" and each target.
+
+        Args:
+            count: images in the batch, B.
+            size: (height, width) of the network's input in pixels.
+        """
         images = (count, *size, 3), np.uint8
         if self.classify:
             return {"images": images, "label": ((count, len(self.dataset.classes)), np.float32)}

@@ -33,9 +33,9 @@ def verified(mask: np.ndarray, size: tuple[int, int], classes: int, file: Path) 
     """The mask itself, if it can be trained on.
 
     Args:
-        mask: (H, W) uint8.
+        mask: (H, W) uint8 class numbers, 255 = ignored.
         size: (height, width) of the image.
-        classes: how many there are.
+        classes: the number of classes; values below it, and 255, are sound.
         file: what errors call the mask.
 
     Raises:
@@ -69,7 +69,7 @@ def stray_values(
     Args:
         mask: (H, W) of whole numbers.
         stray: (H, W) bool, the pixels with such a value.
-        classes: how many there are.
+        classes: the number of classes.
         file: what errors call the mask.
         binary: whether its levels are 0 and 255.
     """

@@ -22,9 +22,9 @@ def first(count: int, *arguments, **options) -> list:
 
 
 def test_shapes_and_types():
-    made = batches(Drawn(), (64, 96), 4, "light", max_boxes=16)
-    assert isinstance(made, Batches) and len(made) == 5 and made.max_boxes == 16
-    taken = list(made)
+    loader = batches(Drawn(), (64, 96), 4, "light", max_boxes=16)
+    assert isinstance(loader, Batches) and len(loader) == 5 and loader.max_boxes == 16
+    taken = list(loader)
     assert len(taken) == 5
     for images, targets in taken:
         assert images.shape == (4, 64, 96, 3) and images.dtype == np.uint8
@@ -51,17 +51,17 @@ def test_plain_batches_hold_every_image_once_in_order():
 
 
 def test_every_epoch_shows_every_image_in_an_order_of_its_own():
-    made = batches(Drawn(12), 32, 4)
-    epochs = [np.concatenate([images for images, _ in made]) for _ in range(3)]
-    assert made.epoch == 3
+    loader = batches(Drawn(12), 32, 4)
+    epochs = [np.concatenate([images for images, _ in loader]) for _ in range(3)]
+    assert loader.epoch == 3
     rows = [sorted(image.tobytes() for image in epoch) for epoch in epochs]
     assert rows[0] == rows[1] == rows[2] and len(set(rows[0])) == 12
     assert len({epoch.tobytes() for epoch in epochs}) == 3
 
 
 def test_every_epoch_augments_anew():
-    made = batches(Drawn(8), 32, 8, "light", shuffle=False)
-    one, two = next(iter(made)), made.maker.batch(1, 0)
+    loader = batches(Drawn(8), 32, 8, "light", shuffle=False)
+    one, two = next(iter(loader)), loader.maker.batch(1, 0)
     assert not any((a == b).all() for a, b in zip(one[0], two[0], strict=True))
 
 
@@ -201,9 +201,9 @@ def test_masks_of_another_size_stop_with_the_image_s_name():
 def test_weights_of_mixed_images():
     for augment in ("light", ["mosaic", "cutmix"]):
         assert "weights" not in batches(Drawn(), 64, 4, augment).maker.batch(0, 0)[1]
-    made = batches(Recorded(), 64, 8, ["flip", {"mixup": {"p": 1.0}}], mosaic_epochs=1)
-    assert made.max_boxes == 16
-    _, targets = made.maker.batch(0, 0)
+    loader = batches(Recorded(), 64, 8, ["flip", {"mixup": {"p": 1.0}}], mosaic_epochs=1)
+    assert loader.max_boxes == 16
+    _, targets = loader.maker.batch(0, 0)
     labels, weights = targets["labels"], targets["weights"]
     assert weights.shape == (8, 16) and weights.dtype == np.float32
     assert (weights[labels == -1] == 1).all()
@@ -211,7 +211,7 @@ def test_weights_of_mixed_images():
         both = weights[row][labels[row] >= 0]
         assert len(np.unique(both)) == 2 and np.unique(both).sum() == pytest.approx(1)
     # The names of the targets stay the same to the end, also when nothing is mixed any more.
-    assert (made.maker.batch(1, 0)[1]["weights"] == 1).all()
+    assert (loader.maker.batch(1, 0)[1]["weights"] == 1).all()
 
 
 def test_weights_that_no_transform_announces():
@@ -241,15 +241,17 @@ def test_a_transform_may_write_on_its_picture():
 
     data = Drawn()
     for augment in ([black], ["cutmix", black], ["mosaic", black]):
-        made = batches(data, (48, 64), 4, augment, cache="memory")
-        assert not made.maker.batch(0, 0)[0].any()
-        np.testing.assert_array_equal(made.maker.decode(3).image, data[3].image)
+        loader = batches(data, (48, 64), 4, augment, cache="memory")
+        assert not loader.maker.batch(0, 0)[0].any()
+        np.testing.assert_array_equal(loader.maker.decode(3).image, data[3].image)
 
 
 def test_mosaics_end():
-    made = batches(Recorded(), 64, 4, "mosaic", mosaic_epochs=2)
-    assert made.max_boxes == 32
-    most = [max((made.maker.batch(e, s)[1]["labels"] >= 0).sum(1).max() for s in range(5)) for e in range(4)]
+    loader = batches(Recorded(), 64, 4, "mosaic", mosaic_epochs=2)
+    assert loader.max_boxes == 32
+    most = [
+        max((loader.maker.batch(e, s)[1]["labels"] >= 0).sum(1).max() for s in range(5)) for e in range(4)
+    ]
     assert min(most[:2]) > 4 >= max(most[2:])
     mixed = [
         batches(Recorded(), 64, 4, augment, mosaic_epochs=0, max_boxes=8).maker.batch(0, 0)
@@ -260,14 +262,14 @@ def test_mosaics_end():
 
 def test_sizes_change_every_ten_batches():
     sizes = [(32 * k, 32 * k) for k in range(1, 5)]
-    made = batches(Drawn(120), sizes, 2, seed=5)
-    epochs = [[made.maker.size(e, s) for s in range(60)] for e in range(40)]
+    loader = batches(Drawn(120), sizes, 2, seed=5)
+    epochs = [[loader.maker.size(e, s) for s in range(60)] for e in range(40)]
     for epoch in epochs:
         changes = [s for s in range(1, 60) if epoch[s] != epoch[s - 1]]
         assert changes == [1, 11, 21, 31, 41, 51]
     counts = {size: sum(epoch.count(size) for epoch in epochs) for size in sizes}
     assert min(counts.values()) > 0.15 * 2400
-    assert next(iter(made))[0].shape[1:3] == epochs[0][0]
+    assert next(iter(loader))[0].shape[1:3] == epochs[0][0]
 
 
 @pytest.mark.parametrize("sizes", [[(32, 32), (32, 64), (64, 64)], [], (32,), (0, 32)])
@@ -285,9 +287,9 @@ def test_no_box_is_lost_by_default():
 
 
 def test_five_hundred_boxes():
-    made = batches(Recorded(4, objects=500), 416, 2, "mosaic")
-    assert made.max_boxes == 2016
-    assert all((targets["labels"] >= 0).any() for _, targets in made)
+    loader = batches(Recorded(4, objects=500), 416, 2, "mosaic")
+    assert loader.max_boxes == 2016
+    assert all((targets["labels"] >= 0).any() for _, targets in loader)
 
 
 def test_too_many_boxes_for_the_user_s_limit():
@@ -316,8 +318,8 @@ def test_difficult_and_crowd_become_regions_to_ignore():
 
 
 def test_fewer_images_than_a_batch():
-    made = batches(Drawn(3), 64, 8, "light")
-    assert len(made) == 1 and next(iter(made))[0].shape[0] == 3
+    loader = batches(Drawn(3), 64, 8, "light")
+    assert len(loader) == 1 and next(iter(loader))[0].shape[0] == 3
     assert [steps_per_epoch(*a) for a in ((3, 8), (16, 8), (17, 8), (17, 8, False))] == [1, 2, 2, 3]
 
 
@@ -365,30 +367,30 @@ def test_faulty_boxes_stop_with_the_image_s_name(box, label):
 
 @pytest.mark.parametrize("options", [{}, {"workers": 2}, {"workers": 2, "worker_kind": "process"}])
 def test_an_unreadable_image_stops_with_its_name(options):
-    made = batches(Drawn(8, broken=5), 64, 4, shuffle=False, **options)
-    stream = iter(made)
+    loader = batches(Drawn(8, broken=5), 64, 4, shuffle=False, **options)
+    stream = iter(loader)
     next(stream)
     with pytest.raises(ValueError, match=r"^img5.jpg: not an image") as caught:
         next(stream)
-    assert "\n" not in str(caught.value) and made.error is caught.value
+    assert "\n" not in str(caught.value) and loader.error is caught.value
     with pytest.raises(ValueError, match="closed"):
         next(stream)
 
 
 def test_real_photographs(bccd):
     data = kzoo.data.load(bccd, split="val")
-    made = batches(data, 320, 8, "mosaic", workers=2)
-    images, targets = next(iter(made))
-    assert images.shape == (8, 320, 320, 3) and made.max_boxes % 32 == 0
+    loader = batches(data, 320, 8, "mosaic", workers=2)
+    images, targets = next(iter(loader))
+    assert images.shape == (8, 320, 320, 3) and loader.max_boxes % 32 == 0
     assert (targets["labels"] >= 0).sum() > 40 and targets["labels"].max() <= 2
 
 
 def test_state_goes_into_another_iterator():
-    made = batches(Drawn(), 64, 4, "light", repeat=True, workers=2)
-    one = iter(made)
+    loader = batches(Drawn(), 64, 4, "light", repeat=True, workers=2)
+    one = iter(loader)
     for _ in range(3):
         next(one)
-    other = iter(made)
+    other = iter(loader)
     other.set_state(one.get_state())
     assert equal(next(one), next(other))
 

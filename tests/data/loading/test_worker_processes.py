@@ -17,13 +17,13 @@ from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
 
 
-def made(data=None, size=48, augment="light", workers=2, **options):
+def loader(data=None, size=48, augment="light", workers=2, **options):
     options = {"worker_kind": "process", "repeat": True, "seed": 3, **options}
     return batches(data or Drawn(), size, 4, augment, workers=workers, **options)
 
 
 def alone(count: int, *arguments, **options) -> list:
-    return list(itertools.islice(made(*arguments, workers=0, **options), count))
+    return list(itertools.islice(loader(*arguments, workers=0, **options), count))
 
 
 def workers_of(stream) -> list[int]:
@@ -52,14 +52,14 @@ def test_same_batches_at_several_sizes_and_resumed(workers):
     options = {"mosaic_epochs": 3, "size_steps": 3}
     through = alone(20, Recorded(), sizes, MANY, **options)
     assert len({images.shape for images, _ in through}) == 3
-    stream = iter(made(Recorded(), sizes, MANY, workers, start_epoch=2, **options))
+    stream = iter(loader(Recorded(), sizes, MANY, workers, start_epoch=2, **options))
     assert all(equal(a, next(stream)) for a in through[10:])
     stream.close()
 
 
 def test_a_last_batch_that_is_smaller():
     options = {"shuffle": False, "repeat": False}
-    one, other = list(made(**options)), alone(9, **options)
+    one, other = list(loader(**options)), alone(9, **options)
     assert [len(images) for images, _ in one] == [4, 4, 4, 4, 4, 2]
     assert all(map(equal, one, other))
 
@@ -83,7 +83,7 @@ weigh.weighted = True
 
 
 def test_semantic_masks_and_their_weights():
-    stream = iter(made(Painted(), augment=["flip", weigh]))
+    stream = iter(loader(Painted(), augment=["flip", weigh]))
     for expected in alone(6, Painted(), augment=["flip", weigh]):
         images, targets = next(stream)
         assert equal((images, targets), expected)
@@ -95,7 +95,7 @@ def test_semantic_masks_and_their_weights():
 @pytest.mark.parametrize("cache", ["memory", None])
 def test_batches_that_are_kept_stay_as_they_were(cache):
     """However many: beyond the slots that can be spared they are copies; the others outlive the workers."""
-    stream = iter(made(cache=cache))
+    stream = iter(loader(cache=cache))
     kept = list(itertools.islice(stream, 20))
     stream.close()
     del stream
@@ -106,7 +106,7 @@ def test_batches_that_are_kept_stay_as_they_were(cache):
 
 
 def test_slots_are_used_again():
-    stream = iter(made())
+    stream = iter(loader())
     addresses = {next(stream)[0].ctypes.data for _ in range(40)}
     stream.close()
     assert len(addresses) <= 8
@@ -115,7 +115,7 @@ def test_slots_are_used_again():
 @pytest.fixture(scope="module")
 def endless():
     """A stream that goes on from test to test, as processes take a second to start."""
-    stream = iter(made())
+    stream = iter(loader())
     yield stream
     stream.close()
 
@@ -162,7 +162,7 @@ class Failing(Drawn):
     "error, raised, message", [(KeyError, KeyError, ""), (Odd, RuntimeError, "Odd: 1 and 2")]
 )
 def test_errors(error, raised, message):
-    data = made(Failing(error), shuffle=False)
+    data = loader(Failing(error), shuffle=False)
     stream = iter(data)
     for _ in range(3):
         next(stream)
@@ -176,7 +176,7 @@ def test_errors(error, raised, message):
 
 
 def test_a_worker_that_is_killed():
-    stream = iter(made())
+    stream = iter(loader())
     next(stream)
     pids = workers_of(stream)
     os.kill(pids[1], signal.SIGKILL)
@@ -189,7 +189,7 @@ def test_a_worker_that_is_killed():
 
 
 def test_closed_early():
-    stream = iter(made())
+    stream = iter(loader())
     next(stream)
     pids = workers_of(stream)
     assert all(map(runs, pids))
@@ -202,7 +202,7 @@ def test_closed_early():
 
 def test_the_next_pass_has_the_same_workers():
     """Keras looks at two batches before it begins; it need not wait for new processes."""
-    data = made(repeat=False)
+    data = loader(repeat=False)
     stream = iter(data)
     assert equal(next(stream), alone(1)[0])
     pids = workers_of(stream)
@@ -225,11 +225,11 @@ def test_the_next_pass_has_the_same_workers():
 
 def test_state_goes_to_threads_and_back():
     expected = alone(8)
-    stream = iter(made())
+    stream = iter(loader())
     next(stream), next(stream)
     state = stream.get_state()
     for kind in ("thread", "process"):
-        other = iter(made(worker_kind=kind))
+        other = iter(loader(worker_kind=kind))
         next(other)
         other.set_state(state)
         assert equal(next(other), expected[2])
@@ -247,7 +247,7 @@ def test_what_cannot_be_sent():
 
     for options in ({"data": Local()}, {"augment": [lambda rng, sample: sample]}):
         with pytest.raises(ValueError, match=r"cannot be sent to worker processes: .*; define it at the top"):
-            next(iter(made(**options)))
+            next(iter(loader(**options)))
 
 
 def script(tmp_path, text: str, **options) -> subprocess.Popen:
@@ -269,8 +269,8 @@ import absl.logging, torch  # What is slow to load.
 print("loaded")
 import without
 from kzoo.data import Shapes
-from test_worker_processes import made, workers_of
-stream = iter(made(Shapes(8), augment=["flip", without.keras]))
+from test_worker_processes import loader, workers_of
+stream = iter(loader(Shapes(8), augment=["flip", without.keras]))
 print(next(stream)[0].shape, sum(1 for _ in zip(range(5), stream)))
 """
 
@@ -291,7 +291,7 @@ def test_a_script_is_not_loaded_again_and_needs_no_guard(tmp_path):
 
 DEFINED = """
 from noise_pictures import Drawn
-from test_worker_processes import made
+from test_worker_processes import loader
 class Own(Drawn):
     def __getitem__(self, index):
         if index == 13:
@@ -301,7 +301,7 @@ class Wrong(Exception):
     pass
 def show():
     try:
-        for batch in made(Own(), shuffle=False):
+        for batch in loader(Own(), shuffle=False):
             print(batch[0].shape)
     except Exception as error:
         print(type(error) is Wrong, error)
@@ -318,9 +318,9 @@ def test_what_a_script_defines_itself(tmp_path):
 
 
 def test_a_console_s_own_dataset():
-    code = "from noise_pictures import Drawn; from test_worker_processes import made; Own = type('Own', (Drawn,), {})"
+    code = "from noise_pictures import Drawn; from test_worker_processes import loader; Own = type('Own', (Drawn,), {})"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}; next(iter(made(Own())))"],
+        [sys.executable, "-c", f"{code}; next(iter(loader(Own())))"],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
@@ -341,8 +341,8 @@ def shared_memory() -> set[str]:
 ENDLESS = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from test_worker_processes import made, workers_of
-stream = iter(made())
+from test_worker_processes import loader, workers_of
+stream = iter(loader())
 next(stream)
 print(*workers_of(stream), flush=True)
 {then}
@@ -381,9 +381,9 @@ def test_nothing_is_left(tmp_path, then, sent, last):
 
 ALIASES = """
 from noise_pictures import equal
-from test_worker_processes import alone, made
+from test_worker_processes import alone, loader
 import jax.numpy, numpy, torch
-stream = iter(made())
+stream = iter(loader())
 kept = []
 for _ in range(3):
     images, targets = next(stream)
@@ -413,7 +413,7 @@ import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 from noise_pictures import Drawn
-from test_worker_processes import made
+from test_worker_processes import loader
 pixels = keras.Input((None, None, 3))
 mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pixels))
 model = keras.Model(pixels, keras.layers.Dense(3)(mean))
@@ -422,7 +422,7 @@ first = model.get_weights()
 losses = []
 for workers in (0, 2):
     model.set_weights(first)
-    data = made(size=[(32, 32), (48, 48), (64, 64)], workers=workers)
+    data = loader(size=[(32, 32), (48, 48), (64, 64)], workers=workers)
     data = data.map(lambda batch: (batch[0], batch[1]["labels"][:, :3]))
     losses.append(model.fit(data, epochs=2, steps_per_epoch=5, verbose=0).history["loss"])
 assert losses[0] == losses[1], losses

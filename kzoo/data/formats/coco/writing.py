@@ -73,7 +73,14 @@ def _sides(record: Record) -> np.ndarray:
 
 
 def write_coco(out: Path, items: dict[str, list[Item]], whole: Dataset, losses: Losses) -> None:
-    """Writes `annotations/instances_SPLIT.json`, which holds whatever a record does."""
+    """Writes `annotations/instances_SPLIT.json`, which holds whatever a record does.
+
+    Args:
+        out: the folder of the new dataset, in which the images lie already.
+        items: the images of each split, by its name.
+        whole: the dataset whose classes are the common ones.
+        losses: counts what the format cannot hold.
+    """
     (out / "annotations").mkdir()
     # 0 is the ground in some readers of COCO's format.
     ids = whole.category_ids if whole.format == "coco" else range(1, len(whole.classes) + 1)

@@ -42,7 +42,12 @@ _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml")
 
 @dataclass(frozen=True)
 class Pair:
-    """A folder of images and that of their masks, which may be the same."""
+    """A folder of images and that of their masks.
+
+    Attributes:
+        images: the folder of the images.
+        masks: the folder of the masks; that of the images where both lie side by side.
+    """
 
     images: Path
     masks: Path

@@ -29,7 +29,13 @@ _TEXTS = frozenset(
 
 @dataclass(frozen=True)
 class Item:
-    """An image file and that of its mask, None where there is none."""
+    """An image file and that of its mask.
+
+    Attributes:
+        id: the image's path below its folder, without the suffix.
+        image: the image file.
+        mask: the file of its semantic mask; None where there is none.
+    """
 
     id: str
     image: Path

@@ -144,6 +144,10 @@ def _legend(layout: Layout) -> Legend | None:
 def read_values(path: Path, legend: Legend | None = None) -> np.ndarray:
     """The class numbers in a mask file, 255 = ignored; of a binary one 0 and 255.
 
+    Args:
+        path: the mask file.
+        legend: names and colours; None where the numbers in the file are classes.
+
     Returns:
         (H, W) uint8.
 
@@ -155,7 +159,15 @@ def read_values(path: Path, legend: Legend | None = None) -> np.ndarray:
 
 
 def stored_values(files: list[Path], legend: Legend | None) -> Iterator[np.ndarray]:
-    """(257,) how many pixels of mask files have each value, some files at a time, which several threads read."""
+    """How many pixels have each value, some files at a time, which several threads read.
+
+    Args:
+        files: the mask files.
+        legend: names and colours; None where the numbers in the files are classes.
+
+    Yields:
+        (257,) int64 pixels of some of the files by value, the last for values beyond 255.
+    """
     for start in range(0, len(files), _READ_AT_ONCE):
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             counts = pool.map(lambda path: _stored(path, legend), files[start : start + _READ_AT_ONCE])

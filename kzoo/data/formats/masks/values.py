@@ -73,7 +73,7 @@ def settle(values: np.ndarray, legend: Legend | None, binary: bool, classes: int
         values: (H, W) of whole numbers.
         legend: names; None where there is none.
         binary: whether 0 and 255 are ground and foreground.
-        classes: how many there are.
+        classes: the number of classes.
         file: what errors call the mask.
 
     Returns:

@@ -19,7 +19,14 @@ _MOST_OBJECTS = IGNORED - 1  # numbers that a mask of objects has
 
 
 def write_voc(out: Path, items: dict[str, list[Item]], whole: Dataset, losses: Losses) -> None:
-    """Writes `Annotations/` and `ImageSets/Main/`; with outlines `SegmentationClass/` and its like, too."""
+    """Writes `Annotations/` and `ImageSets/Main/`; with outlines `SegmentationClass/` and its like, too.
+
+    Args:
+        out: the folder of the new dataset, in which the images lie already.
+        items: the images of each split, by its name.
+        whole: the dataset whose classes are the common ones.
+        losses: counts what the format cannot hold.
+    """
     (out / "Annotations").mkdir()
     lists = out / "ImageSets" / "Main"
     lists.mkdir(parents=True)

@@ -39,10 +39,11 @@ class Annotation:
         path: the file.
         names: class of every object.
         boxes: x1, y1, x2, y2 of every object, from 0, right and bottom edges exclusive.
-        difficult, crowd: flags of every object.
-        lines: where every object begins, from 1.
+        difficult: whether every object is difficult, Pascal VOC's flag.
+        crowd: whether every object is a crowd, a flag that kzoo writes.
+        lines: line at which every object begins, from 1.
         size: (height, width) the file claims; None where it does not say.
-        image: what it says about the image: "folder", "filename" and "path".
+        image: the texts of the elements "folder", "filename" and "path", of those that it has.
         problems: what could not be read.
     """
 
@@ -58,6 +59,7 @@ class Annotation:
         self.problems: list[Fault] = []
 
     def complain(self, line: int | None, kind: str, message: str, severity: str = "error") -> None:
+        """Adds a fault of the file to `problems`; see `Fault` for what its arguments are."""
         self.problems.append(Fault(self.path, line, kind, message, severity))
 
     def add(self, line: int, fields: dict[str, str]) -> None:

@@ -108,7 +108,18 @@ def _complaint(numbers: list[float] | None, keypoints: tuple[int, int] | None) -
 def to_pixels(
     values: list[float], width: int, height: int, keypoints: tuple[int, int] | None = None
 ) -> tuple[list[float], list[np.ndarray] | None]:
-    """Box (xyxy) and outline, a list of one (K, 2) array or None, in pixels of the image."""
+    """The numbers of a line in pixels of the image.
+
+    Args:
+        values: the numbers after the class, fractions of the image: x, y, width, height of a box, or x, y, x, y, ... of
+            an outline's points.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+        keypoints: how many points follow each box and how many numbers each has; None where none do.
+
+    Returns:
+        The box x1, y1, x2, y2, that around an outline; and the outline, a list of one (K, 2) array, or None.
+    """
     if len(values) == 4 or keypoints is not None:
         x, y, w, h = values[:4]
         return [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height], None

@@ -18,7 +18,14 @@ _BOX_MOVED = 1.0  # pixels from which on a box is another one than its outline's
 
 
 def write_yolo(out: Path, items: dict[str, list[Item]], whole: Dataset, losses: Losses) -> None:
-    """Writes `data.yaml`, a list of images a split, and a label file an image."""
+    """Writes `data.yaml`, a list of images a split, and a label file an image.
+
+    Args:
+        out: the folder of the new dataset, in which the images lie already.
+        items: the images of each split, by its name.
+        whole: the dataset whose classes are the common ones.
+        losses: counts what the format cannot hold.
+    """
     (out / "labels").mkdir()
     flags = {}
     for split, part in items.items():
