@@ -38,7 +38,7 @@ class Item:
     """One image on its way out.
 
     Attributes:
-        record: its annotation, whose labels are indices into the common classes of all parts.
+        record: the image's annotation, whose labels are indices into the common classes of all parts.
         name: the name of the image file in the new folder, with suffix.
         size: (height, width) of the upright image in pixels.
     """
