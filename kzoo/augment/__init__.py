@@ -1,7 +1,12 @@
 """Augmentation: `(rng, Sample) -> Sample`, on NumPy arrays.
 
-A transform is any callable that takes a NumPy generator, its only source of chance, and a sample.
-`Compose` joins them with the resizing.
+A transform is any callable that takes a NumPy generator, its only source of chance, and a sample. `Compose` joins
+several with the resizing; `kzoo.data.batches` takes them by name.
+
+Example:
+    >>> def darker(rng, sample):    # a transform of one's own
+    ...     return dataclasses.replace(sample, image=sample.image // 2)
+    >>> train = kzoo.data.batches(dataset, 416, 16, augment=["flip", {"affine": {"rotate": 5}}, darker])
 """
 
 from kzoo.augment.border import BorderWeights

@@ -1,6 +1,12 @@
-"""Annotated images: readers, writers, checks, batches. NumPy-side libraries only.
+"""Annotated images, from files on disk to batches for `fit`. NumPy-side libraries only.
 
+`formats` reads and writes files, `checks` looks for what is wrong with them, `painting` draws masks of outlines, and
+`loading` makes batches; the files beside them are what all of these share: the dataset, its records, images.
 Names are imported when they are first used.
+
+Example:
+    >>> dataset = kzoo.data.load("shapes:10:128")
+    >>> images, targets = next(iter(kzoo.data.batches(dataset, image_size=128, batch_size=4)))
 """
 
 from __future__ import annotations

@@ -1,4 +1,12 @@
-"""How good predictions are. NumPy only; boxes and masks are compared in the original image's pixels."""
+"""How good predictions are. NumPy only; boxes and masks are compared in the original image's pixels.
+
+Example:
+    >>> evaluator = DetectionEvaluator(dataset.classes)
+    >>> for index in range(len(dataset)):
+    ...     evaluator.update(dataset.record(index), model.detect(dataset.image(index)))
+    >>> print(evaluator.result())
+    mAP 0.371, mAP50 0.612, VOC AP 0.608 on 72 images with 967 objects
+"""
 
 from kzoo.metrics.boundary import boundary_f1
 from kzoo.metrics.coco import coco_figures
