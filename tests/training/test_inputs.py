@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import kzoo.data
+from kzoo.data.checks.check import check
 from kzoo.data.formats.shapes import Shapes
 from kzoo.training.inputs import describe_parts, open_datasets
 
@@ -178,7 +179,7 @@ def test_a_dataset_without_an_object_is_refused(tmp_path, state, skip):
         "elsewhere": "labels/train/train.txt: put images in a folder 'images'",
     }
     assert words[state] in str(caught.value), caught.value
-    assert any(fault.kind == "no-objects" for fault in kzoo.data.checks.check.check(root).errors)
+    assert any(fault.kind == "no-objects" for fault in check(root).errors)
 
 
 def test_warnings_are_printed_by_kind_and_counted(tmp_path, capfd):
@@ -240,7 +241,7 @@ def test_masks_of_nothing_but_ground_are_refused(tmp_path):
 @pytest.mark.parametrize("outlines", [False, True])
 def test_outlines_that_are_not_found_are_refused_for_segmenters_too(tmp_path, outlines):
     root = yolo(tmp_path, ["train"], labels="0 .2 .2 .6 .2 .6 .6\n" if outlines else "")
-    assert outlines == (not kzoo.data.checks.check.check(root, task="segment").errors)
+    assert outlines == (not check(root, task="segment").errors)
     if not outlines:
         with pytest.raises(ValueError, match="nothing but background in the only mask"):
             open_datasets(root, None, task="segment")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import kzoo.data
+from kzoo.data.checks.check import check
 from kzoo.data.formats.yolo.reading import YOLO
 from kzoo.structures.draw import encode_png
 
@@ -192,8 +193,8 @@ def test_hidden_names_are_passed_over_and_counted(tmp_path):
         "images/a.png\nimages/._a.png\nimages/.ipynb_checkpoints/a-checkpoint.png\n./images/a.png\n",
     )
     assert [name for name, _ in boxes(root)] == [name for name, _ in boxes(root, "val")] == ["a.png"]
-    assert kzoo.data.checks.check.check(root, "train").faults == []
-    faults = kzoo.data.checks.check.check(root, "val").faults
+    assert check(root, "train").faults == []
+    faults = check(root, "val").faults
     assert [(f.kind, f.line, f.severity) for f in faults] == [
         ("hidden-image", 2, "warning"),
         ("listed-twice", 4, "warning"),
@@ -238,7 +239,7 @@ def test_images_in_a_list_that_are_missing_are_named_with_its_line(tmp_path):
         dataset(tmp_path, "train: list.txt\nnames: [k]\n") / "list.txt",
         f"images/a.png\n\nimages/lost.png\n{'x' * 300}\nimages\n",
     )
-    faults = {(fault.kind, fault.place): fault for fault in kzoo.data.checks.check.check(tmp_path).errors}
+    faults = {(fault.kind, fault.place): fault for fault in check(tmp_path).errors}
     missing = faults["missing-image", str(tmp_path / "images/lost.png")]
     assert missing.message == "no such image file, named by list.txt:3"
     assert "too long" in faults["malformed", f"{tmp_path / 'list.txt'}:4"].message
@@ -316,7 +317,7 @@ def test_flags_of_files_that_are_not_there_are_counted(tmp_path):
 @pytest.mark.parametrize("word", ["1e19", "-1e308", "9" * 400, "2147483648"])
 def test_classes_beyond_all_numbers(tmp_path, word):
     put(dataset(tmp_path) / "labels/a.txt", f"{word} .5 .5 .2 .2\n0 1e300 1e300 1e300 1e300\n")
-    report = kzoo.data.checks.check.check(tmp_path)
+    report = check(tmp_path)
     assert {fault.kind for fault in report.errors} >= {"not-finite"}
     assert any(fault.kind in ("unknown-class", "malformed") and fault.line == 1 for fault in report.errors)
     assert all(len(str(fault)) < 400 for fault in report.errors)
