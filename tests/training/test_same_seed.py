@@ -21,13 +21,21 @@ QUICK = [
         "worker_kind": "process",
     },
 ]
-EVERY_ONE = [
+# Chance in the step that is traced, and what changes its shape or its rate.
+IN_THE_STEP = [
     {},
     DROPPING,
     {"sat": 0.5},
     {"sat": 0.5, "workers": 4},
     {"sat": 0.5, "accumulate": 2, "precision": "mixed_bfloat16"},
     {"sat": 1.0, "augment": "mosaic", "workers": 2, "worker_kind": "process"},
+    {"multi_scale": True},
+    {"sizes": [32, 64, 96]},
+    {"schedule": {"policy": "random", "power": 1.0}},
+    {"optimizer": "sgd", "ema": False, "accumulate": 2},
+]
+# Chance in what it is given.
+IN_THE_LOADER = [
     {"augment": "light", "workers": 3},
     {"augment": "mosaic", "workers": 2},
     {"augment": "mosaic", "close_mosaic": 1},
@@ -40,13 +48,9 @@ EVERY_ONE = [
     {"augment": ["ssd_crop", "clahe", "gray", "median_blur", "motion_blur", "gaussian_blur"]},
     {"augment": ["cutout", "random_erasing", "grid_mask", "hide_and_seek"]},
     {"augment": ["darknet_jitter", "darknet_color", {"albumentations": {"name": "RandomFog", "p": 0.5}}]},
-    {"multi_scale": True},
-    {"sizes": [32, 64, 96]},
     {"balance": 0.9},
     {"cache": "memory", "augment": "mosaic"},
     {"rectangular": True},
-    {"schedule": {"policy": "random", "power": 1.0}},
-    {"optimizer": "sgd", "ema": False, "accumulate": 2},
 ]
 
 
@@ -61,20 +65,28 @@ class Stop(keras.callbacks.Callback):
             raise RuntimeError("power cut")
 
 
-def trained(run, data, callbacks=(), dropping=False, precision="float32", **options):
+# With masks, for what pastes objects.
+TRAIN = Shapes(12, (SIDE, SIDE), masks=True)
+
+
+def validated(options):
+    """What is validated on: nothing, but where an option is of validation."""
+    return Shapes(4, (SIDE, SIDE), split="val") if options.get("rectangular") else None
+
+
+def trained(run, callbacks=(), dropping=False, precision="float32", **options):
     model = tiny_detector(policy=precision, dropping=dropping)
     options = {"epochs": 2, "batch_size": 4, "augment": "none", "workers": 0, "verbose": 0, **options}
-    return kzoo.train(model, data, callbacks=callbacks, run=run, **options)
+    return kzoo.train(model, TRAIN, validated(options), callbacks=callbacks, run=run, **options)
 
 
 def check_resume(tmp_path, options):
     """Compares a cut run with a whole one; returns the whole one."""
-    data = Shapes(12, (SIDE, SIDE))
-    whole = trained(tmp_path / "whole", data, **options)
+    whole = trained(tmp_path / "whole", **options)
     with pytest.raises(RuntimeError, match="power cut"):
-        trained(tmp_path / "cut", data, [Stop()], **options)
+        trained(tmp_path / "cut", [Stop()], **options)
     keras.utils.set_random_seed(12345)  # as another process would stand
-    resumed = resume(tmp_path / "cut", data, verbose=0)
+    resumed = resume(tmp_path / "cut", TRAIN, validated(options), verbose=0)
     np.testing.assert_array_equal(flat(resumed.model.weights), flat(whole.model.weights))
     assert resumed.rows == whole.rows
     return whole
@@ -86,10 +98,20 @@ def test_cut_and_resumed_equals_uninterrupted(tmp_path, untraced, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", EVERY_ONE, ids=str)
+@pytest.mark.parametrize("options", IN_THE_STEP, ids=str)
 def test_same_seed_and_exact_resume_with_every_option(tmp_path, options):
+    check_same_seed(tmp_path, options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", IN_THE_LOADER, ids=str)
+def test_same_seed_and_exact_resume_with_every_option_of_the_loader(tmp_path, untraced, options):
+    check_same_seed(tmp_path, options)
+
+
+def check_same_seed(tmp_path, options):
     whole = check_resume(tmp_path, options)
-    again = trained(tmp_path / "again", Shapes(12, (SIDE, SIDE)), **options)
+    again = trained(tmp_path / "again", **options)
     np.testing.assert_array_equal(flat(again.model.weights), flat(whole.model.weights))
     assert again.rows == whole.rows
 
