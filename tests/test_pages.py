@@ -372,8 +372,8 @@ def small_models(monkeypatch):
     build, train = kzoo.build, kzoo.train
 
     def small_build(name, /, **arguments):
-        size = {} if "weights" in arguments else {"width": 0.1, "depth": 0.05, "image_size": (64, 64)}
-        return build(name, **{**arguments, **size})
+        size = {} if "weights" in arguments else {"image_size": (64, 64)}  # weights bring theirs
+        return build(name, **{**arguments, **size, "width": 0.1, "depth": 0.05})
 
     def small_train(*arguments, **options):
         return train(*arguments, **{**options, "width": 0.1, "batch_size": 4, "workers": 0})
