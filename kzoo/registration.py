@@ -24,9 +24,8 @@ CLASSES = {
     "kzoo.layers.attention": ("SpatialAttention",),
     "kzoo.layers.bilinear": ("BilinearKernel",),
     "kzoo.layers.context": ("IdentityKernel",),
-    "kzoo.layers.darknet": (
-        "ChannelGroup", "Convolution", "First", "LocallyConnected", "Luma", "Pool", "Reorg", "Shortcut", "UnitLength",
-    ),
+    "kzoo.layers.darknet_maps": ("ChannelGroup", "First", "Luma", "Reorg", "Shortcut", "UnitLength"),
+    "kzoo.layers.darknet_windows": ("Convolution", "LocallyConnected", "Pool"),
     "kzoo.layers.fpn": ("CropLike",),
     "kzoo.layers.l2norm": ("L2Normalization",),
     "kzoo.layers.normalization": ("CrossMiniBatchNormalization",),

@@ -14,15 +14,8 @@ from keras import layers
 from kzoo.darknet.plan import Layer, Plan, Shape
 from kzoo.layers.activations import activate
 from kzoo.layers.conv import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
-from kzoo.layers.darknet import (
-    ChannelGroup,
-    Convolution,
-    LocallyConnected,
-    Pool,
-    Reorg,
-    Shortcut,
-    UnitLength,
-)
+from kzoo.layers.darknet_maps import ChannelGroup, Reorg, Shortcut, UnitLength
+from kzoo.layers.darknet_windows import Convolution, LocallyConnected, Pool
 
 
 @dataclass(frozen=True)

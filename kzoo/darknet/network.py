@@ -13,7 +13,7 @@ from kzoo.heads.gaussian import GaussianYoloHead
 from kzoo.heads.grid import GridHead
 from kzoo.heads.region import RegionHead
 from kzoo.heads.yolo import YoloHead
-from kzoo.layers.darknet import First, Luma
+from kzoo.layers.darknet_maps import First, Luma
 from kzoo.model import ZooModel, images_input
 
 # Layers whose weights, or whose cut, are made for one size of the image.

@@ -11,7 +11,7 @@ import keras
 
 from kzoo import heads
 from kzoo.heads import Head
-from kzoo.layers.darknet import Luma
+from kzoo.layers.darknet_maps import Luma
 from kzoo.model import ZooModel
 from kzoo.policy import dtype_policy
 from kzoo.weights.assigning import Assignment

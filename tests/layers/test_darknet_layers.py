@@ -8,17 +8,9 @@ import tensorflow as tf
 import kzoo
 from kzoo import darknet
 from kzoo.darknet.sections import ACTIVATIONS
-from kzoo.layers.darknet import (
-    ChannelGroup,
-    Convolution,
-    First,
-    LocallyConnected,
-    Pool,
-    Reorg,
-    Shortcut,
-    activate,
-    activation_of,
-)
+from kzoo.layers.activations import activate, activation_of
+from kzoo.layers.darknet_maps import ChannelGroup, First, Reorg, Shortcut
+from kzoo.layers.darknet_windows import Convolution, LocallyConnected, Pool
 
 
 def twice(**how):
