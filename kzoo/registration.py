@@ -33,7 +33,7 @@ CLASSES = {
     "kzoo.layers.regularization": ("DropBlock",),
     "kzoo.layers.resizing": ("Enlarge",),
     "kzoo.layers.unet": ("Grey",),
-    "kzoo.model": ("ZooModel",),
+    "kzoo.model.zoo_model": ("ZooModel",),
     "kzoo.training.rates": ("AdamW", "SGD"),
     "kzoo.training.schedules": ("BurnIn", "DarknetSchedule"),
 }  # fmt: skip

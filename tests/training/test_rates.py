@@ -157,5 +157,5 @@ def test_plain_fit_refuses_at_once_what_keras_refuses_late(detector, drawn, name
         detector.fit(stream, None, None, 1, 0, callback)
     for optimizer in (AdamW(make_schedule("cosine", 1e-3, 6, 0)), keras.optimizers.AdamW(1e-3)):
         detector.compile(optimizer, jit_compile=False)
-        kzoo.model._check_rate(detector.optimizer, [callback])
+        kzoo.model.checked_model.check_rate(detector.optimizer, [callback])
     assert np.isfinite(float(detector.optimizer.learning_rate))

@@ -1,0 +1,76 @@
+"""Networks: the images that they take, the sizes that they refuse, their backbone's layers and their operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from kzoo.policy import check_settings
+
+
+def images_input(sides: Sequence[int | None] = (None, None)):
+    """The images that every network takes, and the same in 0..1.
+
+    Args:
+        sides: height and width in pixels of a network that is made for one size; any by default.
+
+    Returns:
+        A keras.Input of (B, H, W, 3) in 0..255, and its tensor divided by 255, of the same shape.
+    """
+    check_settings()
+    inputs = keras.Input((*sides, 3), name="images")
+    # In float32 whatever the policy: 255 grey levels do not survive half precision's rounding unharmed.
+    return inputs, layers.Rescaling(1 / 255, dtype="float32", name="normalize")(inputs)
+
+
+def check_arguments(
+    num_classes: int, image_size: Sequence[int], names: Sequence[str] | None, multiple: int
+) -> None:
+    """Refuses what no architecture takes.
+
+    Args:
+        num_classes: how many classes the model is to tell apart.
+        image_size: height and width in pixels.
+        names: class names in the order of the labels; None for none.
+        multiple: number of pixels that height and width have to be multiples of.
+
+    Raises:
+        ValueError: the sides are no such multiples, or there are not as many names as classes; or Keras's global
+            settings are others than kzoo needs.
+    """
+    check_settings()
+    height, width = image_size
+    if min(height, width) < multiple or height % multiple or width % multiple:
+        raise ValueError(f"image_size={tuple(image_size)}: height and width must be multiples of {multiple}")
+    if names and len(names) != num_classes:
+        raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
+
+
+def backbone_layers(model) -> list:
+    """The layers of a model's network that belong to its backbone, which their names begin with."""
+    return [layer for layer in model.network.layers if layer.name.startswith("backbone_")]
+
+
+def flops(model, image_size: Sequence[int] | None = None) -> int:
+    """Floating-point operations of one image: two for each multiply-add of the layers' kernels, as Darknet counts.
+
+    Args:
+        model: a `ZooModel`.
+        image_size: height and width in pixels; the model's own where None.
+    """
+    height, width = image_size or model.image_size
+    kernels = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
+    # A transposed convolution lays its kernel on every place of what goes in.
+    places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
+    # Sides are known only where the network runs, so a probe with those places as outputs is asked for their shapes.
+    probe = keras.Model(model.network.inputs, places + model.network.outputs)
+    shapes = [tensor.shape for tensor in probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))]
+    laid = list(zip(kernels, shapes, strict=False)) + model.head.kernels(shapes[len(kernels) :])
+    return sum(
+        # A kernel of four axes is laid on every place of (1, H, W, C); others are a layer's whole.
+        2 * math.prod(layer.kernel.shape) * (shape[1] * shape[2] if len(layer.kernel.shape) == 4 else 1)
+        for layer, shape in laid
+    )
