@@ -25,7 +25,7 @@ class Head(keras.layers.Layer):
         task: "detect", "segment", "instance" or "classify".
         loss_names: the keys of what `loss` returns.
         meaning: arguments that say what raw outputs mean: weights mean something else under others.
-        options: what the constructor's arguments may be.
+        options: for each of the constructor's arguments that is checked its type and range.
     """
 
     task: str = ""
@@ -40,6 +40,7 @@ class Head(keras.layers.Layer):
     @classmethod
     def arguments(cls) -> list[str]:
         """The names of the constructor's arguments, those that it hands on included."""
+        # A constructor hands what it has no name for on to the next class's: all signatures together say what there is.
         signatures = [
             inspect.signature(one.__init__).parameters.values()
             for one in cls.__mro__
@@ -50,18 +51,18 @@ class Head(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        """Its layers are made with it, hence under its own policy and not the global one."""
+        """The head of a configuration. Its layers are made with it, hence under its own policy, not the global one."""
         with dtype_policy(config.get("dtype", keras.config.dtype_policy())):
             return super().from_config(config)
 
     def altered(self, **options) -> Head:
-        """A head of the same arguments but for these, and without weights."""
+        """A head of the same arguments but for those in `options`, and without weights."""
         arguments = {**self.get_config(), "dtype": self.dtype_policy.name, **options}
         with dtype_policy(arguments["dtype"]):
             return type(self)(**arguments)
 
     def call(self, features, training=None) -> dict:
-        """Raw outputs from the network's list of feature maps. Never sees ground truth."""
+        """Raw outputs by name from the network's list of feature maps (B, H, W, C). Never sees ground truth."""
         raise NotImplementedError
 
     def hidden(self, features) -> list:
@@ -76,7 +77,7 @@ class Head(keras.layers.Layer):
         """The layers whose kernels are laid on feature maps, and the shapes (B, H, W, C) they are laid on.
 
         Args:
-            shapes: of the feature maps.
+            shapes: shapes (B, H, W, C) of the feature maps, in their order.
         """
         layers = [layer for layer in self._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
         return list(zip(layers, shapes, strict=False))
@@ -94,11 +95,11 @@ class Head(keras.layers.Layer):
         """Assignment and loss: one scalar a name, already weighted, to be summed.
 
         Args:
-            targets: the truth of each image.
-            outputs: raw.
-            sample_weight: (B,) a factor of what each image adds to the sums; the numbers that the sums are divided by
+            targets: the truth of each image, by name.
+            outputs: raw outputs by name, as `call` gives them.
+            sample_weight: (B,) factors of what each image adds to the sums; the numbers that the sums are divided by
                 are the same as without. So 1 for all changes nothing, 10 for all is ten times the loss, and an image
-                of 0 trains nothing.
+                of 0 trains nothing. None (default) is 1 for all.
         """
         raise NotImplementedError
 
@@ -109,6 +110,11 @@ class Head(keras.layers.Layer):
 
 def check_choice(name: str, value, choices: Sequence):
     """Refuses what an argument may not be.
+
+    Args:
+        name: name of the argument, for the message.
+        value: the value that was given for it.
+        choices: the values that it may have, two or more.
 
     Raises:
         ValueError: `value` is none of `choices`.

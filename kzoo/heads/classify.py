@@ -21,20 +21,29 @@ from kzoo.options.building import CLASSIFY
 class ClassifyHead(Head):
     """Classifies by the last feature map's mean, as Darknet's `[avgpool]`, `[convolutional]`, `[softmax]`.
 
-    Targets are `{"label": (B,) int}`, or (B, num_classes) float, shares of the classes, as CutMix and MixUp make them;
-    outputs `{"logits": (B, num_classes)}`; decoded they are `{"scores": (B, num_classes), "label": (B,)}`.
+    Shapes:
+        features: the last map (B, H, W, C), or the logits themselves.
+        outputs: `{"logits": (B, num_classes)}`.
+        targets: `{"label": (B,) int}`, or (B, num_classes) float, shares of the classes, as CutMix and MixUp make them.
+        decoded: `{"scores": (B, num_classes), "label": (B,)}`.
 
     Args:
-        num_classes: how many.
-        label_smoothing: share of the target that goes to all classes alike.
-        project: whether the head pools and has the linear layer; if not, the last feature map is the logits
+        num_classes: number of classes, 1 or more.
+        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        project: whether the head pools and has the linear layer (default); if not, the last feature map is the logits
             already, (B, num_classes) or (B, 1, 1, num_classes).
-        temperature: divides the logits: above 1 scores are more alike (`temperature` of Darknet's `[softmax]`).
-        activation: "softmax", of which one class wins; or "sigmoid", each class by itself (Darknet's `[logistic]`),
-            trained by the sum of their binary cross-entropies.
-        tree: of classes that are a tree's nodes the number of each one's parent, or -1: scores are the nodes' own
-            probabilities, and the label is where a walk down the tree ends (see `kzoo.heads.word_tree`).
-        tree_threshold: how likely a node has to be for that walk to go on below it.
+        temperature: divisor of the logits, above 0, 1 by default: above 1 scores are more alike (`temperature` of
+            Darknet's `[softmax]`).
+        activation: "softmax" (default), of which one class wins; or "sigmoid", each class by itself (Darknet's
+            `[logistic]`), trained by the sum of their binary cross-entropies.
+        tree: for each class, where they are a tree's nodes, the number of its parent, or -1: scores are the nodes' own
+            probabilities, and the label is where a walk down the tree ends (see `kzoo.heads.word_tree`). None
+            (default) for classes of which none is above another.
+        tree_threshold: probability above which that walk goes on below a node, 0 to 1, 0.5 by default.
+        **kwargs: arguments of every Keras layer: `name`, `dtype` and `trainable`.
+
+    Raises:
+        ValueError: an argument is out of its range, or the tree has not as many nodes as there are classes.
     """
 
     task = "classify"
@@ -60,10 +69,13 @@ class ClassifyHead(Head):
         check_choice("activation", activation, ("softmax", "sigmoid"))
         if tree is not None and len(tree) != num_classes:
             raise ValueError(f"num_classes={num_classes}: the tree has {len(tree)} nodes; give as many")
-        self.activation, self.tree_threshold = activation, tree_threshold
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.project = project
+        self.temperature = temperature
+        self.activation = activation
         self.tree = None if tree is None else WordTree(tree)
-        self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        self.project, self.temperature = project, temperature
+        self.tree_threshold = tree_threshold
         self.classifier = keras.layers.Dense(num_classes, name="classifier") if project else None
 
     def build(self, input_shape):
@@ -83,19 +95,21 @@ class ClassifyHead(Head):
     def call(self, features, training=None):
         logits = features[-1]
         if self.project:
-            logits = self.classifier(ops.mean(logits, axis=(1, 2)))
+            logits = self.classifier(
+                ops.mean(logits, axis=(1, 2))
+            )  # (B, H, W, C) -> (B, C) -> (B, num_classes)
         else:
             logits = ops.reshape(logits, (ops.shape(logits)[0], self.num_classes))
         return {"logits": ops.cast(logits, "float32") / self.temperature}
 
     def loss(self, targets, outputs, sample_weight=None):
-        logits, label = outputs["logits"], targets["label"]
+        logits, label = outputs["logits"], targets["label"]  # (B, C), and (B,) or (B, C)
         true = ops.cast(label, "float32") if len(label.shape) == 2 else ops.one_hot(label, self.num_classes)
         if self.tree is not None:
-            each = -ops.sum(true * self.tree.log_probabilities(logits), axis=-1)
+            each = -ops.sum(true * self.tree.log_probabilities(logits), axis=-1)  # (B,)
             return {"class": ops.mean(image_weighted(each, sample_weight))}
         if self.activation == "sigmoid":
-            each = sigmoid_cross_entropy(smooth_labels(true, self.label_smoothing), logits)
+            each = sigmoid_cross_entropy(smooth_labels(true, self.label_smoothing), logits)  # (B, C)
             return {"class": ops.mean(image_weighted(ops.sum(each, axis=-1), sample_weight))}
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
         return {"class": loss(true, logits, sample_weight)}
@@ -105,6 +119,6 @@ class ClassifyHead(Head):
             scores = ops.exp(self.tree.log_probabilities(outputs["logits"]))
             return {"scores": scores, "label": self.tree.choose(scores, self.tree_threshold)}
         # Keras's argmax tells -0 from 0 by bits, which LiteRT has no operator for.
-        best = stable_top_k(outputs["logits"], 1)[1]
+        best = stable_top_k(outputs["logits"], 1)[1]  # (B, 1)
         scores = (ops.softmax if self.activation == "softmax" else ops.sigmoid)(outputs["logits"])
         return {"scores": scores, "label": best[..., 0]}

@@ -14,16 +14,21 @@ class DetectionHead(Head):
     A subclass gives `suppress` its boxes and scores at the end of `decode`, and hands these arguments on.
 
     Args:
-        num_classes: how many.
-        nms_threshold: overlap above which the weaker box of a class goes; of "soft-linear" and "softer" loses
-            score, and of "weighted" the boxes are joined. "soft-gaussian" and both "matrix" do without.
-        score_threshold: what the class score must be above.
-        max_detections: M, detections an image.
-        candidates: how many (box, class) pairs, the best, take part in the suppression.
-        class_agnostic: suppress across classes.
-        nms_kind: one of `kzoo.ops.nms.KINDS`; overlap is the IoU, for "diou" less a share of the distance.
-        nms_beta: of "diou": the power of that share (Darknet's `beta_nms`).
-        nms_sigma: width of the kernel of "soft-gaussian", "matrix" and "softer"; where None that of the paper.
+        num_classes: number of classes, 1 or more.
+        nms_threshold: overlap, 0 to 1, 0.45 by default, above which the weaker box of a class goes; or, of
+            "soft-linear" and "softer", loses score; or, of "weighted", is joined with the better one. "soft-gaussian"
+            and both "matrix" do without.
+        score_threshold: score that a detection must be above, 0 to 1, 0.001 by default.
+        max_detections: number of detections an image, 1 or more, 100 by default; where there are fewer the rest is
+            padding.
+        candidates: number of (box, class) pairs, the best ones, that take part in the suppression, 1 or more, 512 by
+            default.
+        class_agnostic: whether boxes of different classes suppress each other; False by default.
+        nms_kind: kind of suppression, one of `kzoo.ops.nms.KINDS`, "greedy" by default; overlap is the IoU, for
+            "diou" less a power of the centres' distance.
+        nms_beta: power of that distance, 0 or more, 0.6 by default (Darknet's `beta_nms`). With "diou" alone.
+        nms_sigma: width of the kernel of "soft-gaussian", "matrix" and "softer", above 0; where None that of the paper.
+        **kwargs: arguments of every Keras layer: `name`, `dtype` and `trainable`.
 
     Raises:
         ValueError: one of them is out of its range, or there is no such kind.
@@ -54,10 +59,14 @@ class DetectionHead(Head):
             nms_kind, nms_threshold, score_threshold, max_detections, candidates, nms_beta, nms_sigma
         )
         self.num_classes = num_classes
-        self.nms_threshold, self.score_threshold = nms_threshold, score_threshold
-        self.max_detections, self.candidates = max_detections, candidates
+        self.nms_threshold = nms_threshold
+        self.score_threshold = score_threshold
+        self.max_detections = max_detections
+        self.candidates = candidates
         self.class_agnostic = class_agnostic
-        self.nms_kind, self.nms_beta, self.nms_sigma = nms_kind, nms_beta, nms_sigma
+        self.nms_kind = nms_kind
+        self.nms_beta = nms_beta
+        self.nms_sigma = nms_sigma
 
     def suppress(self, boxes, scores, labels=None) -> dict:
         """Detections from boxes with a score for every class, or from (box, class) pairs.
@@ -71,8 +80,15 @@ class DetectionHead(Head):
             `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there
             is no detection.
         """
-        limits = (self.nms_threshold, self.score_threshold, self.max_detections, self.class_agnostic)
-        kind = (self.nms_kind, self.nms_beta, self.nms_sigma)
+        settings = {
+            "iou_threshold": self.nms_threshold,
+            "score_threshold": self.score_threshold,
+            "max_detections": self.max_detections,
+            "class_agnostic": self.class_agnostic,
+            "kind": self.nms_kind,
+            "beta": self.nms_beta,
+            "sigma": self.nms_sigma,
+        }
         if labels is not None:
-            return pair_nms(boxes, scores, labels, *limits, *kind)
-        return multiclass_nms(boxes, scores, self.candidates, *limits, *kind)
+            return pair_nms(boxes, scores, labels, **settings)
+        return multiclass_nms(boxes, scores, self.candidates, **settings)

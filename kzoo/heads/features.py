@@ -13,7 +13,8 @@ class FeatureHead(Head):
     """Gives the last feature map, raw and decoded: `{"features": (B, H, W, C)}`. There is nothing to train it for.
 
     Args:
-        num_classes: the map's channels, by which its likes are told apart.
+        num_classes: number of the map's channels, which stands where other heads have their classes.
+        **kwargs: arguments of every Keras layer: `name`, `dtype` and `trainable`.
     """
 
     task = "features"

@@ -12,27 +12,27 @@ def anchors_by_level(anchors: Sequence, levels: int, name: str = "anchors") -> l
 
     Args:
         anchors: for every level a list of pairs, of any lengths; or all pairs in one list, split evenly.
-        levels: how many there are.
-        name: of the argument, for the message.
+        levels: number of levels, 1 or more.
+        name: name of the argument, for the message; "anchors" by default.
 
     Raises:
         ValueError: they do not make pairs of positive numbers for every level.
     """
     sides = [float(side) for side in keras.tree.flatten(anchors)]
-    size = len(sides) // levels
-    found = []
+    size = len(sides) // levels  # numbers a level, where all have as many
+    by_level = []
     if len(anchors) == levels and all(_are_pairs(level) for level in anchors):
-        found = [[[float(side) for side in pair] for pair in level] for level in anchors]
+        by_level = [[[float(side) for side in pair] for pair in level] for level in anchors]
     elif size and size % 2 == 0 and size * levels == len(sides):
         starts = range(0, len(sides), size)
-        found = [[[sides[i], sides[i + 1]] for i in range(start, start + size, 2)] for start in starts]
-    if not all(found) or not found or min(sides) <= 0:
+        by_level = [[[sides[i], sides[i + 1]] for i in range(start, start + size, 2)] for start in starts]
+    if not all(by_level) or not by_level or min(sides) <= 0:
         raise ValueError(
             f"{name}={anchors!r}: {len(sides)} numbers do not make an equal number of positive widths and "
             f"heights for each of {levels} strides; give {levels} x A pairs, smallest first, or {levels} lists "
             "of pairs"
         )
-    return found
+    return by_level
 
 
 def _are_pairs(level) -> bool:
@@ -42,8 +42,13 @@ def _are_pairs(level) -> bool:
 def one_a_level(name: str, value, levels: int) -> list[float]:
     """A number for every level, from one for all or from as many.
 
+    Args:
+        name: name of the argument, for the message.
+        value: one number, or a sequence of them.
+        levels: number of levels.
+
     Raises:
-        ValueError: there are more or fewer.
+        ValueError: there are more numbers than levels, or fewer.
     """
     values = list(value) if isinstance(value, Sequence) else [value] * levels
     if len(values) != levels:

@@ -18,23 +18,28 @@ from kzoo.options.building import PIXEL
 class PixelHead(Head):
     """Classifies every pixel, from one feature map or from scores that are there already.
 
-    Targets are `{"mask": (B, H, W) int, 255 = ignored}`, with `"weights"` (B, H, W) for the loss "border";
-    outputs `{"logits": (B, H, W, channels) float32}` at the input's resolution, and `"auxiliary"` of the same shape
-    where there is an auxiliary classifier; decoded they are `{"mask": (B, H, W) int32, "probabilities":
-    (B, H, W, num_classes) float32}`.
+    Shapes, where H and W are the input's sides and s is the stride:
+        features: (B, H/s, W/s, C), and a second map where there is an auxiliary classifier.
+        outputs: `{"logits": (B, H, W, channels) float32}`, and `"auxiliary"` of the same shape where there is one;
+            channels are the classes, or 1 where `binary`.
+        targets: `{"mask": (B, H, W) int, 255 = ignored}`, with `"weights"` (B, H, W) for the loss "border".
+        decoded: `{"mask": (B, H, W) int32, "probabilities": (B, H, W, num_classes) float32}`.
 
     Args:
-        num_classes: how many, the background among them.
-        strides: (s,): pixels of the input to one of the feature map.
-        loss: a name, or a sum such as "ce+dice": see `kzoo.losses.named.PixelLoss`.
-        class_weights: how much each class counts in the cross-entropy; all alike where None.
-        label_smoothing: of the cross-entropy: share of the target that goes to all classes alike.
-        project: whether the head classifies the features by a 1x1 convolution; if not, they are the scores already,
-            as many channels as there are classes.
-        binary: one channel and a sigmoid for two classes, in the place of two and a softmax.
+        num_classes: number of classes, 1 to 255, the background among them.
+        strides: pixels of the input to one of the feature map, one number in a list, (1,) by default.
+        loss: name of a loss, "ce" by default, or a sum such as "ce+dice": see `kzoo.losses.named.PixelLoss`.
+        class_weights: one weight a class, 0 or more, of the losses "ce", "border" and "focal"; all alike where None.
+        label_smoothing: share of the target of "ce" and "border" that goes to all classes alike, 0 (default) to below
+            1.
+        project: whether the head classifies the features by a 1x1 convolution (default); if not, they are the scores
+            already, as many channels as there are classes.
+        binary: whether two classes have one channel and a sigmoid, in the place of two and a softmax; False by default.
         auxiliary: weight of the loss of a second classifier, on the network's second feature map, which helps to
-            train deep networks; 0 where there is none. Source: Zhao et al. 2017, arXiv:1612.01105, section 3.3.
-        multiple: the input's sides are multiples of this; the stride where None.
+            train deep networks; 0 (default) where there is none. Source: Zhao et al. 2017, arXiv:1612.01105, section
+            3.3.
+        multiple: pixels that the input's sides have to be multiples of; the stride where None.
+        **kwargs: arguments of every Keras layer: `name`, `dtype` and `trainable`.
 
     Raises:
         ValueError: an argument is out of range, or `binary` with other than two classes.
@@ -71,8 +76,11 @@ class PixelHead(Head):
             )
         if auxiliary < 0:
             raise ValueError(f"auxiliary={auxiliary}: give a weight of 0 or more, such as 0.4")
-        self.num_classes, self.strides, self.project = num_classes, tuple(strides), project
-        self.binary, self.auxiliary = binary, auxiliary
+        self.num_classes = num_classes
+        self.strides = tuple(strides)
+        self.project = project
+        self.binary = binary
+        self.auxiliary = auxiliary
         self.multiple = multiple or max(self.strides)
         self.channels = 1 if binary else num_classes
         self.pixel_loss = PixelLoss(loss, class_weights, label_smoothing)
@@ -100,7 +108,7 @@ class PixelHead(Head):
         return [(layer, 1, 0) for layer in layers if layer is not None and not self.binary]
 
     def call(self, features, training=None):
-        logits = self.classifier(features[0]) if self.project else features[0]
+        logits = self.classifier(features[0]) if self.project else features[0]  # (B, H/s, W/s, channels)
         outputs = {"logits": enlarge_bilinear(ops.cast(logits, "float32"), self.strides[0])}
         if self.auxiliary:
             other = ops.cast(self.auxiliary_classifier(features[1]), "float32")
@@ -108,7 +116,7 @@ class PixelHead(Head):
         return outputs
 
     def loss(self, targets, outputs, sample_weight=None):
-        mask, weights = ops.cast(targets["mask"], "int32"), targets.get("weights")
+        mask, weights = ops.cast(targets["mask"], "int32"), targets.get("weights")  # (B, H, W) each
         if weights is not None and "border" not in self.pixel_loss.names:
             raise ValueError(
                 f"targets: 'weights' of pixels are for the loss 'border', not for {'+'.join(self.pixel_loss.names)}; "
@@ -116,24 +124,24 @@ class PixelHead(Head):
             )
         losses = self.pixel_loss(mask, outputs["logits"], weights, sample_weight)
         if self.auxiliary:
-            second = self.pixel_loss(mask, outputs["auxiliary"], weights, sample_weight)
-            losses["auxiliary"] = self.auxiliary * sum(second.values())
+            of_second = self.pixel_loss(mask, outputs["auxiliary"], weights, sample_weight)
+            losses["auxiliary"] = self.auxiliary * sum(of_second.values())
         return losses
 
     def decode(self, outputs):
-        logits = outputs["logits"]
+        logits = outputs["logits"]  # (B, H, W, channels)
         if self.binary:
-            share = ops.sigmoid(logits)
+            foreground = ops.sigmoid(logits)  # (B, H, W, 1)
             mask = ops.cast(logits[..., 0] > 0, "int32")
-            return {"mask": mask, "probabilities": ops.concatenate([1 - share, share], axis=-1)}
+            return {"mask": mask, "probabilities": ops.concatenate([1 - foreground, foreground], axis=-1)}
         return {"mask": _first_best(logits), "probabilities": ops.softmax(logits, axis=-1)}
 
 
 def _first_best(logits):
-    """The class of the highest score, the first of equals: (B, H, W) int32.
+    """The class of the highest score, the first of equals: (B, H, W, C) -> (B, H, W) int32.
 
     Keras's argmax tells -0 from 0 by bits, which LiteRT has no operator for.
     """
     count = logits.shape[-1]
-    best = logits >= ops.max(logits, axis=-1, keepdims=True)
+    best = logits >= ops.max(logits, axis=-1, keepdims=True)  # (B, H, W, C) bool
     return ops.min(ops.where(best, ops.arange(count, dtype="int32"), count - 1), axis=-1)

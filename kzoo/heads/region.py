@@ -25,39 +25,46 @@ _PRIOR_WEIGHT = 0.01
 class RegionHead(YoloHead):
     """Boxes, objectness and classes on one grid of cells, trained as YOLOv2 was.
 
-    Outputs, targets and decoding are those of `YoloHead`. All terms are half the squares, summed and divided by the
-    number of images, of logistic x, y and objectness and of raw w and h; of the classes it is the cross-entropy of a
-    softmax, or half the squares of logistics. The anchor whose shape is nearest takes the object.
+    Outputs and targets, with their shapes, and decoding are those of `YoloHead`. All terms are half the squares, summed
+    and divided by the number of images, of logistic x, y and objectness and of raw w and h; of the classes it is the
+    cross-entropy of a softmax, or half the squares of logistics. The anchor whose shape is nearest takes the object.
 
     With a `tree`, whose nodes the classes are, an object of a class is one of all the classes above it as well:
     logits go through one softmax for each set of siblings. A detection's class is then where a walk down the tree
     ends, its score the objectness; with a `class_map`, scores are objectness times the node's probability.
 
     Args:
-        num_classes: how many: the tree's nodes, or those of the map where there is one.
-        anchors: widths and heights in pixels, as for `YoloHead`, on one level.
-        strides: of that level, one.
-        object_scale: weight of the objectness of predictions that take an object.
+        num_classes: number of classes, 1 or more; with a tree that of its nodes, or of the map's where there is one.
+        anchors: widths and heights in pixels as plain lists of pairs, on one level.
+        strides: pixels a cell of that level, one number in a list.
+        object_scale: weight of the objectness of predictions that take an object, 0 or more, 5 by default.
         noobject_scale: weight of the objectness of the others, but for those that overlap an object by more than
-            `ignore_threshold`.
-        class_scale: weight of the classes.
-        coord_scale: weight of the boxes.
-        rescore: the objectness of what takes an object is to be its IoU; otherwise 1.
-        bias_match: objects go by the anchors' shapes; otherwise by the shapes that are predicted in their cell.
-        prior_images: while fewer images were seen, boxes without an object are drawn to their cell's middle and
-            anchor, by a weight of .01. The head counts them; `.weights` files say how many there were.
-        class_activation: "softmax", or "sigmoid".
-        tree: of each node the number of its parent, or -1; None for classes of which none is above another.
-        class_map: the node that each class is, where the classes are some of the nodes.
-        tree_threshold: how likely a node has to be for the walk to go on below it.
-        **kwargs: those of `YoloHead` and `kzoo.heads.detection.DetectionHead`; of `YoloHead`'s losses none but
-            `ignore_threshold` has an effect.
+            `ignore_threshold`, 0 or more, 1 by default.
+        class_scale: weight of the class term, 0 or more, 1 by default.
+        coord_scale: weight of the box term, 0 or more, 1 by default.
+        rescore: whether the objectness of what takes an object is to be its IoU (default), or 1.
+        bias_match: whether objects go by the anchors' shapes (default), or by those predicted in their cell.
+        prior_images: number of images, 12,800 by default; while fewer were seen, boxes without an object are drawn
+            to their cell's middle and anchor, by a weight of 0.01. The head counts them; `.weights` files say how many
+            there were.
+        ignore_threshold: IoU, 0 to 1, 0.6 by default; predictions that overlap any object by more are not trained as
+            background.
+        class_activation: "softmax" (default), or "sigmoid".
+        tree: for each node the number of its parent, or -1; None (default) for classes of which none is above another.
+        class_map: number of the node that each class is, where the classes are some of the nodes; None (default) where
+            they are all.
+        tree_threshold: probability above which the walk goes on below a node, 0 to 1, 0.5 by default.
+        **kwargs: arguments of `kzoo.heads.yolo.YoloHead`, of which those of its losses have no effect here, of
+            `kzoo.heads.yolo_layers.YoloLayers` and of `kzoo.heads.detection.DetectionHead`.
+
+    Raises:
+        ValueError: there is more than one level, or classes, tree and map do not fit each other.
 
     Source: YOLO9000, arXiv:1612.08242; Darknet's `[region]`, as it runs on a GPU.
     """
 
     options = REGION
-    most_seen = 2**24  # up to which float32 counts
+    most_seen = 2**24  # number of images up to which float32 counts one by one
 
     @checked(REGION)
     def __init__(
@@ -79,17 +86,22 @@ class RegionHead(YoloHead):
         tree_threshold: float = 0.5,
         **kwargs,
     ):
-        nodes = num_classes if tree is None else len(tree)
+        nodes = num_classes if tree is None else len(tree)  # what an anchor's class logits stand for
         settings = {"class_activation": class_activation, "ignore_threshold": ignore_threshold, **kwargs}
         super().__init__(nodes, anchors, strides, **settings)
         if len(self.strides) != 1:
             raise ValueError(f"strides={strides!r}: the region head has one level; give one")
-        self.object_scale, self.noobject_scale = object_scale, noobject_scale
-        self.class_scale, self.coord_scale = class_scale, coord_scale
-        self.rescore, self.bias_match, self.prior_images = rescore, bias_match, prior_images
+        self.num_classes = num_classes
+        self.object_scale = object_scale
+        self.noobject_scale = noobject_scale
+        self.class_scale = class_scale
+        self.coord_scale = coord_scale
+        self.rescore = rescore
+        self.bias_match = bias_match
+        self.prior_images = prior_images
         self.tree = None if tree is None else WordTree(tree)
         self.class_map = None if class_map is None else [int(node) for node in class_map]
-        self.tree_threshold, self.num_classes = tree_threshold, num_classes
+        self.tree_threshold = tree_threshold
         self._check_classes(nodes)
 
     def _check_classes(self, nodes: int) -> None:
@@ -123,6 +135,7 @@ class RegionHead(YoloHead):
         return super().class_outputs() if self.tree is None else []
 
     def loss(self, targets, outputs, sample_weight=None):
+        # Predictions (B, N, 5 + nodes), objects (B, M), and Q pairs of an object and the prediction that takes it.
         rows, grid = self._rows(outputs)
         boxes, labels = sound_boxes(targets["boxes"]), self._nodes(targets["labels"])
         match = (
@@ -130,14 +143,15 @@ class RegionHead(YoloHead):
         )
         if "weights" in targets:
             match = match.weighted(targets["weights"])
-        predicted = ops.stop_gradient(decode_boxes(rows, grid.places))
-        found, count = take_rows(rows, match.index), ops.cast(ops.shape(rows)[0], "float32")
-        factor = image_weighted(match.weight, sample_weight)
-        box = ops.sum(self._box_loss(match, found, grid) * factor)
+        taking = take_rows(rows, match.index)  # (B, Q, 5 + nodes)
+        factor = image_weighted(match.weight, sample_weight)  # (B, Q)
+        box = ops.sum(self._box_loss(match, taking, grid) * factor)
         box = box + ops.sum(image_weighted(self._prior(rows, match), sample_weight))
-        classes = ops.sum(self._class_loss(match, found) * factor)
-        squares = self._squares(rows[..., 4], match, predicted, pairwise_iou(predicted, boxes))
+        classes = ops.sum(self._class_loss(match, taking) * factor)
+        predicted = ops.stop_gradient(decode_boxes(rows, grid.places))  # (B, N, 4)
+        squares = self._squares(rows[..., 4], match, predicted, pairwise_iou(predicted, boxes))  # (B, N)
         objectness = ops.sum(image_weighted(squares, sample_weight))
+        count = ops.cast(ops.shape(rows)[0], "float32")
         return {
             "box": box / count,
             "objectness": objectness / count,
@@ -145,16 +159,16 @@ class RegionHead(YoloHead):
         }
 
     def _nodes(self, labels):
-        """Classes (B, M) as nodes of the tree."""
+        """Classes (B, M) as nodes of the tree (B, M); -1 stays."""
         if self.class_map is None:
             return labels
         nodes = ops.take(ops.convert_to_tensor(self.class_map, "int32"), ops.maximum(labels, 0), axis=0)
         return ops.where(labels >= 0, nodes, -1)
 
     def _box_loss(self, objects, raw, grid):
-        """Half the squares of each object's box, small ones up to twice: (B, Q)."""
+        """Half the squares of each object's box, small ones up to twice: raw (B, Q, 5 + nodes) -> (B, Q)."""
         (width, height), places = grid.image_size, objects.places
-        low, high = objects.boxes[..., :2], objects.boxes[..., 2:]
+        low, high = objects.boxes[..., :2], objects.boxes[..., 2:]  # (B, Q, 2) each
         size = ops.maximum(high - low, 1e-3)
         offset = ((low + high) / 2 - places.origin) / places.reach
         scale = self.coord_scale * (2.0 - size[..., 0] * size[..., 1] / (width * height))
@@ -166,8 +180,18 @@ class RegionHead(YoloHead):
         return _PRIOR_WEIGHT * _half_squares(rows, 0.5, 0.0) * free
 
     def _squares(self, logits, match, predicted, overlaps):
-        """Half the squares of the objectness of each prediction, weighted: (B, N)."""
-        taken = match.taken
+        """Half the squares of the objectness of each prediction, weighted.
+
+        Args:
+            logits: (B, N) of the objectness.
+            match: the objects that predictions take.
+            predicted: (B, N, 4) xyxy pixels.
+            overlaps: (B, N, M) IoU of predictions with objects.
+
+        Returns:
+            (B, N).
+        """
+        taken = match.taken  # (B, N)
         true = taken * iou(predicted, take_rows(match.boxes, match.owner)) if self.rescore else taken
         background = ops.cast(ops.max(overlaps, axis=-1) <= self.ignore_threshold, "float32")
         weight = taken * self.object_scale + (1.0 - taken) * background * self.noobject_scale
@@ -176,7 +200,8 @@ class RegionHead(YoloHead):
         return 0.5 * weight * (true - ops.sigmoid(logits)) ** 2
 
     def _class_loss(self, objects, raw):
-        """The class term of each object: (B, Q)."""
+        """The class term of each object, whose prediction is raw (B, Q, 5 + nodes): (B, Q)."""
+        # (B, Q, nodes) each.
         true, logits = ops.one_hot(objects.labels, self.fields - 5), raw[..., 5:]
         if self.tree is not None:
             return -ops.sum(true * self.tree.log_probabilities(logits), axis=-1)
@@ -188,20 +213,33 @@ class RegionHead(YoloHead):
         """Detections: `boxes` (B, M, 4) xyxy pixels, `scores` (B, M), `labels` (B, M), -1 where there is none."""
         if self.tree is None:
             return super().decode(outputs)
-        rows, grid = self._rows(outputs)
-        scores, chosen = stable_top_k(ops.sigmoid(rows[..., 4]), min(self.candidates, rows.shape[1]))
-        rows = take_rows(rows, chosen)
-        boxes = decode_boxes(rows, grid.places.take(chosen))
-        likely = ops.exp(self.tree.log_probabilities(rows[..., 5:]))
+        rows, grid = self._rows(outputs)  # (B, N, 5 + nodes)
+        scores, chosen = stable_top_k(
+            ops.sigmoid(rows[..., 4]), min(self.candidates, rows.shape[1])
+        )  # (B, K) each
+        rows = take_rows(rows, chosen)  # (B, K, 5 + nodes)
+        boxes = decode_boxes(rows, grid.places.take(chosen))  # (B, K, 4)
+        likely = ops.exp(self.tree.log_probabilities(rows[..., 5:]))  # (B, K, nodes)
         if self.class_map is not None:
-            nodes = ops.take(likely, ops.convert_to_tensor(self.class_map, "int32"), axis=-1)
-            return self.suppress(boxes, ops.expand_dims(scores, -1) * nodes)
-        flat = ops.reshape(likely, (-1, self.fields - 5))
+            of_classes = ops.take(
+                likely, ops.convert_to_tensor(self.class_map, "int32"), axis=-1
+            )  # (B, K, C)
+            return self.suppress(boxes, ops.expand_dims(scores, -1) * of_classes)
+        flat = ops.reshape(likely, (-1, self.fields - 5))  # (B * K, nodes)
         labels = ops.reshape(self.tree.choose(flat, self.tree_threshold), (-1, scores.shape[1]))
         return self.suppress(boxes, scores, labels)
 
 
 def _half_squares(raw, offset, size):
-    """Half the squared distances of logistic x, y and raw w, h from what they are to be: (..., >= 4) -> (...)."""
+    """Half the squared distances of logistic x, y and raw w, h from what they are to be.
+
+    Args:
+        raw: (..., 4 or more) x, y, w, h and what follows.
+        offset: (..., 2), or a number, that the logistics of x and y are to be.
+        size: (..., 2), or a number, that w and h are to be.
+
+    Returns:
+        (...).
+    """
     center = ops.sum((offset - ops.sigmoid(raw[..., :2])) ** 2, axis=-1)
     return 0.5 * (center + ops.sum((size - raw[..., 2:4]) ** 2, axis=-1))

@@ -13,9 +13,9 @@ def level_convs(kind: str, levels: Sequence[str], channels: Sequence[int]) -> li
     """SSD's: one 3x3 convolution a level.
 
     Args:
-        kind: prefix of their names.
+        kind: prefix of the layers' names.
         levels: names of the levels.
-        channels: of each.
+        channels: output channels of each level's convolution.
     """
     return [
         layers.Conv2D(count, 3, padding="same", name=f"{kind}_{name}")
@@ -29,29 +29,32 @@ def shared_convs(
     """RetinaNet's: layers in a row, for all levels.
 
     Args:
-        kind: prefix of the tower's names.
+        kind: prefix of the names of the tower's layers.
         last: name of the last convolution.
-        channels: of the last convolution.
-        tower: how many 3x3 convolutions there are before it.
-        width: their channels.
-        norm: None, or "group": group normalisation after each.
-        prior: the bias that the last one begins with; zeros where None.
+        channels: output channels of the last convolution.
+        tower: number of 3x3 convolutions before it, 0 or more.
+        width: channels of the tower's convolutions.
+        norm: None, or "group": group normalisation after each convolution of the tower.
+        prior: number that the last convolution's biases begin with; 0 where None.
 
     Source: Lin et al. 2017, arXiv:1708.02002, section 4; with group normalisation: torchvision's second version.
     """
-    found = []
+    in_a_row = []
     for i in range(tower):
         name = f"{kind}_tower{i}"
-        found.append(_conv(width, width, name, use_bias=norm is None))
+        in_a_row.append(_conv(width, width, name, use_bias=norm is None))
         if norm:
-            groups = min(32, max(1, width // 8))
-            found.append(layers.GroupNormalization(groups, epsilon=1e-5, name=f"{name}_norm"))
-        found.append(layers.ReLU(name=f"{name}_relu"))
+            groups = min(32, max(1, width // 8))  # 32 at the published width
+            in_a_row.append(layers.GroupNormalization(groups, epsilon=1e-5, name=f"{name}_norm"))
+        in_a_row.append(layers.ReLU(name=f"{name}_relu"))
     bias = "zeros" if prior is None else keras.initializers.Constant(prior)
-    return [*found, _conv(channels, width, last, bias_initializer=bias)]
+    return [*in_a_row, _conv(channels, width, last, bias_initializer=bias)]
 
 
 def _conv(filters: int, width: int, name: str, **arguments):
-    """Initialised as in RetinaNet, section 4.1; of narrower maps with more, which keeps the variance."""
+    """A 3x3 convolution of maps of `width` channels, initialised as in RetinaNet, section 4.1.
+
+    Weights of narrower maps are larger than the paper's, so that what is summed up over fewer channels varies as much.
+    """
     normal = keras.initializers.RandomNormal(stddev=0.01 * math.sqrt(256 / width))
     return layers.Conv2D(filters, 3, padding="same", kernel_initializer=normal, name=name, **arguments)

@@ -15,7 +15,7 @@ MARGIN = 1e-4
 
 @dataclass
 class Places:
-    """Where predictions sit, in pixels.
+    """Where predictions sit, in pixels. The leading axes are those of the predictions: (N,), or (B, Q).
 
     Attributes:
         origin: (..., 2) x and y from which the centre is counted.
@@ -31,8 +31,12 @@ class Places:
 
     def take(self, rows):
         """The places of some predictions out of (N, ...): (B, K) int -> (B, K, ...)."""
-        parts = (self.origin, self.reach, self.anchor, self.cell)
-        return Places(*(ops.take(part, rows, axis=0) for part in parts))
+        return Places(
+            ops.take(self.origin, rows, axis=0),
+            ops.take(self.reach, rows, axis=0),
+            ops.take(self.anchor, rows, axis=0),
+            ops.take(self.cell, rows, axis=0),
+        )
 
 
 def decode_boxes(raw, places: Places, transform: str = "exp"):
@@ -40,20 +44,20 @@ def decode_boxes(raw, places: Places, transform: str = "exp"):
 
     Args:
         raw: (..., 4 or more) x, y, w, h as logits or, for w and h under "exp", logarithms.
-        places: where they sit.
-        transform: of w and h: "exp" is exp(t) * anchor, "square" (2 * sigmoid(t))^2 * anchor.
+        places: places of these predictions, (..., 2) each.
+        transform: what w and h mean: "exp" (default) is exp(t) * anchor, "square" (2 * sigmoid(t))^2 * anchor.
 
     Returns:
         (..., 4) xyxy pixels.
 
     Source: YOLOv3, arXiv:1804.02767, figure 2; "square" is Darknet's `new_coords=1`.
     """
-    center = ops.sigmoid(raw[..., :2]) * places.reach + places.origin
+    center = ops.sigmoid(raw[..., :2]) * places.reach + places.origin  # (..., 2)
     if transform == "exp":
         factor = ops.exp(ops.minimum(raw[..., 2:4], LARGEST_LOG_SIZE))
     else:
         factor = (2.0 * ops.sigmoid(raw[..., 2:4])) ** 2
-    half = factor * places.anchor / 2
+    half = factor * places.anchor / 2  # (..., 2)
     return ops.concatenate([center - half, center + half], axis=-1)
 
 
@@ -62,8 +66,8 @@ def encode_boxes(boxes, places: Places, transform: str = "exp"):
 
     Args:
         boxes: (..., 4) xyxy pixels.
-        places: where their predictions sit.
-        transform: as in `decode_boxes`.
+        places: places of the predictions that are to give them, (..., 2) each.
+        transform: "exp" (default) or "square", as `decode_boxes` has them.
 
     Returns:
         The logistics of x and y (..., 2), and of w and h (..., 2) the logarithms under "exp", the logistics
@@ -78,12 +82,12 @@ def encode_boxes(boxes, places: Places, transform: str = "exp"):
 
 
 def size_code(raw, transform: str = "exp"):
-    """The raw w and h of (..., 4 or more) in the terms of `encode_boxes`: (..., 2)."""
+    """What `encode_boxes` compares of predictions' w and h: (..., 4 or more) raw numbers to (..., 2)."""
     return raw[..., 2:4] if transform == "exp" else ops.sigmoid(raw[..., 2:4])
 
 
 def raw_boxes(offset, size, transform: str = "exp"):
-    """Raw x, y, w, h (..., 4) from what `encode_boxes` gives."""
+    """Raw x, y, w, h (..., 4) from the offset (..., 2) and the size (..., 2) that `encode_boxes` gives."""
     return ops.concatenate([_logit(offset), size if transform == "exp" else _logit(size)], axis=-1)
 
 

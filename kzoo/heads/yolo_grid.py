@@ -19,8 +19,8 @@ class Objects:
 
     Attributes:
         boxes: (B, Q, 4) xyxy pixels.
-        labels: (B, Q) int32.
-        places: (B, Q, ...) where the predictions sit, or (Q, ...) where that is the same for all images.
+        labels: (B, Q) int32, the classes of the objects, from 0.
+        places: (B, Q, 2) each, where the predictions sit, or (Q, 2) where that is the same for all images.
         weight: (B, Q) float, 1 where this pair counts.
     """
 
@@ -51,7 +51,9 @@ class Match(Objects):
     def weighted(self, weights) -> Match:
         """The same match where each object counts by a weight of its own, (B, M)."""
         weights = ops.cast(weights, "float32")
+        # (B, Q): pairs stand object by object, as many for each.
         of_pairs = ops.repeat(weights, self.boxes.shape[1] // weights.shape[1], axis=1)
+        # (B, N): what takes no object, and learns that there is none, counts as before.
         importance = self.taken * take_rows(of_pairs, self.owner) + 1.0 - self.taken
         return replace(self, weight=self.weight * of_pairs, importance=importance)
 
@@ -63,14 +65,17 @@ class YoloGrid:
         sizes: height and width of each feature map in cells: ints, or scalars where not known before running.
         strides: pixels a cell, one a level.
         anchors: for each level its widths and heights in pixels.
-        scale_xy: how far a centre reaches in cells, one a level.
-        spare_anchors: widths and heights that compete for objects and have no predictions.
+        scale_xy: how far a centre reaches in cells, one number a level.
+        spare_anchors: widths and heights that compete for objects and have no predictions; none by default.
         image_size: height and width of the input in pixels, where it is not that many cells of that many pixels: cells
-            are then as large as the input over their number.
+            are then as large as the input over their number. None (default) where it is.
 
     Attributes:
-        counts: predictions of each level.
-        places: (N, ...) where they sit.
+        slots: width and height of every anchor of every level, level by level: a slot is a place for one of a cell's
+            predictions.
+        shapes: the different ones among the slots' and the spare anchors' widths and heights, which compete.
+        counts: number of predictions of each level.
+        places: (N, 2) each, where the predictions sit.
         image_size: width and height of the input in pixels.
     """
 
@@ -83,7 +88,8 @@ class YoloGrid:
         spare_anchors=(),
         image_size: Sequence[int] | None = None,
     ):
-        self.sizes, self.anchors = sizes, anchors
+        self.sizes = sizes
+        self.anchors = anchors
         # Width and height of a cell, one a level.
         self.cells = [[float(stride)] * 2 for stride in strides]
         if image_size is not None:
@@ -102,25 +108,32 @@ class YoloGrid:
         )
         self.image_size = tuple(ops.cast(extent, "float32") for extent in extents)
         levels = [self._level(level) for level in range(len(sizes))]
-        self.places = Places(*(ops.concatenate(part, axis=0) for part in zip(*levels, strict=True)))
+        origins, reaches, shapes, cells = zip(*levels, strict=True)
+        self.places = Places(
+            ops.concatenate(origins, axis=0),
+            ops.concatenate(reaches, axis=0),
+            ops.concatenate(shapes, axis=0),
+            ops.concatenate(cells, axis=0),
+        )
 
     def _level(self, level: int):
-        """Origin, reach, anchor and cell of one level's predictions, each (cells x A, 2)."""
+        """Origin, reach, anchor and cell of one level's predictions, each (H * W * A, 2)."""
         height, width = self.sizes[level]
-        rows = ops.reshape(ops.arange(height, dtype="float32"), (-1, 1, 1, 1))
-        columns = ops.reshape(ops.arange(width, dtype="float32"), (1, -1, 1, 1))
-        blank = ops.zeros((height, width, len(self.anchors[level]), 1), "float32")
+        rows = ops.reshape(ops.arange(height, dtype="float32"), (-1, 1, 1, 1))  # (H, 1, 1, 1)
+        columns = ops.reshape(ops.arange(width, dtype="float32"), (1, -1, 1, 1))  # (1, W, 1, 1)
+        # Added to what has fewer axes it spreads it over all: `broadcast_to` wants sides that are known.
+        blank = ops.zeros((height, width, len(self.anchors[level]), 1), "float32")  # (H, W, A, 1)
         cell, reach, margin = (
             ops.convert_to_tensor(values[level], "float32")
             for values in (self.cells, self.reaches, self.margins)
         )
-        origin = ops.concatenate([columns + blank, rows + blank], axis=-1) * cell
-        anchor = ops.convert_to_tensor(self.anchors[level], "float32") + blank
-        parts = (origin - margin, blank + reach, anchor, blank + cell)
-        return tuple(ops.reshape(part, (-1, part.shape[-1])) for part in parts)
+        origin = ops.concatenate([columns + blank, rows + blank], axis=-1) * cell  # (H, W, A, 2)
+        anchor = ops.convert_to_tensor(self.anchors[level], "float32") + blank  # (H, W, A, 2)
+        places = (origin - margin, blank + reach, anchor, blank + cell)
+        return tuple(ops.reshape(place, (-1, place.shape[-1])) for place in places)
 
     def by_level(self, values) -> list:
-        """Values of all predictions (B, N, ...) as one part a level."""
+        """Values of all predictions (B, N, ...) as one tensor a level, (B, H * W * A, ...)."""
         starts = self._starts()
         return [values[:, start : start + count] for start, count in zip(starts, self.counts, strict=True)]
 
@@ -136,21 +149,23 @@ class YoloGrid:
         Args:
             boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
             labels: (B, M) int, -1 for none; boxes of zeros are none too.
-            iou_threshold: further anchors whose shape IoU is above it take the object as well.
+            iou_threshold: IoU of shapes above which further anchors take the object as well, 0 to 1; 1 (default) for
+                the best alone.
 
         Source: YOLOv3, arXiv:1804.02767, section 2.1.
         """
-        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))
-        shapes = ops.convert_to_tensor(self.shapes, "float32")
-        similar = shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), shapes)
-        best = ops.argmax(similar, axis=-1)
-        if iou_threshold < 1:
-            shape = ops.convert_to_tensor([self.shapes.index(slot) for slot in self.slots], "int32")
+        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))  # (B, M)
+        shapes = ops.convert_to_tensor(self.shapes, "float32")  # (S, 2)
+        similar = shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), shapes)  # (B, M, S)
+        best = ops.argmax(similar, axis=-1)  # (B, M)
+        # Of each object P slots that may take it, (B, M, P), and whether they do.
+        if iou_threshold < 1:  # any slot may: P is their number
+            shape = ops.convert_to_tensor([self.shapes.index(slot) for slot in self.slots], "int32")  # (P,)
             similar = ops.take(similar, shape, axis=-1)
             choice = ops.broadcast_to(ops.arange(len(self.slots), dtype="int32"), ops.shape(similar))
             is_best = ops.equal(shape, ops.expand_dims(ops.cast(best, "int32"), -1))
             takes = ops.logical_or(similar > iou_threshold, is_best)
-        else:
+        else:  # only those of the best shape, which are as many as levels that have it
             choice = ops.take(ops.convert_to_tensor(self._slots_of_shapes(), "int32"), best, axis=0)
             takes = choice >= 0
             choice = ops.maximum(choice, 0)
@@ -169,56 +184,68 @@ class YoloGrid:
         """
         (height, width), anchors = self.sizes[0], ops.convert_to_tensor(self.anchors[0], "float32")
         batch, objects, count = ops.shape(boxes)[0], boxes.shape[1], len(self.anchors[0])
+        # The cell (B, M) of each object's centre, and the A = `count` predictions (B, M, A) that it has.
         center = ops.floor(
             (boxes[..., :2] + boxes[..., 2:]) / 2 / ops.convert_to_tensor(self.cells[0], "float32")
         )
-        column, row = (ops.cast(ops.clip(part, 0, 1e6), "int32") for part in (center[..., 0], center[..., 1]))
+        column, row = (ops.cast(ops.clip(axis, 0, 1e6), "int32") for axis in (center[..., 0], center[..., 1]))
         first = (ops.minimum(row, height - 1) * width + ops.minimum(column, width - 1)) * count
         index = ops.expand_dims(first, -1) + ops.arange(count, dtype="int32")
         raw = take_rows(ops.stop_gradient(rows[..., :4]), ops.reshape(index, (batch, objects * count)))
         raw = ops.reshape(raw, (batch, objects, count, 4))
-        size = ops.exp(ops.minimum(raw[..., 2:], LARGEST_LOG_SIZE)) * anchors
-        similar = shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), size)
-        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))
-        choice = ops.cast(ops.argmax(similar, axis=-1), "int32")
+        size = ops.exp(ops.minimum(raw[..., 2:], LARGEST_LOG_SIZE)) * anchors  # (B, M, A, 2)
+        similar = shape_iou(ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2), size)  # (B, M, A)
+        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))  # (B, M)
+        choice = ops.cast(ops.argmax(similar, axis=-1), "int32")  # (B, M)
         return self._resolve(boxes, labels, ops.expand_dims(choice, -1), ops.expand_dims(valid, -1))
 
     def _slots_of_shapes(self) -> list[list[int]]:
-        """For every shape the slots it stands in, -1 behind them."""
-        found = [[i for i, slot in enumerate(self.slots) if slot == shape] for shape in self.shapes]
-        longest = max(map(len, found))
-        return [slots + [-1] * (longest - len(slots)) for slots in found]
+        """For every shape the slots it stands in, -1 behind them, so that all lists are equally long."""
+        of_shapes = [[i for i, slot in enumerate(self.slots) if slot == shape] for shape in self.shapes]
+        longest = max(map(len, of_shapes))
+        return [slots + [-1] * (longest - len(slots)) for slots in of_shapes]
 
     def _resolve(self, boxes, labels, choice, takes) -> Match:
-        """From chosen slots (B, M, P) to rows, one object a row."""
-        columns = choice.shape[-1]
+        """From slots that take objects to predictions, one object a prediction.
+
+        Args:
+            boxes: (B, M, 4) xyxy pixels.
+            labels: (B, M) int.
+            choice: (B, M, P) int32, slots that may take each object.
+            takes: (B, M, P) bool, whether they do.
+
+        Returns:
+            The match of Q = M * P pairs.
+        """
+        per_object = choice.shape[-1]
         per_cell = [len(level) for level in self.anchors]
-        # Where each slot stands: its level, and its position among the level's anchors.
+        # Where each slot stands: its level, and its position among the level's anchors; (B, M, P) each, as all below.
         level = ops.take(_ints([i for i, count in enumerate(per_cell) for _ in range(count)]), choice, axis=0)
         slot = ops.take(_ints([i for count in per_cell for i in range(count)]), choice, axis=0)
         start, per_cell, height, width = (
             ops.take(_ints(values), level, axis=0)
             for values in (self._starts(), per_cell, *zip(*self.sizes, strict=True))
         )
-        cell, reach, margin = (
+        cell, reach, margin = (  # (B, M, P, 2) each
             ops.take(ops.convert_to_tensor(values, "float32"), level, axis=0)
             for values in (self.cells, self.reaches, self.margins)
         )
-        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / cell
+        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / cell  # (B, M, P, 2)
         center = ops.cast(ops.floor(ops.clip(center, 0.0, 1e6)), "int32")
         column = ops.minimum(center[..., 0], width - 1)
         row = ops.minimum(center[..., 1], height - 1)
         index = start + (row * width + column) * per_cell + slot
 
-        batch, pairs = ops.shape(boxes)[0], boxes.shape[1] * columns
+        # From here on pair by pair, (B, Q).
+        batch, pairs = ops.shape(boxes)[0], boxes.shape[1] * per_object
         index, takes = ops.reshape(index, (batch, pairs)), ops.reshape(takes, (batch, pairs))
         last, taken, owner = last_owner(index, takes, sum(self.counts))
         origin = ops.cast(ops.stack([column, row], axis=-1), "float32") * cell - margin
         anchor = ops.take(ops.convert_to_tensor(self.slots, "float32"), choice, axis=0)
-        places = (ops.reshape(part, (batch, pairs, 2)) for part in (origin, reach, anchor, cell))
+        places = (ops.reshape(place, (batch, pairs, 2)) for place in (origin, reach, anchor, cell))
         return Match(
-            boxes=ops.repeat(boxes, columns, axis=1),
-            labels=ops.cast(ops.repeat(ops.maximum(labels, 0), columns, axis=1), "int32"),
+            boxes=ops.repeat(boxes, per_object, axis=1),
+            labels=ops.cast(ops.repeat(ops.maximum(labels, 0), per_object, axis=1), "int32"),
             places=Places(*places),
             weight=last,
             index=index,
