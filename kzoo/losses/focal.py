@@ -20,9 +20,9 @@ def sigmoid_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = 0
 
     Args:
         true: (...) targets in 0..1.
-        logits: (...).
-        gamma: focusing; 0 leaves plain cross-entropy.
-        alpha: weight of the positives (1 - alpha of the negatives), or None for no weights.
+        logits: (...) logits, broadcast against the targets.
+        gamma: exponent of the modulation, 0 or more, 2 by default; 0 leaves plain cross-entropy.
+        alpha: weight of the positives, 0 to 1, 0.25 by default; the negatives have 1 - alpha. None for no weights.
 
     Returns:
         (...), to be summed or averaged by the caller.
@@ -32,6 +32,8 @@ def sigmoid_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = 0
     loss = sigmoid_cross_entropy(true, logits)
     if gamma:
         probability = ops.sigmoid(logits)
+        # 1 - p where the target is 1, p where it is 0, and in between for smoothed targets. A power below 1 has no
+        # finite slope at 0, hence the least value.
         miss = true + probability - 2.0 * true * probability
         loss = loss * ops.maximum(miss, 1e-12) ** gamma
     if alpha is not None:
@@ -44,17 +46,17 @@ def softmax_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = N
 
     Args:
         true: (..., C) targets that sum up to 1.
-        logits: (..., C).
-        gamma: focusing; 0 leaves plain cross-entropy.
-        alpha: weight of the whole, or None for none.
+        logits: (..., C) logits of the classes.
+        gamma: exponent of the modulation, 0 or more, 2 by default; 0 leaves plain cross-entropy.
+        alpha: factor of the whole, 0 or more; None (default) for none.
 
     Returns:
         (...), to be summed or averaged by the caller.
 
     Source: Lin et al. 2017, arXiv:1708.02002, equation 5, with the softmax's probabilities.
     """
-    log_probability = ops.log_softmax(logits)
-    loss = -true * log_probability
+    log_probability = ops.log_softmax(logits)  # (..., C)
+    loss = -true * log_probability  # (..., C)
     if gamma:
         loss = loss * ops.maximum(1.0 - ops.exp(log_probability), 1e-12) ** gamma
     loss = ops.sum(loss, axis=-1)

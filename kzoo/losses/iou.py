@@ -11,8 +11,8 @@ from kzoo.ops.boxes import area, center_distance, intersection
 EPSILON = 1e-7
 
 
-def _parts(true, pred):
-    """IoU, union, and the two corners of the enclosing box's extent."""
+def _overlap(true, pred):
+    """IoU (...), union (...) and width and height of the enclosing box (..., 2) of boxes (..., 4) xyxy."""
     overlap = intersection(true, pred)
     union = area(true) + area(pred) - overlap
     iou = overlap / ops.maximum(union, EPSILON)
@@ -23,7 +23,7 @@ def _parts(true, pred):
 
 def iou_loss(true, pred):
     """1 - IoU: (..., 4), (..., 4) -> (...) in 0..1."""
-    return 1.0 - _parts(true, pred)[0]
+    return 1.0 - _overlap(true, pred)[0]
 
 
 def giou_loss(true, pred):
@@ -31,7 +31,7 @@ def giou_loss(true, pred):
 
     Source: Rezatofighi et al. 2019, arXiv:1902.09630, algorithm 1.
     """
-    iou, union, extent = _parts(true, pred)
+    iou, union, extent = _overlap(true, pred)
     enclosing = extent[..., 0] * extent[..., 1]
     return 1.0 - iou + (enclosing - union) / ops.maximum(enclosing, EPSILON)
 
@@ -41,7 +41,7 @@ def diou_loss(true, pred):
 
     Source: Zheng et al. 2020, arXiv:1911.08287, equation 7.
     """
-    iou = _parts(true, pred)[0]
+    iou = _overlap(true, pred)[0]
     return 1.0 - iou + center_distance(true, pred)
 
 
@@ -52,7 +52,8 @@ def ciou_loss(true, pred):
 
     Source: Zheng et al. 2020, arXiv:1911.08287, equations 8 to 11.
     """
-    iou = _parts(true, pred)[0]
+    iou = _overlap(true, pred)[0]
+    # Angles of the diagonals, (...) each, whose difference says how much the ratios of the sides differ.
     angle_true = ops.arctan2(*_width_height(true))
     angle_pred = ops.arctan2(*_width_height(pred))
     shape = (4 / math.pi**2) * (angle_true - angle_pred) ** 2
@@ -61,6 +62,7 @@ def ciou_loss(true, pred):
 
 
 def _width_height(boxes):
+    """Width and height (...) of boxes (..., 4), above 0, where the arctangent has a gradient."""
     size = ops.maximum(boxes[..., 2:] - boxes[..., :2], EPSILON)
     return size[..., 0], size[..., 1]
 

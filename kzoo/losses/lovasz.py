@@ -15,10 +15,12 @@ def lovasz(labels, logits, *, reduction: str = "batch", classes: str = "present"
     Args:
         labels: (B, H, W) integers; 255 is ignored. 0 and 1 where there is one channel.
         logits: (B, H, W, C); C = 1 is the hinge of the foreground, C > 1 a softmax, background included.
-        reduction: "batch": the pixels of a batch are one set; "image": each image's are, and the mean is over all.
-        classes: "present" leaves out classes that a set's labels have not; "all" keeps them. The hinge's only
-            class is always kept.
-        image_weights: (B,) factors of what the pixels of an image add to the loss; their order is as without.
+        reduction: "batch" (default): the pixels of a batch are one set; "image": each image's are, and the mean is
+            over all.
+        classes: "present" (default) leaves out classes that a set's labels have not; "all" keeps them. The hinge's
+            only class is always kept.
+        image_weights: (B,) factors of what the pixels of an image add to the loss; their order is as without. None
+            (default) for 1.
 
     Returns:
         A scalar, in 0..1 for the softmax; 0 where all pixels are ignored. For predictions that are sure and hard
@@ -33,14 +35,16 @@ def lovasz(labels, logits, *, reduction: str = "batch", classes: str = "present"
     logits = ops.cast(logits, "float32")
     number = logits.shape[-1]
     binary = number == 1
-    true = one_hot(labels, 2)[..., 1:] if binary else one_hot(labels, number)
-    counted = ops.expand_dims(counted_pixels(labels, 2 if binary else number), -1)
+    true = one_hot(labels, 2)[..., 1:] if binary else one_hot(labels, number)  # (B, H, W, C)
+    counted = ops.expand_dims(counted_pixels(labels, 2 if binary else number), -1)  # (B, H, W, 1)
     signs = 2.0 * true - 1.0
-    errors = ops.relu(1.0 - logits * signs) if binary else ops.abs(true - ops.softmax(logits))
-    counted = counted + ops.zeros_like(true)
+    errors = ops.relu(1.0 - logits * signs) if binary else ops.abs(true - ops.softmax(logits))  # (B, H, W, C)
+    counted = counted + ops.zeros_like(true)  # (B, H, W, C)
+    # From here on sets of pixels in rows, (C, B * H * W) or (B, C, H * W). Weights are in the costs alone, for the
+    # order of the errors is to be that without them.
     costs = _sets(image_weighted(errors, image_weights), reduction)
     errors, true, counted = (_sets(each, reduction) for each in (errors, true, counted))
-    loss = _extension(errors, true, counted, costs)
+    loss = _extension(errors, true, counted, costs)  # (C,) or (B, C)
     evidence = true if classes == "present" and not binary else counted
     kept = ops.cast(ops.max(evidence, axis=-1) > 0, "float32")
     return ops.sum(loss * kept) / ops.maximum(ops.sum(kept), 1.0)
@@ -65,7 +69,7 @@ def _extension(errors, true, counted, costs):
 
 
 def _slopes(true):
-    """What each pixel, in the order of falling errors, adds to the Jaccard loss of those before it.
+    """What each pixel, in the order of falling errors, adds to the Jaccard loss of those before it: (..., N) both.
 
     Written out in place of the difference of two Jaccard losses, which would lose its digits in float32: a
     missed pixel takes one from the intersection, a wrong one adds one to the union.

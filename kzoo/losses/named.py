@@ -28,10 +28,10 @@ PIXEL_LOSSES: dict[str, tuple[Callable, dict[str, Any]]] = {
     "border": (border, {}),
 }
 # What they take of the options that are given for all, and what it is called there.
-_BOTH = {"class_weights": "class_weights", "label_smoothing": "label_smoothing"}
-COMMON = {"ce": _BOTH, "border": _BOTH, "focal": {"class_weights": "alpha"}}
+_CROSS_ENTROPY = {"class_weights": "class_weights", "label_smoothing": "label_smoothing"}
+COMMON = {"ce": _CROSS_ENTROPY, "border": _CROSS_ENTROPY, "focal": {"class_weights": "alpha"}}
 
-_GIVEN = ("weights", "image_weights")  # with the targets
+_WITH_TARGETS = ("weights", "image_weights")  # keywords that are no options, for they come with the targets
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,15 @@ class PixelLoss:
     """A sum of pixel losses.
 
     Args:
-        spec: what to sum: "ce+dice", "0.5*ce + dice"; a mapping of names to factors, or to options of the loss's
-            function, `weight` among them for the factor; or a list of any of these.
-        class_weights: one a class, background first, for "ce", "border" and "focal" (there as `alpha`), unless
-            they have options of their own.
-        label_smoothing: of "ce" and "border", likewise.
+        spec: what to sum, "ce" by default: a text such as "ce+dice" or "0.5*ce + dice"; a mapping of names to factors,
+            or to options of the loss's function, `weight` among them for the factor; or a list of any of these.
+        class_weights: one weight a class, 0 or more, background first, for "ce", "border" and "focal" (there as
+            `alpha`), unless they have options of their own; None (default) for 1.
+        label_smoothing: share of the target that is spread evenly over all classes, 0 (default) to below 1, for "ce"
+            and "border", unless they have options of their own.
 
     Attributes:
-        names: of the losses, in their order.
+        names: names of the losses, in the order of the sum.
 
     Raises:
         ValueError: a loss or an option is unknown (the nearest is named), twice there, or its factor is not a
@@ -84,19 +85,24 @@ class PixelLoss:
         Args:
             labels: (B, H, W) integers; 255 is ignored.
             logits: (B, H, W, C); C = 1 is a sigmoid, C > 1 a softmax.
-            weights: (B, H, W) map of pixel weights, which "border" needs and no other loss looks at.
-            image_weights: (B,) how much each image counts; the same for all is a factor of every loss.
+            weights: (B, H, W) map of pixel weights, which "border" needs and no other loss looks at; None (default)
+                for none.
+            image_weights: (B,) how much each image counts; the same for all is a factor of every loss. None (default)
+                for 1.
+
+        Returns:
+            A scalar for each name.
 
         Raises:
             ValueError: "border" has no weights, or an option does not fit the classes.
         """
-        found = {}
+        losses = {}
         for term in self._terms:
             maps = {"weights": weights} if term.name == "border" else {}
-            found[term.name] = term.factor * term.function(
+            losses[term.name] = term.factor * term.function(
                 labels, logits, image_weights=image_weights, **maps
             )
-        return found
+        return losses
 
 
 def _entries(spec):
@@ -121,8 +127,8 @@ def _term(name: str, options: dict[str, Any], common: dict[str, Any]) -> _Term:
         raise ValueError(f"unknown loss {name!r}; {_hint(name, list(PIXEL_LOSSES))}")
     function, fixed = PIXEL_LOSSES[name]
     parameters = inspect.signature(function).parameters.values()
-    # Weights come with the targets.
-    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.name not in _GIVEN]
+    keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    known = [keyword for keyword in keywords if keyword not in _WITH_TARGETS]
     factor = _factor(name, options.pop("weight", 1.0))
     for option in options:
         if option not in known:
@@ -132,6 +138,7 @@ def _term(name: str, options: dict[str, Any], common: dict[str, Any]) -> _Term:
 
 
 def _factor(name: str, value) -> float:
+    """The factor of a loss as a number, if it is one above 0."""
     try:
         factor = float(value)
     except (TypeError, ValueError):
@@ -142,5 +149,6 @@ def _factor(name: str, value) -> float:
 
 
 def _hint(name: str, known: list[str]) -> str:
+    """What to say to a name that is unknown: the nearest one, or all there are."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

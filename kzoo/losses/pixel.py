@@ -48,13 +48,14 @@ def cross_entropy(
     Args:
         labels: (B, H, W) integers; 255 is ignored. 0 and 1 where there is one channel.
         logits: (B, H, W, C); C = 1 is a sigmoid, C > 1 a softmax.
-        class_weights: one a class, background first also where C = 1. The mean is then the weighted one: the sum
-            is divided by that of the pixels' class weights.
-        label_smoothing: share of the target that is spread evenly over all classes.
+        class_weights: one weight a class, 0 or more, background first also where C = 1. The mean is then the weighted
+            one: the sum is divided by that of the pixels' class weights. None (default) for 1.
+        label_smoothing: share of the target that is spread evenly over all classes, 0 (default) to below 1.
         hardest: share of the counted pixels, those of the largest loss, that the mean is taken of (online hard
-            example mining); 1 for all.
-        weights: (B, H, W) factors of the pixels' losses, which do not enter the divisor; None for 1.
-        image_weights: (B,) factors of all pixels' losses of an image, likewise.
+            example mining), above 0 to 1; 1 (default) for all.
+        weights: (B, H, W) factors of the pixels' losses, which do not enter the divisor; None (default) for 1.
+        image_weights: (B,) factors of all pixels' losses of an image, which do not enter the divisor; None (default)
+            for 1.
 
     Returns:
         A scalar; 0 where all pixels are ignored.
@@ -64,14 +65,15 @@ def cross_entropy(
 
     Source: Shrivastava et al. 2016, arXiv:1604.03540, section 4 (`hardest`).
     """
-    logits = class_logits(logits)
+    logits = class_logits(logits)  # (B, H, W, C)
     classes = logits.shape[-1]
-    counted = counted_pixels(labels, classes)
+    counted = counted_pixels(labels, classes)  # (B, H, W), as all that follows is
     known = ops.where(counted > 0, ops.cast(labels, "int32"), 0)
-    per_class = _class_weights((1.0,) * classes if class_weights is None else class_weights, classes)
-    share = counted * ops.take(per_class, known)
+    per_class = _class_weights((1.0,) * classes if class_weights is None else class_weights, classes)  # (C,)
+    share = counted * ops.take(per_class, known)  # what each pixel adds to the divisor
     loss = share * ops.sparse_categorical_crossentropy(known, logits, from_logits=True)
     if label_smoothing:
+        # Against the target that is the same for all classes.
         even = -ops.mean(per_class * ops.log_softmax(logits), axis=-1) * counted
         loss = (1.0 - label_smoothing) * loss + label_smoothing * even
     if weights is not None:
@@ -97,10 +99,10 @@ def border(
     Args:
         labels: (B, H, W) integers; 255 is ignored.
         logits: (B, H, W, C); C = 1 is a sigmoid, C > 1 a softmax.
-        class_weights: as of `cross_entropy`.
-        label_smoothing: likewise.
-        weights: (B, H, W) the map.
-        image_weights: as of `cross_entropy`.
+        class_weights: one weight a class, as `cross_entropy` has them; None (default) for 1.
+        label_smoothing: share of the target that is spread evenly over all classes, 0 (default) to below 1.
+        weights: (B, H, W) map of factors of the pixels' losses, which has to be there.
+        image_weights: (B,) factors of all pixels' losses of an image; None (default) for 1.
 
     Returns:
         A scalar: the paper's sum divided by the number of counted pixels.
@@ -138,10 +140,11 @@ def focal(
     Args:
         labels: (B, H, W) integers; 255 is ignored. 0 and 1 where there is one channel.
         logits: (B, H, W, C); C = 1 is a sigmoid, C > 1 a softmax.
-        alpha: one weight a class, background first also where C = 1; or a number: where C = 1 the foreground's
-            (the background has 1 - alpha), else the weight of the whole, as in Keras; None for no weights.
-        gamma: focusing; 0 leaves plain cross-entropy.
-        image_weights: as of `cross_entropy`.
+        alpha: one weight a class, 0 or more, background first also where C = 1; or a number: where C = 1 the
+            foreground's, 0 to 1 (the background has 1 - alpha), else the weight of the whole, as in Keras; None
+            (default) for no weights.
+        gamma: exponent of the modulation, 0 or more, 2 by default; 0 leaves plain cross-entropy.
+        image_weights: (B,) factors of all pixels' losses of an image; None (default) for 1.
 
     Returns:
         A scalar; 0 where all pixels are ignored.
@@ -155,13 +158,14 @@ def focal(
         alpha = (1.0 - alpha, alpha) if logits.shape[-1] == 1 else (alpha,) * logits.shape[-1]
     logits = class_logits(logits)
     classes = logits.shape[-1]
-    true = one_hot(labels, classes)
+    true = one_hot(labels, classes)  # (B, H, W, C), all zero where ignored, as the loss then is
     weighted = true if alpha is None else true * _class_weights(alpha, classes)
     loss = image_weighted(softmax_focal_loss(weighted, logits, gamma), image_weights)
     return _ratio(ops.sum(loss), ops.sum(counted_pixels(labels, classes)))
 
 
 def _class_weights(weights: Sequence[float], classes: int):
+    """The classes' weights as a tensor (C,), if there is one for each."""
     if len(weights) != classes:
         raise ValueError(
             f"class weights {list(weights)} are {len(weights)}, not one for each of {classes} classes"
@@ -170,7 +174,16 @@ def _class_weights(weights: Sequence[float], classes: int):
 
 
 def _hardest(loss, counted, share: float):
-    """1 for the share of the counted pixels whose loss is largest, else 0; pixels that tie come along."""
+    """1 for the share of the counted pixels whose loss is largest, else 0; pixels that tie come along.
+
+    Args:
+        loss: (B, H, W) loss of each pixel, 0 where ignored.
+        counted: (B, H, W) float, 1 for pixels that are not ignored.
+        share: share of the counted pixels, above 0 to 1.
+
+    Returns:
+        (B, H, W) float.
+    """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"loss 'ce': hardest is {share}; it is a share of the pixels above 0, at most 1")
     # Ignored pixels have no loss, and so stand last.

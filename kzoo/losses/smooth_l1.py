@@ -9,9 +9,9 @@ def smooth_l1(true, pred, beta: float = 1.0):
     """Elementwise: squares of differences below `beta`, their absolute values less beta / 2 above it.
 
     Args:
-        true: (...).
-        pred: (...).
-        beta: where the squares end; 0 leaves the absolute values.
+        true: (...) numbers as they are to be.
+        pred: (...) numbers as they are predicted, broadcast against `true`.
+        beta: difference at which the squares end, 0 or more, 1 by default; 0 leaves the absolute values.
 
     Returns:
         (...), to be summed or averaged by the caller.

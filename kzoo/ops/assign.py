@@ -42,29 +42,37 @@ def assign_anchors(
         anchors: (N, 4) xyxy pixels.
         boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
         labels: (B, M) int, -1 for none. A box with area and without a label is neither object nor background.
-        positive: least IoU with the object.
-        negative: the anchor is background if its IoU with every object is less.
-        rescue: what an object gets that no anchor overlaps so much: "ties": the anchors that overlap it most find
-            what they overlap most, be it another object; "best": the one anchor that overlaps it most finds it,
+        positive: least IoU with the object that an anchor is to find, 0 to 1, 0.5 by default.
+        negative: IoU with every object below which an anchor is background, 0 to `positive`, 0.4 by default.
+        rescue: what an object gets that no anchor overlaps so much: "ties" (default): the anchors that overlap it most
+            find what they overlap most, be it another object; "best": the one anchor that overlaps it most finds it,
             whatever else that overlaps, and of several objects the last; "none": nothing.
+
+    Returns:
+        For each of the N anchors of each image its object and whether it is positive or negative.
 
     Source: RetinaNet, arXiv:1708.02002, section 4; SSD, arXiv:1512.02325, section 2.2, "Matching strategy"; "ties":
     Faster R-CNN, arXiv:1506.01497, section 3.1.2.
     """
-    overlaps = pairwise_iou(anchors, boxes)
-    objects = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])
-    of_objects = ops.where(ops.expand_dims(objects, 1), overlaps, -1.0)
-    most = ops.max(of_objects, axis=-1)
-    owner = ops.cast(ops.argmax(of_objects, axis=-1), "int32")
+    # 1. Each anchor's overlap with each object, where padding and regions without a label overlap nothing.
+    overlaps = pairwise_iou(anchors, boxes)  # (B, N, M)
+    objects = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])  # (B, M)
+    of_objects = ops.where(ops.expand_dims(objects, 1), overlaps, -1.0)  # (B, N, M)
+
+    # 2. The object that an anchor overlaps most, if it does so enough.
+    most = ops.max(of_objects, axis=-1)  # (B, N)
+    owner = ops.cast(ops.argmax(of_objects, axis=-1), "int32")  # (B, N)
     positives = most >= positive
-    # Regions without a label count here too.
-    negatives = ops.max(overlaps, axis=-1) < negative
+    # Regions without a label count here too: what overlaps them is not background.
+    negatives = ops.max(overlaps, axis=-1) < negative  # (B, N)
+
+    # 3. Anchors for objects that none overlaps enough.
     if rescue == "ties":
-        best = ops.max(of_objects, axis=1, keepdims=True)
-        rescued = ops.any(ops.logical_and(ops.equal(of_objects, best), best > 0), axis=-1)
+        best = ops.max(of_objects, axis=1, keepdims=True)  # (B, 1, M)
+        rescued = ops.any(ops.logical_and(ops.equal(of_objects, best), best > 0), axis=-1)  # (B, N)
         positives = ops.logical_or(positives, rescued)
     elif rescue == "best":
-        nearest = ops.cast(ops.argmax(of_objects, axis=1), "int32")
+        nearest = ops.cast(ops.argmax(of_objects, axis=1), "int32")  # (B, M)
         _, taken, last = last_owner(nearest, objects, overlaps.shape[1])
         owner = ops.where(taken > 0, last, owner)
         positives = ops.logical_or(positives, taken > 0)
@@ -75,18 +83,19 @@ def last_owner(index, takes, total):
     """Of several pairs on one row the last stays, as Darknet's loop over objects overwrites.
 
     Args:
-        index: (B, Q) int32 into rows.
+        index: (B, Q) int32, the row of each pair.
         takes: (B, Q) bool, which pairs count.
-        total: N, number of rows.
+        total: number of rows, N.
 
     Returns:
         (B, Q) float, 1 for the pairs that stay; (B, N) float, 1 for rows with a pair; (B, N) int32, which one
         it is, 0 where there is none.
     """
     batch, pairs = ops.shape(index)[0], index.shape[1]
-    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)
+    # All images in one row of B * N, so that one `segment_max`, which every backend and export has, finds the last.
+    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)  # (B, 1)
     # Pairs that do not count go to one row behind the last.
-    flat = ops.where(takes, index + offset, batch * total)
+    flat = ops.where(takes, index + offset, batch * total)  # (B, Q)
     order = ops.broadcast_to(ops.arange(1, pairs + 1, dtype="int32"), ops.shape(flat))
     owner = ops.segment_max(
         ops.reshape(order, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1

@@ -18,14 +18,14 @@ def encode_deltas(boxes, anchors, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0
     Args:
         boxes: (..., 4) xyxy pixels.
         anchors: (..., 4) xyxy pixels, of positive area; broadcast against `boxes`.
-        weights: what the four are multiplied by; the inverse of what SSD's code calls variances.
+        weights: four factors of the differences, 1 by default; the inverse of what SSD's code calls variances.
 
     Returns:
         (..., 4) x, y, width, height.
 
     Source: Girshick et al. 2014, arXiv:1311.2524, appendix C.
     """
-    center, size = _center_size(boxes)
+    center, size = _center_size(boxes)  # (..., 2) each
     anchor_center, anchor_size = _center_size(anchors)
     size = ops.log(ops.maximum(size, _SMALLEST_SIDE) / anchor_size)
     deltas = ops.concatenate([(center - anchor_center) / anchor_size, size], axis=-1)
@@ -36,20 +36,21 @@ def decode_deltas(deltas, anchors, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.
     """Boxes from what a network gives: the inverse of `encode_deltas`, up to 62 times the anchor's size.
 
     Args:
-        deltas: (..., 4).
+        deltas: (..., 4) differences of x, y, width, height.
         anchors: (..., 4) xyxy pixels, broadcast against `deltas`.
-        weights: as in `encode_deltas`.
+        weights: four divisors of the differences, those that `encode_deltas` multiplied them by; 1 by default.
 
     Returns:
         (..., 4) xyxy pixels.
     """
     deltas = deltas / ops.convert_to_tensor(list(weights), "float32")
     anchor_center, anchor_size = _center_size(anchors)
-    center = deltas[..., :2] * anchor_size + anchor_center
+    center = deltas[..., :2] * anchor_size + anchor_center  # (..., 2)
     half = ops.exp(ops.minimum(deltas[..., 2:], LARGEST_LOG_SIZE)) * anchor_size / 2
     return ops.concatenate([center - half, center + half], axis=-1)
 
 
 def _center_size(boxes):
+    """Centre (..., 2) and width and height (..., 2) of boxes (..., 4) xyxy."""
     size = boxes[..., 2:] - boxes[..., :2]
     return boxes[..., :2] + size / 2, size

@@ -22,7 +22,7 @@ def iou(a, b):
 
     Args:
         a: (..., 4) xyxy.
-        b: (..., 4) xyxy.
+        b: (..., 4) xyxy, broadcast against `a`.
 
     Returns:
         (...) in 0..1.
@@ -56,6 +56,7 @@ def center_distance(a, b):
 
 
 def _squared(x, y):
+    """The squared length of a vector."""
     return x * x + y * y
 
 
@@ -63,14 +64,14 @@ def pairwise_diou(a, b, power: float = 1.0):
     """Distance IoU of every box of `a` with every box of `b`: (..., N, 4), (..., M, 4) -> (..., N, M).
 
     Args:
-        a: xyxy.
-        b: xyxy.
-        power: what the distance is raised to before it is taken off the IoU: 1 in the paper, Darknet's
+        a: (..., N, 4) xyxy.
+        b: (..., M, 4) xyxy.
+        power: exponent of the distance before it is taken off the IoU, 0 or more: 1 (default) in the paper, Darknet's
             `beta_nms` (0.6) in its suppression.
 
     Source: Zheng et al. 2020, arXiv:1911.08287, section 3.3.
     """
-    a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)
+    a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)  # (..., N, 1, 4), (..., 1, M, 4)
     # A power by logarithms takes half the time; what stands in for zero vanishes beside any IoU.
     distance = ops.log(ops.maximum(center_distance(a, b), 1e-30))
     return iou(a, b) - ops.exp(power * distance)
@@ -81,7 +82,10 @@ def shape_iou(a, b):
 
     Args:
         a: (..., 2) widths and heights.
-        b: (..., 2), broadcast against `a`.
+        b: (..., 2) widths and heights, broadcast against `a`.
+
+    Returns:
+        (...) in 0..1.
 
     Source: YOLO9000, arXiv:1612.08242, section 2, "Dimension Clusters".
     """

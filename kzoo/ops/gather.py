@@ -12,9 +12,8 @@ def take_rows(values, indices):
     One flat gather: `take_along_axis` becomes operators that LiteRT lacks.
     """
     batch, count = ops.shape(values)[0], ops.shape(values)[1]
-    rest = values.shape[2:]
-    flat = ops.reshape(values, (-1, *rest))
-    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)
+    flat = ops.reshape(values, (-1, *values.shape[2:]))  # (B * N, ...)
+    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)  # (B, 1)
     return ops.take(flat, ops.cast(indices, "int32") + offset, axis=0)
 
 
@@ -22,8 +21,8 @@ def stable_top_k(values, k: int):
     """The `k` largest of the last axis; of equal ones the one with the lower index comes first.
 
     Args:
-        values: (..., N).
-        k: how many, at most N.
+        values: (..., N) numbers.
+        k: number of values that are taken, 1 to N.
 
     Returns:
         values (..., k) and int32 indices (..., k).

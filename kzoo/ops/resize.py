@@ -11,8 +11,8 @@ def resize_bilinear(images, size: Sequence):
     """Images at another size, as torch's `interpolate(mode="bilinear", align_corners=False)`.
 
     Args:
-        images: (B, H, W, C).
-        size: height and width, numbers or, on TensorFlow, scalar tensors.
+        images: (B, H, W, C) of any type.
+        size: height and width in pixels, numbers or, on TensorFlow, scalar tensors.
 
     Returns:
         (B, height, width, C) of the same type.
@@ -27,7 +27,7 @@ def resize_bilinear(images, size: Sequence):
 
 
 def enlarge_bilinear(images, factor: int):
-    """Images (B, H, W, C) at `factor` times their size."""
+    """Images (B, H, W, C) at `factor` times their size: (B, H * factor, W * factor, C)."""
     if factor == 1:
         return images
     height, width = ops.shape(images)[1:3]

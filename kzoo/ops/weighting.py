@@ -9,8 +9,11 @@ def image_weighted(values, weights):
     """Values times the weight of their image.
 
     Args:
-        values: (B, ...).
-        weights: (B,); None leaves the values as they are.
+        values: (B, ...) numbers of each image.
+        weights: (B,) factors of the images; None leaves the values as they are.
+
+    Returns:
+        (B, ...).
     """
     if weights is None:
         return values

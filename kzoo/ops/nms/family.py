@@ -40,6 +40,15 @@ def check_suppression(
 ) -> None:
     """Refuses what no suppression takes.
 
+    Args:
+        kind: kind of suppression, one of `KINDS`.
+        iou_threshold: overlap, 0 to 1.
+        score_threshold: score that is a detection, a finite number of 0 or more.
+        max_detections: number of detections an image, 1 or more.
+        candidates: number of (box, class) pairs that take part, 1 or more.
+        beta: power of the centres' distance, a finite number of 0 or more.
+        sigma: width of a kernel, a finite number above 0, or None for the paper's.
+
     Raises:
         ValueError: a value is out of its range, or there is no such kind; by the names that heads have for them.
     """
@@ -75,19 +84,20 @@ def pair_nms(
 
     Args:
         boxes: (B, K, 4) xyxy.
-        scores: (B, K).
-        labels: (B, K) int32.
-        iou_threshold: overlap from which boxes of a class suppress, weaken or join each other; of no effect with
-            "soft-gaussian", "matrix" and "matrix-linear".
-        score_threshold: detections must score above it; at least 0.
-        max_detections: M, detections an image.
-        class_agnostic: suppress across classes.
-        kind: one of `KINDS`.
-        beta: of "diou": `distance_power` of `greedy_nms`.
-        sigma: of "soft-gaussian", "softer" and "matrix"; the paper's where None.
+        scores: (B, K) score of each pair.
+        labels: (B, K) int32, class of each pair.
+        iou_threshold: overlap, 0 to 1, from which boxes of a class suppress, weaken or join each other; of no effect
+            with "soft-gaussian", "matrix" and "matrix-linear".
+        score_threshold: score that detections must be above, 0 or more.
+        max_detections: number of detections an image, M.
+        class_agnostic: whether boxes of different classes suppress each other; False by default.
+        kind: kind of suppression, one of `KINDS`, "greedy" by default.
+        beta: power of the centres' distance that "diou" takes off the IoU, 0 or more, 0.6 by default.
+        sigma: width of the kernel of "soft-gaussian", "softer" and "matrix", above 0; the paper's where None.
 
     Returns:
-        As `collect`.
+        `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there is no
+        detection.
     """
     of_class = None if class_agnostic else labels
     limits = (iou_threshold, score_threshold, max_detections)
@@ -104,11 +114,12 @@ def pair_nms(
         chosen = weighted_boxes_fusion(boxes, scores, of_class, *limits)
     else:
         chosen = matrix_nms(boxes, scores, of_class, *limits[1:], None if kind == "matrix-linear" else width)
-    indices, found, valid, *moved = chosen
+    # (B, M) each; kinds that move boxes give those, (B, M, 4), as well.
+    indices, new_scores, valid, *moved = chosen
     keep = ops.cast(valid, boxes.dtype)
     return {
         "boxes": (moved[0] if moved else take_rows(boxes, indices)) * ops.expand_dims(keep, -1),
-        "scores": found,
+        "scores": new_scores,
         "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
     }
 
@@ -129,14 +140,21 @@ def multiclass_nms(
 
     Args:
         boxes: (B, N, 4) xyxy.
-        scores: (B, N, C).
-        candidates: so many (box, class) pairs, the best, take part; all where there are fewer.
-        iou_threshold, score_threshold, max_detections, class_agnostic, kind, beta, sigma: as for `pair_nms`.
+        scores: (B, N, C) score of every class.
+        candidates: number of (box, class) pairs, the best ones, that take part; all where there are fewer.
+        iou_threshold: overlap, 0 to 1, from which boxes suppress, weaken or join each other, as `pair_nms` has it.
+        score_threshold: score that detections must be above, 0 or more.
+        max_detections: number of detections an image, M.
+        class_agnostic: whether boxes of different classes suppress each other; False by default.
+        kind: kind of suppression, one of `KINDS`, "greedy" by default.
+        beta: power of the centres' distance that "diou" takes off the IoU, 0 or more, 0.6 by default.
+        sigma: width of the kernel of "soft-gaussian", "softer" and "matrix", above 0; the paper's where None.
 
     Returns:
-        As `collect`.
+        `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there is no
+        detection.
     """
     count = min(candidates, scores.shape[1] * scores.shape[2])
-    scores, index, labels = multiclass_candidates(scores, count)
+    scores, index, labels = multiclass_candidates(scores, count)  # (B, K) each
     limits = (iou_threshold, score_threshold, max_detections, class_agnostic)
     return pair_nms(take_rows(boxes, index), scores, labels, *limits, kind, beta, sigma)

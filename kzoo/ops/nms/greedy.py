@@ -59,14 +59,14 @@ def greedy_nms(
 
     Args:
         boxes: (B, N, 4) xyxy.
-        scores: (B, N).
-        labels: (B, N) int for per-class suppression, or None for class-agnostic.
-        iou_threshold: overlap above which the weaker box goes.
-        score_threshold: boxes must score above it.
-        max_detections: M, the fixed size of the output.
-        candidates: only so many best-scoring boxes take part; all where None.
-        distance_power: where given, what counts is not the IoU but the IoU less the distance of the centres,
-            as `kzoo.ops.boxes.pairwise_diou` has it: boxes side by side stay more easily.
+        scores: (B, N) score of each box.
+        labels: (B, N) int for per-class suppression, or None (default) for class-agnostic.
+        iou_threshold: overlap above which the weaker box goes, 0 to 1, 0.45 by default.
+        score_threshold: score that boxes must be above, 0 by default.
+        max_detections: number of detections an image, M, 100 by default.
+        candidates: number of boxes, the best, that take part, K; all where None.
+        distance_power: exponent of the centres' distance, which is then taken off the IoU, as
+            `kzoo.ops.boxes.pairwise_diou` has it: boxes side by side stay more easily. None (default) for the IoU.
 
     Returns:
         indices (B, M) int32 into N, best score first, and valid (B, M) bool; where not valid the index is
@@ -74,19 +74,20 @@ def greedy_nms(
     """
     total = boxes.shape[1]
     count = min(candidates or total, total)
-    top_scores, order = stable_top_k(scores, count)
-    top_boxes = take_rows(boxes, order)
+    top_scores, order = stable_top_k(scores, count)  # (B, K) each
+    top_boxes = take_rows(boxes, order)  # (B, K, 4)
     if distance_power is None:
         overlaps = pairwise_iou(top_boxes, top_boxes)
     else:
         overlaps = pairwise_diou(top_boxes, top_boxes, distance_power)
-    overlaps = overlaps > iou_threshold
+    overlaps = overlaps > iou_threshold  # (B, K, K) bool
     if labels is not None:
         top_labels = take_rows(labels, order)
         same = ops.equal(ops.expand_dims(top_labels, 1), ops.expand_dims(top_labels, 2))
         overlaps = ops.logical_and(overlaps, same)
     # A box under the score threshold cannot suppress one above it, so it need not be told apart before.
     keep = ops.logical_and(greedy_keep(overlaps), top_scores > score_threshold)
+    # Kept boxes by their place, the first highest: one more selection brings them to the front.
     rank = ops.where(keep, ops.arange(count, 0, -1, dtype="float32"), 0.0)
     best, position = stable_top_k(rank, min(max_detections, count))
     indices, valid = take_rows(order, position), best > 0.5

@@ -20,11 +20,12 @@ def matrix_nms(
 
     Args:
         boxes: (B, K, 4) xyxy.
-        scores: (B, K).
-        labels: (B, K) int for per-class suppression, or None for class-agnostic.
-        score_threshold: boxes must score above it, afterwards.
-        max_detections: M, the fixed size of the output.
-        sigma: of the Gaussian kernel exp(-IoU^2 / sigma); None for the linear kernel, 1 - IoU.
+        scores: (B, K) score of each box.
+        labels: (B, K) int for per-class suppression, or None (default) for class-agnostic.
+        score_threshold: score that boxes must be above afterwards, 0.001 by default.
+        max_detections: number of detections an image, M, 100 by default.
+        sigma: width of the Gaussian kernel exp(-IoU^2 / sigma), above 0, 0.5 by default; None for the linear kernel,
+            1 - IoU.
 
     Returns:
         indices (B, M) int32 into K, what they score (B, M), best first, and valid (B, M) bool.
@@ -36,8 +37,10 @@ def matrix_nms(
     count = scores.shape[1]
     position = ops.arange(count, dtype="int32")
     earlier = ops.expand_dims(position, 1) < ops.expand_dims(position, 0)
-    overlaps = ops.where(earlier, class_overlaps(boxes, labels), 0.0)
-    # How much of a box's own score the better ones may have taken.
+    overlaps = ops.where(
+        earlier, class_overlaps(boxes, labels), 0.0
+    )  # (B, K, K), of box i with the later box j
+    # How much of a box's own score the better ones may have taken: (B, K, 1).
     lost = ops.expand_dims(ops.max(overlaps, axis=1), -1)
     if sigma is not None:
         # The least of quotients of exponentials is that of the greatest difference of exponents.
@@ -45,6 +48,6 @@ def matrix_nms(
     else:
         quotient = (1 - overlaps) / ops.where(lost < 1, 1 - lost, 1.0)
         share = ops.min(ops.where(lost < 1, quotient, 1.0), axis=1)
-    scores = scores * share
+    scores = scores * share  # (B, K)
     best, valid = best_scores(scores, score_threshold, max_detections)
     return take_rows(order, best), ops.where(valid, take_rows(scores, best), 0.0), valid

@@ -12,9 +12,9 @@ def best_first(boxes, scores, labels=None):
     """Boxes by falling score, the lower index first on ties.
 
     Args:
-        boxes: (B, K, 4).
-        scores: (B, K).
-        labels: (B, K) int, or None for all of one class.
+        boxes: (B, K, 4) xyxy.
+        scores: (B, K) score of each box.
+        labels: (B, K) int, or None (default) for all of one class.
 
     Returns:
         order (B, K) int32, and boxes, scores and labels in it.
@@ -29,10 +29,10 @@ def class_overlaps(boxes, labels):
 
     Args:
         boxes: (B, K, 4) xyxy.
-        labels: (B, K) int.
+        labels: (B, K) int, the class of each box.
 
     Returns:
-        (B, K, K).
+        (B, K, K) in 0..1.
     """
     overlaps = pairwise_iou(boxes, boxes)
     same = ops.equal(ops.expand_dims(labels, 1), ops.expand_dims(labels, 2))
@@ -40,7 +40,12 @@ def class_overlaps(boxes, labels):
 
 
 def best_scores(scores, score_threshold: float, max_detections: int):
-    """The best of (B, K) scores that are above a threshold.
+    """The best scores that are above a threshold.
+
+    Args:
+        scores: (B, K) scores in any order.
+        score_threshold: score that counts only above it.
+        max_detections: number of scores that are taken, M, which may be more than there are.
 
     Returns:
         indices (B, M) int32 into K, and valid (B, M) bool; where not valid the index is meaningless.
@@ -64,8 +69,8 @@ def multiclass_candidates(scores, count: int):
     replace one over boxes x classes.
 
     Args:
-        scores: (B, N, C) of every class.
-        count: K, how many pairs, at most N * C.
+        scores: (B, N, C) score of every class.
+        count: number of pairs, K, 1 to N * C.
 
     Returns:
         scores (B, K) best first, box indices (B, K) int32 into N, labels (B, K) int32.
@@ -75,7 +80,7 @@ def multiclass_candidates(scores, count: int):
         top, rows = stable_top_k(scores[..., 0], count)
         return top, rows, ops.zeros_like(rows)
     boxes = min(count, scores.shape[1])
-    _, rows = stable_top_k(ops.max(scores, axis=-1), boxes)
+    _, rows = stable_top_k(ops.max(scores, axis=-1), boxes)  # (B, K or N)
     pairs = ops.reshape(take_rows(scores, rows), (-1, boxes * classes))
     top, position = stable_top_k(pairs, count)
     return top, take_rows(rows, position // classes), position % classes
@@ -83,6 +88,13 @@ def multiclass_candidates(scores, count: int):
 
 def collect(indices, valid, boxes, scores, labels) -> dict:
     """What was chosen of some boxes, as the fixed-size result of a detector.
+
+    Args:
+        indices: (B, M) int into K, the chosen ones.
+        valid: (B, M) bool, whether an index means a box.
+        boxes: (B, K, 4) xyxy.
+        scores: (B, K) score of each box.
+        labels: (B, K) int, the class of each box.
 
     Returns:
         `boxes` (B, M, 4), `scores` (B, M) and `labels` (B, M) int32, with 0, 0 and -1 where not valid.
