@@ -15,8 +15,8 @@ def darknet53(images, width: float = 1.0, depth: float = 1.0) -> list:
 
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of 32.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
 
     Returns:
         Feature maps at strides 8, 16 and 32, with 256, 512 and 1024 channels at width 1.
@@ -42,7 +42,7 @@ def darknet_tiny(images, width: float = 1.0) -> list:
 
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of 32.
-        width: scales the channels.
+        width: factor of the channels, above 0, 1 by default.
 
     Returns:
         Feature maps at strides 16 and 32, with 256 and 1024 channels at width 1.

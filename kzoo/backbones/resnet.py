@@ -37,17 +37,18 @@ def resnet(
 
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of the output stride.
-        variant: "resnet18", "resnet34", "resnet50", "resnet101" or "resnet152".
-        output_stride: 32; or 16 or 8: the last stages dilate their kernels in the place of their strides, the first
-            block of each by as much as the stage before it.
-        width: scales the channels.
-        depth: scales the blocks of a stage.
+        variant: "resnet18", "resnet34", "resnet50" (default), "resnet101" or "resnet152".
+        output_stride: stride of the last stage: 32 (default); or 16 or 8: the last stages dilate their kernels in the
+            place of their strides, the first block of each by as much as the stage before it.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the blocks of a stage, above 0, 1 by default.
         stride_first: whether a bottleneck's stride is in its first convolution, as in the paper and in the weights of
-            keras.applications, or in the 3x3 one, as everywhere since.
+            keras.applications, or in the 3x3 one, as everywhere since (default).
         hybrid: dilations that the blocks of a dilated stage take by turns, such as (1, 2, 5), in the place of one:
-            see `kzoo.layers.dilated.check_rates`.
-        stem: whether the list begins with the first convolution's output, 64 channels at stride 2.
-        batch_norm: "trained", "frozen" or "synchronized": see `kzoo.layers.residual.batch_normalization`.
+            see `kzoo.layers.dilated.check_rates`. None (default) for one.
+        stem: whether the list begins with the first convolution's output, 64 channels at stride 2; False by default.
+        batch_norm: kind of batch normalisation, "trained" (default), "frozen" or "synchronized": see
+            `kzoo.layers.residual.batch_normalization`.
 
     Returns:
         The outputs of the four stages: strides 4, 8, 16 and 32, or less where dilated; with 256, 512, 1024 and 2048
@@ -70,7 +71,11 @@ def resnet(
     # Zeros do as margin: nothing is below them after the ReLU.
     x = layers.ZeroPadding2D(1, name="backbone_pool_pad")(first)
     x = layers.MaxPooling2D(3, 2, name="backbone_pool")(x)
-    features, reached, dilation = [first] if stem else [], 4, 1
+    features = [first] if stem else []
+    reached, dilation = (
+        4,
+        1,
+    )  # the stride so far, and the dilation that makes up for strides that were left out
     for stage, count in enumerate(blocks):
         stride = 2 if stage else 1
         previous = dilation

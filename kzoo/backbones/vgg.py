@@ -28,13 +28,16 @@ def vgg16(
 
     Args:
         images: (B, H, W, 3) float, already normalised; other sides than multiples of 2 ** pools are rounded up.
-        width: scales the channels.
-        depth: scales the convolutions of a stage.
-        pools: so many stages end in a max-pooling; after one that does not, kernels are dilated by 2 as often.
-        pooled: whether the list holds the stages after their poolings, or before: without the last pooling then.
-        batch_norm: whether convolutions are batch-normalised, which trains without pretrained weights.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        pools: number of stages, 0 to 5 (default), that end in a max-pooling; after each one that does not, dilations
+            double.
+        pooled: whether the list holds the stages after their poolings (default), or before: without the last pooling
+            then.
+        batch_norm: whether convolutions are batch-normalised, which trains without pretrained weights; False by
+            default.
         hybrid: dilations that the convolutions of a dilated stage take by turns, such as (1, 2, 5), in the place of
-            one: see `kzoo.layers.dilated.check_rates`.
+            one: see `kzoo.layers.dilated.check_rates`. None (default) for one.
 
     Returns:
         Five feature maps with 64, 128, 256, 512 and 512 channels at width 1; pooled, and with five poolings, at
@@ -66,9 +69,9 @@ def convolutional_classifier(x, width: float = 1.0, dilation: int = 1, padding: 
 
     Args:
         x: (B, H, W, C), the last pooling's output, or what stands for it.
-        width: scales the channels.
-        dilation: of the 7x7 kernel, where poolings were left out.
-        padding: "same", or "valid" as in classification.
+        width: factor of the channels, above 0, 1 by default.
+        dilation: dilation of the 7x7 kernel, where poolings were left out; 1 by default.
+        padding: "same" (default), or "valid" as in classification.
 
     Returns:
         (B, H, W, 4096) at width 1 with "same" padding.

@@ -10,34 +10,35 @@ from kzoo.layers.conv import LEAKY_SLOPE
 
 @keras.saving.register_keras_serializable("kzoo")
 def loggy(x):
-    """2 / (1 + exp(-x)) - 1."""
+    """Darknet's `loggy`: 2 / (1 + exp(-x)) - 1, elementwise."""
     return 2.0 * ops.sigmoid(x) - 1.0
 
 
 @keras.saving.register_keras_serializable("kzoo")
 def ramp(x):
-    """ReLU plus a tenth of x."""
+    """Darknet's `ramp`: ReLU plus a tenth of x, elementwise."""
     return ops.relu(x) + 0.1 * x
 
 
 @keras.saving.register_keras_serializable("kzoo")
 def hard_mish(x):
-    """x above 0, x (x / 2 + 1) down to -2, 0 below."""
+    """Darknet's `hard_mish`: x above 0, x (x / 2 + 1) down to -2, 0 below, elementwise."""
     return x * ops.clip(0.5 * x + 1.0, 0.0, 1.0)
 
 
 @keras.saving.register_keras_serializable("kzoo")
 def rounded_selu(x):
-    """SELU with Darknet's constants, which have five digits."""
+    """SELU with Darknet's constants, which have five digits, elementwise."""
     return 1.0507 * ops.elu(x, alpha=1.6732)
 
 
 @keras.saving.register_keras_serializable("kzoo")
 def tanh_gelu(x):
-    """GELU by the hyperbolic tangent."""
+    """GELU by the hyperbolic tangent, as Darknet computes it, elementwise."""
     return ops.gelu(x, approximate=True)
 
 
+# By Darknet's name: a function of ours, or Keras's name of one.
 _FUNCTIONS = {
     "elu": "elu",
     "gelu": tanh_gelu,
@@ -53,11 +54,21 @@ _FUNCTIONS = {
     "swish": "silu",
     "tanh": "tanh",
 }
+# Slopes below 0 of those that are leaky ReLUs.
 _LEAKS = {"leaky": LEAKY_SLOPE, "relie": 0.01}
 
 
 def activate(x, activation: str, name: str):
-    """`x` through one of Darknet's activations, as a layer of that name; "linear" adds none."""
+    """One of Darknet's activations as a layer.
+
+    Args:
+        x: a tensor of the functional API, of any shape.
+        activation: Darknet's name of the activation; "linear" adds no layer.
+        name: the layer's name.
+
+    Returns:
+        A tensor of the same shape.
+    """
     if activation == "linear":
         return x
     if activation in _LEAKS:

@@ -10,8 +10,9 @@ from keras import layers
 class SpatialAttention(layers.Layer):
     """Multiplies every place of every channel by a logistic of its own: SAM as YOLOv4 has it.
 
-    The original (Woo et al. 2018, arXiv:1807.06521, section 3) pools over the channels, so that each place has one
-    factor; YOLOv4 leaves the pooling out, and a 1x1 convolution gives every channel its own.
+    A 1x1 convolution and a logistic give the factors. The original (Woo et al. 2018, arXiv:1807.06521, section 3) pools
+    over the channels first, so that each place has one factor; YOLOv4 leaves the pooling out, and every channel has its
+    own.
 
     Shapes: (B, H, W, C) in and out.
 

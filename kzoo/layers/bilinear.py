@@ -9,13 +9,13 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("kzoo")
 class BilinearKernel(keras.initializers.Initializer):
-    """A kernel (size, size, channels, channels) that interpolates every channel by itself."""
+    """A transposed convolution's kernel (size, size, channels, channels) that interpolates each channel by itself."""
 
     def __call__(self, shape, dtype=None):
         size, _, outputs, inputs = shape
-        # Falls from the middle to the sides by one pixel of the coarse map.
+        # A weight falls evenly with the distance from the middle, to 0 at one pixel of the coarse map.
         reach = (size + 1) // 2
-        line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / reach
+        line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / reach  # (size,)
         kernel = np.multiply.outer(np.outer(line, line), np.eye(outputs, inputs))
         return ops.convert_to_tensor(kernel, dtype=dtype or "float32")
 
@@ -24,9 +24,9 @@ def transposed(x, factor: int, name: str):
     """Enlarges maps by a transposed convolution, to be trained, that begins as bilinear interpolation.
 
     Args:
-        x: (B, H, W, C).
-        factor: an even number.
-        name: of the layer.
+        x: (B, H, W, C) maps, such as scores of C classes.
+        factor: even number that height and width are multiplied by.
+        name: the layer's name.
 
     Returns:
         (B, H * factor, W * factor, C).

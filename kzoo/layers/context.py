@@ -19,8 +19,8 @@ class IdentityKernel(keras.initializers.Initializer):
     """A kernel that hands on what it gets, from groups of channels to groups of channels.
 
     Args:
-        groups: how many; channels are multiples of it. Where there is one channel a group on both sides the kernel is
-            the identity; else a group's sum stays, and noise tells its channels apart.
+        groups: number of groups, which the channels are multiples of. Where there is one channel a group on both sides
+            the kernel is the identity; else a group's sum stays, and noise tells its channels apart.
 
     Source: Yu & Koltun 2016, arXiv:1511.07122, equations 4 and 5.
     """
@@ -30,6 +30,7 @@ class IdentityKernel(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         height, width, inputs, outputs = shape
+        # The group of each channel, (inputs,) and (outputs,).
         groups_in, groups_out = (np.arange(n) * self.groups // n for n in (inputs, outputs))
         share = self.groups / outputs
         kernel = np.zeros(shape, np.float32)
@@ -48,10 +49,10 @@ def context_module(x, size: str = "large", rates: Sequence[int] = RATES, name: s
     """Dilated 3x3 convolutions and a 1x1 one, from maps of classes to maps of classes.
 
     Args:
-        x: (B, H, W, classes).
-        size: "basic", as many channels throughout as classes, or "large", up to 32 times as many.
-        rates: seven dilations.
-        name: prefix of the layers' names, which end in their number.
+        x: (B, H, W, classes) scores of the classes.
+        size: "basic", as many channels throughout as classes, or "large" (default), up to 32 times as many.
+        rates: seven dilations, 1 or more, the paper's by default.
+        name: prefix of the layers' names, which end in their number; "neck_context" by default.
 
     Returns:
         (B, H, W, classes).

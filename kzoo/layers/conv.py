@@ -11,12 +11,12 @@ BATCH_NORM_MOMENTUM = 0.99
 
 
 def scaled(filters: int, width: float) -> int:
-    """`filters` times `width`, at least 8 and a multiple of 8; unchanged at width 1."""
+    """A number of channels, `filters` times `width`: at least 8 and a multiple of 8; unchanged at width 1."""
     return filters if width == 1.0 else max(8, round(filters * width / 8) * 8)
 
 
 def repeats(count: int, depth: float) -> int:
-    """`count` times `depth`, at least 1."""
+    """A number of repeated blocks, `count` times `depth`, at least 1."""
     return max(1, round(count * depth))
 
 
@@ -25,19 +25,27 @@ class ConvNamer:
 
     The order is Darknet's own, so that its weight files can be read in sequence; equal names mark the layers
     that a pretrained backbone hands over.
+
+    Args:
+        prefix: what the names begin with: "backbone" or "neck".
+
+    Attributes:
+        count: convolutions so far.
     """
 
     def __init__(self, prefix: str):
-        self.prefix, self.count = prefix, 0
+        self.prefix = prefix
+        self.count = 0
 
     def conv(self, x, filters: int, size: int = 3, stride: int = 1):
         """Convolution without bias, batch normalisation, leaky ReLU: Darknet's `[convolutional]`.
 
         Args:
-            x: (B, H, W, C).
-            filters: output channels.
-            size: side of the kernel; padded by size // 2 on every side, unlike TensorFlow's "same" at stride 2.
-            stride: 1 or 2.
+            x: (B, H, W, C) maps.
+            filters: number of output channels.
+            size: side of the kernel in pixels, odd, 3 by default; padded by size // 2 on every side, unlike
+                TensorFlow's "same" at stride 2.
+            stride: pixels between neighbouring windows, 1 (default) or 2.
 
         Returns:
             (B, H // stride, W // stride, filters) for even H and W.

@@ -13,11 +13,11 @@ def dilated_block(x, filters: int, rates: Sequence[int], name: str, batch_norm: 
     """3x3 convolutions with ReLUs, one a rate, that keep the resolution.
 
     Args:
-        x: (B, H, W, C).
-        filters: output channels of each.
-        rates: dilations; 1 is an ordinary convolution. Rates that leave no gaps: see `check_rates`.
+        x: (B, H, W, C) maps.
+        filters: output channels of each convolution.
+        rates: dilations, one convolution each; 1 is an ordinary one. Rates that leave no gaps: see `check_rates`.
         name: prefix of the layers' names, which end in their number.
-        batch_norm: whether convolutions are batch-normalised, and have no bias.
+        batch_norm: whether convolutions are batch-normalised, and have no bias; False by default.
 
     Returns:
         (B, H, W, filters).
@@ -47,7 +47,7 @@ def check_rates(rates: Sequence[int]) -> None:
     field of view, and its neighbours on others.
 
     Args:
-        rates: dilations that are taken by turns.
+        rates: dilations that are taken by turns, 1 or more.
 
     Raises:
         ValueError: some pixels within the field of view are not seen; or a rate is below 1.
@@ -60,7 +60,7 @@ def check_rates(rates: Sequence[int]) -> None:
     rates = tuple(rates)
     if not rates or min(rates) < 1:
         raise ValueError(f"rates={rates}: give dilations of 1 or more, such as (1, 2, 5)")
-    seen = {0}
+    seen = {0}  # pixels, from the middle, that the result depends on
     for rate in rates:
         seen = {place + step for place in seen for step in (-rate, 0, rate)}
     reach = 2 * sum(rates) + 1

@@ -15,8 +15,8 @@ def folded_network(network: keras.Model, float32: bool = False) -> keras.Model:
     """A copy of a functional network without the batch normalisations that follow a convolution.
 
     Args:
-        network: stays as it is.
-        float32: whether the copy computes in float32 whatever the network's policy.
+        network: functional model, which stays as it is.
+        float32: whether the copy computes in float32 whatever the network's policy; False by default.
     """
     before = convolutions_before(network)
     folded = {conv.name for conv in before.values()}
@@ -38,6 +38,8 @@ def folded_network(network: keras.Model, float32: bool = False) -> keras.Model:
 
 
 def _skipping(names) -> Callable:
+    """How a network is cloned without the layers of these names: what goes into them comes out."""
+
     def call(layer, *args, **kwargs):
         return args[0] if layer.name in names else layer(*args, **kwargs)
 
@@ -45,16 +47,17 @@ def _skipping(names) -> Callable:
 
 
 def convolutions_before(network: keras.Model) -> dict:
-    """Of every normalisation that can be folded, by name: the convolution that feeds it and nothing else."""
-    found = {}
+    """For every normalisation that can be folded, by its name, the convolution that feeds it and nothing else."""
+    before = {}
     for layer in network.layers:
         if not isinstance(layer, layers.BatchNormalization) or len(layer._inbound_nodes) != 1:
             continue
+        # Keras has no public way to ask where a tensor comes from, and which layers take it.
         source = layer.input._keras_history.operation
         linear = isinstance(source, _CONVOLUTIONS) and source.activation is keras.activations.linear
         if linear and len(source._outbound_nodes) == 1 and layer.axis in (-1, 3):
-            found[layer.name] = source
-    return found
+            before[layer.name] = source
+    return before
 
 
 def _fold(conv: keras.layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:

@@ -37,13 +37,14 @@ def fpn(
     where sides are multiples of 32 nothing has to be cut.
 
     Args:
-        features: of the backbone, finest first: each (B, H, W, C) at half the resolution of the one before.
-        filters: channels of the result.
-        first: level of the first map, whose stride is 2 ** first.
-        extra: further levels: "p5": two more by 3x3 convolutions of stride 2 from the pyramid's coarsest map
+        features: maps of the backbone, finest first: each (B, H, W, C) at half the resolution of the one before.
+        filters: channels of the result, 256 by default.
+        first: level of the first map, whose stride is 2 ** first; 3 by default.
+        extra: further levels: "p5" (default): two more by 3x3 convolutions of stride 2 from the pyramid's coarsest map
             (torchvision's RetinaNet), "c5": from the backbone's coarsest (the paper's, and torchvision's second),
-            "pool": one more, every second place of the pyramid's coarsest (for two-stage detectors); or None.
-        name: prefix of the layers' names, which go on with the level: neck_lateral3, neck_smooth3, neck_p6.
+            "pool": one more, every second place of the pyramid's coarsest (for two-stage detectors); None for none.
+        name: prefix of the layers' names, which go on with the level: neck_lateral3, neck_smooth3, neck_p6; "neck" by
+            default.
 
     Returns:
         Maps of `filters` channels, finest first: of the features' sizes, and of the further levels, each half the one
@@ -60,6 +61,7 @@ def fpn(
     if extra not in (*EXTRAS, None):
         raise ValueError(f"extra={extra!r}: no such levels; give one of {', '.join(EXTRAS)}, or None")
     last = first + len(features) - 1
+    # From the coarsest map down: `x` sums up what all coarser levels have seen.
     x = _conv(features[-1], filters, 1, f"{name}_lateral{last}")
     maps = [_conv(x, filters, 3, f"{name}_smooth{last}")]
     for level in reversed(range(first, last)):
@@ -79,6 +81,7 @@ def fpn(
 
 
 def _conv(x, filters: int, size: int, name: str, stride: int = 1, padding: str = "same"):
+    """A convolution of the pyramid, without an activation."""
     return layers.Conv2D(
         filters,
         size,

@@ -12,8 +12,12 @@ _LEAST = 1e-12  # length of a vector that is not made longer
 class L2Normalization(keras.layers.Layer):
     """Scales each place's vector of channels to length one, then every channel by a factor that is learned.
 
+    Finer maps have larger features than coarser ones; so scaled they can be trained beside each other.
+
     Args:
-        scale: what the factors begin with.
+        scale: number that the factors begin with, 20 by default.
+
+    Shapes: (B, H, W, C) in and out.
 
     Source: Liu et al. 2015, ParseNet, arXiv:1506.04579, section 3.3; in SSD, arXiv:1512.02325, section 3.1.
     """

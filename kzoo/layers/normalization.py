@@ -15,9 +15,11 @@ class CrossMiniBatchNormalization(layers.BatchNormalization):
     batch normalisation, and folds and exports as that.
 
     Args:
-        window: mini-batches of a batch: `accumulate` of the training, Darknet's `subdivisions`. 1 is plain batch
-            normalisation.
-        **kwargs: of `keras.layers.BatchNormalization`; masks and synchronisation are not taken.
+        window: number of mini-batches of a batch, 1 or more, 4 by default: `accumulate` of the training, Darknet's
+            `subdivisions`. 1 is plain batch normalisation.
+        **kwargs: arguments of `keras.layers.BatchNormalization`; masks and synchronisation are not taken.
+
+    Shapes: (B, ..., C) in and out.
 
     Source: Bochkovskiy et al. 2020, YOLOv4, arXiv:2004.10934, figure 4; after Yao et al. 2020, arXiv:2002.05712.
     """
@@ -35,20 +37,21 @@ class CrossMiniBatchNormalization(layers.BatchNormalization):
 
     def build(self, input_shape):
         super().build(input_shape)
-        shape = self.moving_mean.shape
+        shape = self.moving_mean.shape  # (C,)
 
-        def keeps(name, shape):
+        def kept(name, shape):
             return self.add_weight(shape, initializer="zeros", trainable=False, dtype="float32", name=name)
 
-        self.means, self.squares = keeps("means", shape), keeps("squares", shape)
-        self.seen = keeps("seen", ())
+        self.means = kept("means", shape)
+        self.squares = kept("squares", shape)
+        self.seen = kept("seen", ())
 
     def call(self, inputs, training=None, mask=None):
         if not training or not self.trainable:
             return super().call(inputs, training=False)
         x = ops.cast(inputs, "float32")
         axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
-        mean, square = ops.mean(x, axis=axes), ops.mean(x * x, axis=axes)
+        mean, square = ops.mean(x, axis=axes), ops.mean(x * x, axis=axes)  # (C,) each
         # Sums over this batch's mini-batches; a new batch starts from nothing.
         carried = ops.cast(self.seen < self.window - 0.5, "float32")
         seen = self.seen * carried + 1.0

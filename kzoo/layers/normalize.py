@@ -17,9 +17,9 @@ def normalized(images, kind: str = "imagenet"):
 
     Args:
         images: (B, H, W, 3) RGB in 0..255.
-        kind: "imagenet" (mean and deviation of ImageNet, as torchvision and timm), "caffe" (less the mean alone, as
-            the first VGG and ResNet, whose weights keras.applications has) or "ssd" (less the mean in whole
-            levels, as SSD, and torchvision's).
+        kind: what the network was trained with: "imagenet" (default: mean and deviation of ImageNet, as torchvision
+            and timm), "caffe" (less the mean alone, as the first VGG and ResNet, whose weights keras.applications has)
+            or "ssd" (less the mean in whole levels, as SSD, and torchvision's).
 
     Returns:
         (B, H, W, 3) float32.

@@ -11,7 +11,9 @@ class MirrorPadding2D(keras.layers.Layer):
     """Continues images beyond their borders by their mirror image, which does not repeat the outermost pixels.
 
     Args:
-        margin: pixels on every side; images must be larger.
+        margin: pixels that are added on every side, fewer than the image has.
+
+    Shapes: (B, H, W, C) to (B, H + 2 margin, W + 2 margin, C).
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597, figure 2 (the overlap-tile strategy's extrapolation).
     """

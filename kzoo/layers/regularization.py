@@ -14,10 +14,11 @@ class DropBlock(layers.Layer):
     channels Keras has `SpatialDropout2D`.
 
     Args:
-        keep: share of places that stay, once the schedule is through.
-        size: side of the squares in cells; at most the map's.
-        steps: calls in training over which the share falls evenly from 1 to `keep`; 0 starts with `keep`.
-        seed: of the chance.
+        keep: share of places that stay, once the schedule is through, above 0 to 1, 0.9 by default.
+        size: side of the squares in cells, 1 to the map's side, 7 by default.
+        steps: number of calls in training over which the share falls evenly from 1 to `keep`; 0 (default) starts with
+            `keep`.
+        seed: whole number that the random places come from; another one each time where None.
 
     Shapes: (B, H, W, C) in and out; H and W may vary.
 
@@ -31,7 +32,10 @@ class DropBlock(layers.Layer):
                 f"DropBlock: keep={keep}, size={size}, steps={steps}; give a keep above 0 and up to 1, a size from 1 "
                 "and steps from 0"
             )
-        self.keep, self.size, self.steps, self.seed = keep, size, steps, seed
+        self.keep = keep
+        self.size = size
+        self.steps = steps
+        self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):

@@ -21,8 +21,8 @@ def batch_normalization(kind: str, name: str) -> layers.BatchNormalization:
 
     Args:
         kind: "trained"; "frozen", where batches are too small for statistics of their own: those of earlier training
-            and the scales stay as they are; or "synchronized": of all devices' pictures.
-        name: of the layer.
+            and the scales stay as they are; or "synchronized", statistics of all devices' pictures together.
+        name: the layer's name.
 
     Raises:
         ValueError: there is no such kind.
@@ -51,14 +51,15 @@ def conv_bn(
     """Convolution without bias, batch normalisation, ReLU.
 
     Args:
-        x: (B, H, W, C).
-        filters: output channels.
-        size: side of the kernel, odd.
-        name: of the layers, with {} where their kind goes: "backbone_layer1_0_{}2".
-        stride: 1 or 2; padded alike on every side, unlike TensorFlow's "same" at stride 2.
-        dilation: of the kernel; 1 where the stride is not.
-        activation: whether the ReLU is there.
-        batch_norm: see `batch_normalization`.
+        x: (B, H, W, C) maps.
+        filters: number of output channels.
+        size: side of the kernel in pixels, odd.
+        name: pattern of the layers' names, with {} where their kind goes: "backbone_layer1_0_{}2".
+        stride: pixels between neighbouring windows, 1 (default) or 2; padded alike on every side, unlike TensorFlow's
+            "same" at stride 2.
+        dilation: pixels between neighbouring weights of the kernel; 1 (default) where the stride is not.
+        activation: whether the ReLU is there (default).
+        batch_norm: kind of batch normalisation, "trained" by default: see `batch_normalization`.
 
     Returns:
         (B, ceil(H / stride), ceil(W / stride), filters).
@@ -84,12 +85,15 @@ def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1, 
     """Two 3x3 convolutions with a shortcut.
 
     Args:
-        x: (B, H, W, C).
-        filters: output channels.
+        x: (B, H, W, C) maps.
+        filters: number of output channels.
         name: prefix of the layers' names.
-        stride: of the first convolution.
-        dilation: of both; 1 where the stride is not.
-        batch_norm: see `batch_normalization`.
+        stride: stride of the first convolution, 1 (default) or 2.
+        dilation: dilation of both convolutions; 1 (default) where the stride is not.
+        batch_norm: kind of batch normalisation, "trained" by default: see `batch_normalization`.
+
+    Returns:
+        (B, ceil(H / stride), ceil(W / stride), filters).
 
     Source: He et al. 2015, arXiv:1512.03385, figure 5 left.
     """
@@ -110,13 +114,16 @@ def bottleneck(
     """1x1, 3x3 and 1x1 convolutions with a shortcut, the last one four times as wide.
 
     Args:
-        x: (B, H, W, C).
-        filters: channels of the first two.
+        x: (B, H, W, C) maps.
+        filters: channels of the first two convolutions.
         name: prefix of the layers' names.
-        stride: of the 3x3 convolution.
-        dilation: of the 3x3 convolution; 1 where the stride is not.
-        stride_first: whether the first convolution has the stride instead, as in the paper.
-        batch_norm: see `batch_normalization`.
+        stride: stride of the 3x3 convolution, 1 (default) or 2.
+        dilation: dilation of the 3x3 convolution; 1 (default) where the stride is not.
+        stride_first: whether the first convolution has the stride instead, as in the paper; False by default.
+        batch_norm: kind of batch normalisation, "trained" by default: see `batch_normalization`.
+
+    Returns:
+        (B, ceil(H / stride), ceil(W / stride), 4 * filters).
 
     Source: He et al. 2015, arXiv:1512.03385, figure 5 right.
     """

@@ -12,7 +12,9 @@ class Enlarge(keras.layers.Layer):
     """Feature maps (B, H, W, C) at `factor` times their size, bilinear, at sizes unknown before, too.
 
     Args:
-        factor: a whole number.
+        factor: whole number that height and width are multiplied by, 2 by default.
+
+    Shapes: (B, H, W, C) to (B, H * factor, W * factor, C).
     """
 
     def __init__(self, factor: int = 2, **kwargs):

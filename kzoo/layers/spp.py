@@ -11,9 +11,9 @@ def spatial_pyramid_pooling(x, sizes: Sequence[int] = (5, 9, 13), name: str = "s
     """Concatenates max-poolings of `x` with `x` itself, largest first as in Darknet.
 
     Args:
-        x: (B, H, W, C).
-        sizes: sides of the pooling windows, ascending.
-        name: prefix of the layers' names.
+        x: (B, H, W, C) maps.
+        sizes: sides of the pooling windows in cells, odd, ascending; 5, 9 and 13 by default.
+        name: prefix of the layers' names; "spp" by default.
 
     Returns:
         (B, H, W, C * (len(sizes) + 1)).

@@ -28,9 +28,9 @@ class Blocks:
     """How a U-Net's pairs of convolutions are made.
 
     Attributes:
-        padding: "same", or "valid", which takes a pixel off every side at each convolution.
-        batch_norm: whether they are batch-normalised.
-        residual: whether a shortcut leads past the pair.
+        padding: "same" (default), or "valid", which takes a pixel off every side at each convolution.
+        batch_norm: whether they are batch-normalised; False by default.
+        residual: whether a shortcut leads past the pair; False by default.
     """
 
     padding: str = "same"
@@ -49,6 +49,7 @@ class Blocks:
         return layers.ReLU(name=f"{name}_relu2")(inner)
 
     def _conv(self, x, filters: int, name: str):
+        """A 3x3 convolution, and its batch normalisation where there is one."""
         x = layers.Conv2D(
             filters,
             3,
@@ -63,7 +64,7 @@ class Blocks:
 
 
 def cropped(x, margin: int, name: str):
-    """`x` without so many pixels on every side."""
+    """`x` (B, H, W, C) without `margin` pixels on every side."""
     return layers.Cropping2D(margin, name=name)(x) if margin else x
 
 
@@ -71,10 +72,10 @@ def doubled(x, filters: int, up: str, name: str):
     """`x` at twice the resolution, (B, 2 H, 2 W, filters).
 
     Args:
-        x: (B, H, W, C).
-        filters: output channels.
-        up: "transposed" for a transposed 2x2 convolution, "upsampling" for bilinear resizing and a 2x2 convolution:
-            both have the same parameters.
+        x: (B, H, W, C) maps.
+        filters: number of output channels.
+        up: how it is enlarged: "transposed" for a transposed 2x2 convolution, "upsampling" for bilinear resizing and a
+            2x2 convolution: both have the same parameters.
         name: prefix of the layers' names.
     """
     if up == "transposed":
@@ -91,13 +92,13 @@ def attention_gate(skip, gate, filters: int, name: str):
     """What the encoder hands over, each place weighted in 0..1 by itself and the coarser features.
 
     Args:
-        skip: (B, 2 H, 2 W, C) of the encoder.
+        skip: (B, 2 H, 2 W, C), a level of the encoder.
         gate: (B, H, W, D), the coarser level of the decoder.
-        filters: channels in which the two are compared.
+        filters: number of channels in which the two are compared.
         name: prefix of the layers' names.
 
     Returns:
-        As `skip`.
+        (B, 2 H, 2 W, C).
 
     Source: Oktay et al. 2018, arXiv:1804.03999, figure 2.
     """
@@ -105,6 +106,6 @@ def attention_gate(skip, gate, filters: int, name: str):
     other = layers.Conv2D(filters, 1, name=f"{name}_gate_signal")(gate)
     x = layers.Add(name=f"{name}_gate_add")([own, other])
     x = layers.ReLU(name=f"{name}_gate_relu")(x)
-    x = layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_gate_weight")(x)
+    x = layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_gate_weight")(x)  # (B, H, W, 1)
     x = Enlarge(2, name=f"{name}_gate_resize")(x)
     return layers.Multiply(name=f"{name}_gate")([skip, x])

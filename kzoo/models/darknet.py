@@ -21,17 +21,17 @@ def darknet53(
     names: list[str] | None = None,
     weights: str | None = None,
 ) -> ZooModel:
-    """Darknet-53 with its classifier: 41,645,640 parameters at 1000 classes.
+    """Darknet-53 with its classifier.
 
     Args:
-        num_classes: how many.
-        image_size: height and width in pixels, multiples of 32.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
-        label_smoothing: share of the target that goes to all classes alike.
-        names: class names.
-        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of
-            published weights: see `kzoo.weights.loading`.
+        num_classes: number of classes, 1 or more, 1000 by default.
+        image_size: height and width in pixels, (256, 256) by default, multiples of 32.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
+            weights: see `kzoo.weights.loading`. Untrained where None.
 
     Source: YOLOv3, arXiv:1804.02767, table 1.
     """

@@ -44,27 +44,31 @@ def deeplabv3(
     name: str = "deeplabv3",
     **head,
 ) -> ZooModel:
-    """DeepLabv3 on ResNet-50: 39,638,869 parameters at 21 classes, 42,004,074 with the auxiliary classifier (and
-    56,704 or 57,216 statistics).
+    """DeepLabv3 on ResNet-50: a dilated backbone, whose last map the pyramid sees at several scales side by side.
 
     Args:
-        num_classes: how many, the background among them.
-        image_size: height and width in pixels, multiples of the output stride; other sizes work at run time.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
-        backbone: one of `kzoo.backbones.resnet.RESNETS`, such as "resnet18" where it has to be small.
-        output_stride: of the backbone's features, 8 or 16.
-        rates: dilations of the pyramid; (12, 24, 36) at output stride 8, (6, 12, 18) at 16 where None.
-        decoder: whether the result is refined by the first stage's features, at stride 4: DeepLabv3+.
-        auxiliary: weight of the loss of a second classifier on the third stage; True is 0.5, 0 leaves it out.
-        hybrid: dilations that the blocks of a dilated stage take by turns: see `kzoo.backbones.resnet.resnet`.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
+        num_classes: number of classes, 1 to 255, the background among them, 21 by default.
+        image_size: height and width in pixels, (520, 520) by default, multiples of the output stride; other sizes
+            work at run time.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default; "resnet18" where it
+            has to be small.
+        output_stride: stride of the backbone's last map, 8 (default) or 16.
+        rates: dilations of the pyramid, 1 to 1000; (12, 24, 36) at output stride 8, (6, 12, 18) at 16 where None.
+        decoder: whether the result is refined by the first stage's features, at stride 4: DeepLabv3+. False by default.
+        auxiliary: weight of the loss of a second classifier on the third stage, 0 or more; True is 0.5, 0 (default)
+            leaves it out.
+        hybrid: dilations that the blocks of a dilated stage take by turns, such as (1, 2, 5): see
+            `kzoo.backbones.resnet.resnet`. The same for all where None.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or torchvision's `deeplabv3_resnet50` (`.pth`,
-            `.safetensors`).
+            `.safetensors`). Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone, such as `resnet50`, torchvision's or
-            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`. Untrained where None.
+        name: name of the model, which messages and files go by, "deeplabv3" by default.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
     Raises:
@@ -100,7 +104,14 @@ def deeplabv3(
 
 
 def _decoded(x, fine, factor: int, width: float):
-    """Joins coarse features and fine ones, and mixes them by two convolutions."""
+    """Joins coarse features and fine ones, and mixes them by two convolutions.
+
+    Args:
+        x: (B, H, W, C), the pyramid's result.
+        fine: (B, H * factor, W * factor, D), the first stage's.
+        factor: whole number that the coarse features are enlarged by.
+        width: factor of the channels.
+    """
     fine = conv_bn(fine, scaled(LOW_LEVEL, width), 1, "neck_low_{}")
     x = Enlarge(factor, name="neck_up")(x)
     x = layers.Concatenate(name="neck_join")([x, fine])

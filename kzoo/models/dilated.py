@@ -34,25 +34,31 @@ def dilated8(
     name: str = "dilated8",
     **head,
 ) -> ZooModel:
-    """Dilation8: VGG16's front end at stride 8 and the context module.
+    """Dilation8: VGG16's front end at stride 8 gives scores, and the context module looks at them ever more widely.
 
     Maps are padded by zeros to keep their size where the paper continues the image by its mirror image.
 
     Args:
-        num_classes: how many, the background among them.
-        image_size: height and width in pixels, multiples of 8; other sizes work as well at run time.
-        width: scales the front end's channels.
-        depth: scales the convolutions of a stage.
-        context: "basic" or "large": see `kzoo.layers.context.context_module`; None is the front end alone.
-        rates: seven dilations of the context module.
-        batch_norm: whether VGG16's convolutions are batch-normalised, which trains without pretrained weights.
-        hybrid: dilations of the fifth stage's convolutions by turns, such as (1, 2, 5), in the place of 2 alone.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
-        weights: a `.keras` or `.weights.h5` file of the same model.
+        num_classes: number of classes, 1 to 255, the background among them, 21 by default.
+        image_size: height and width in pixels, (512, 512) by default, multiples of 8; other sizes work as well at run
+            time.
+        width: factor of the front end's channels, above 0, 1 by default.
+        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        context: size of the context module, "basic" or "large" (default): see
+            `kzoo.layers.context.context_module`; None is the front end alone.
+        rates: seven dilations of the context module, 1 to 1000; 1, 1, 2, 4, 8, 16 and 1 by default.
+        batch_norm: whether VGG16's convolutions are batch-normalised, which trains without pretrained weights; False
+            by default.
+        hybrid: dilations of the dilated stage's convolutions by turns, such as (1, 2, 5), in the place of one for all;
+            None (default) for one.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras` or `.weights.h5` file of the same model; untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone, such as `vgg16`, torchvision's or timm's
-            VGG16 with its classifier (`.safetensors`, `.pth`), or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+            VGG16 with its classifier (`.safetensors`, `.pth`), or "imagenet": see `kzoo.weights.loading`. Untrained
+            where None.
+        name: name of the model, which messages and files go by, "dilated8" by default.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
     Raises:

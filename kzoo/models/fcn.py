@@ -40,25 +40,29 @@ def fcn8(
     name: str = "fcn8",
     **head,
 ) -> ZooModel:
-    """FCN-8s on VGG16: 134,489,759 parameters at 21 classes.
+    """FCN-8s on VGG16: scores of the coarsest map are enlarged by two and those of finer maps added, down to stride 8.
 
     Maps are padded to keep their size where the paper pads the image by 100 pixels and crops the result.
 
     Args:
-        num_classes: how many, the background among them.
-        image_size: height and width in pixels, multiples of 32; other sizes work as well at run time.
-        width: scales the channels.
-        depth: scales the convolutions of a stage.
-        stride: of the finest map that is scored: 8, 16 or 32.
-        up: how scores are enlarged: "transposed" (convolutions that begin as bilinear interpolation and are trained)
-            or "upsampling" (bilinear).
-        batch_norm: whether VGG16's convolutions are batch-normalised, which trains without pretrained weights.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
-        weights: a `.keras` or `.weights.h5` file of the same model.
+        num_classes: number of classes, 1 to 255, the background among them, 21 by default.
+        image_size: height and width in pixels, (512, 512) by default, multiples of 32; other sizes work as well at run
+            time.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        stride: stride of the finest map that is scored, 8 (default), 16 or 32.
+        up: how scores are enlarged: "transposed" (default; convolutions that begin as bilinear interpolation and are
+            trained) or "upsampling" (bilinear).
+        batch_norm: whether VGG16's convolutions are batch-normalised, which trains without pretrained weights; False
+            by default.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras` or `.weights.h5` file of the same model; untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone, such as `vgg16`, torchvision's or timm's
-            VGG16 with its classifier (`.safetensors`, `.pth`), or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+            VGG16 with its classifier (`.safetensors`, `.pth`), or "imagenet": see `kzoo.weights.loading`. Untrained
+            where None.
+        name: name of the model, which messages and files go by, "fcn8" by default.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
     Raises:
@@ -79,11 +83,12 @@ def fcn8(
             break
         x = _enlarged(x, 2, up, f"neck_up{at}")
         x = layers.Add(name=f"neck_add{at}")([x, _score(finer, channels, f"pool{at.bit_length() - 1}")])
-    left = stride
+    # What is left to the input's resolution is trained here, or left to the head, which enlarges by interpolation.
+    head_stride = stride
     if up == "transposed":
-        x, left = _enlarged(x, stride, up, "neck_up1"), 1
+        x, head_stride = _enlarged(x, stride, up, "neck_up1"), 1
     network = keras.Model(inputs, [x], name="network")
-    head = PixelHead(num_classes, (left,), project=False, multiple=32, name="head", **head)
+    head = PixelHead(num_classes, (head_stride,), project=False, multiple=32, name="head", **head)
     model = ZooModel(network, head, image_size, names, name=name)
     return load_weights(load_backbone(model, backbone_weights), weights)
 
@@ -93,11 +98,12 @@ fcn32 = functools.partial(fcn8, stride=32, name="fcn32")
 
 
 def _score(x, channels: int, of: str):
-    """Scores of the classes; at first all alike."""
+    """Scores of the classes, (B, H, W, C) to (B, H, W, channels); at first all alike, as in the paper."""
     return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"neck_score_{of}")(x)
 
 
 def _enlarged(x, factor: int, up: str, name: str):
+    """Scores (B, H, W, C) at `factor` times their size, by a trained layer or by interpolation."""
     if up == "transposed":
         return transposed(x, factor, name)
     return Enlarge(factor, name=name)(x)
@@ -119,24 +125,26 @@ def fcn_resnet50(
     name: str = "fcn-resnet50",
     **head,
 ) -> ZooModel:
-    """A fully convolutional network on a dilated ResNet-50: 32,957,013 parameters at 21 classes, 35,322,218 with the
-    auxiliary classifier (and 54,144 or 54,656 statistics).
+    """A fully convolutional network on a dilated ResNet-50, whose last map alone is scored.
 
     Args:
-        num_classes: how many, the background among them.
-        image_size: height and width in pixels, multiples of the output stride; other sizes work at run time.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
-        backbone: one of `kzoo.backbones.resnet.RESNETS`.
-        output_stride: of the features, 8, 16 or 32.
-        auxiliary: weight of the loss of a second classifier on the third stage; True is 0.5, 0 leaves it out.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
+        num_classes: number of classes, 1 to 255, the background among them, 21 by default.
+        image_size: height and width in pixels, (520, 520) by default, multiples of the output stride; other sizes work
+            at run time.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
+        output_stride: stride of the backbone's last map, 8 (default), 16 or 32.
+        auxiliary: weight of the loss of a second classifier on the third stage, 0 or more; True is 0.5, 0 (default)
+            leaves it out.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or torchvision's `fcn_resnet50` (`.pth`,
-            `.safetensors`).
+            `.safetensors`). Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone, such as `resnet50`, torchvision's or
-            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`. Untrained where None.
+        name: name of the model, which messages and files go by, "fcn-resnet50" by default.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
     Raises:
@@ -167,13 +175,16 @@ def intermediate(x, name: str):
     """What comes before a classifier of pixels: a 3x3 convolution to a quarter of the channels, and dropout.
 
     Args:
-        x: (B, H, W, C).
-        name: of the layers, with {} where their kind goes.
+        x: (B, H, W, C) maps of a backbone's stage.
+        name: pattern of the layers' names, with {} where their kind goes.
+
+    Returns:
+        (B, H, W, C // 4).
     """
     x = conv_bn(x, x.shape[-1] // 4, 3, name)
     return layers.Dropout(0.1, name=name.format("dropout"))(x)
 
 
 def auxiliary_weight(auxiliary: float) -> float:
-    """The weight of the auxiliary loss; that of torchvision where it is only said that there be one."""
+    """The weight of the auxiliary loss as a number: torchvision's for True, which only says that there is to be one."""
     return AUXILIARY_WEIGHT if auxiliary is True else float(auxiliary)

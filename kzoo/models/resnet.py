@@ -30,21 +30,23 @@ def resnet50(
     backbone_weights: str | None = None,
     name: str = "resnet50",
 ) -> ZooModel:
-    """ResNet-50 with its classifier: 25,557,032 parameters at 1000 classes, and 53,120 statistics.
+    """ResNet-50 with its classifier.
 
     Args:
-        num_classes: how many.
-        image_size: height and width in pixels, multiples of 32.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
-        backbone: one of `kzoo.backbones.resnet.RESNETS`.
-        label_smoothing: share of the target that goes to all classes alike.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
+        num_classes: number of classes, 1 or more, 1000 by default.
+        image_size: height and width in pixels, (224, 224) by default, multiples of 32.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
+        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or torchvision's or timm's (`.pth`,
-            `.safetensors`).
-        backbone_weights: a file of a model with the same backbone, or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+            `.safetensors`). Untrained where None.
+        backbone_weights: a file of a model with the same backbone, or "imagenet": see `kzoo.weights.loading`. Untrained
+            where None.
+        name: name of the model, which messages and files go by, "resnet50" by default.
 
     Raises:
         ValueError: an argument is out of range, or the weights are of another model.

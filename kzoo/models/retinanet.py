@@ -40,29 +40,33 @@ def retinanet(
     name: str = "retinanet",
     **head,
 ) -> ZooModel:
-    """RetinaNet on ResNet-50: 34,014,999 parameters at 91 classes (and 106,240 of the batch normalisation).
+    """RetinaNet on ResNet-50: a feature pyramid of five levels, on each of which the same two subnets look at anchors.
 
     Args:
-        num_classes: how many, without a background.
-        image_size: height and width in pixels, multiples of 32. Other sizes work at run time; where they are no
-            multiples of 32, the coarser levels' anchors lie a little off their cells.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
-        backbone: one of `kzoo.backbones.resnet.RESNETS`.
-        batch_norm: of the backbone: "trained", "frozen" or "synchronized": see
+        num_classes: number of classes, 1 or more, without a background, 80 by default.
+        image_size: height and width in pixels, (800, 800) by default, multiples of 32. Other sizes work at run time;
+            where they are no multiples of 32, the coarser levels' anchors lie a little off their cells.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
+        batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
             `kzoo.layers.residual.batch_normalization`. Where None "frozen" with weights or backbone's weights, whose
             statistics are better than a small batch's, and "trained" without.
-        extra: what the two coarsest levels are made from: "p5" or "c5": see `kzoo.layers.fpn.fpn`.
+        extra: what the two coarsest levels are made from, "p5" (default) or "c5": see `kzoo.layers.fpn.fpn`.
         anchors: for each of five levels, finest first, widths and heights in pixels, equally many;
             `kzoo.ops.anchors.retina_anchors()` where None.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model; torchvision's `retinanet_resnet50_fpn` (`.pth`,
-            `.safetensors`); or "coco", which fetches it, at 80 classes or at torchvision's 91.
+            `.safetensors`); or "coco", which fetches it, at 80 classes or at torchvision's 91. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone, such as `resnet50`, torchvision's or
-            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
-        **head: further arguments of `kzoo.heads.anchor.AnchorHead`, such as `box_loss="giou"`.
+            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`. Untrained where None.
+        name: name of the model, which messages and files go by, "retinanet" by default.
+        **head: further arguments of `kzoo.heads.anchor.AnchorHead`, such as `box_loss="giou"`. Defaults here are
+            `nms_threshold` 0.5, `score_threshold` 0.05, `candidates` 1000 and `max_detections` 300, and of what is
+            computed `tower` 4, `tower_width` 256 (times width), `shared` True, `offset` 0, `fit_strides` True and
+            `multiple` 32.
 
     Raises:
         ValueError: an argument is out of range, or the weights are of another model.
@@ -100,8 +104,8 @@ def retinanet(
 
 retinanet_resnet101 = functools.partial(retinanet, backbone="resnet101", name="retinanet-resnet101")
 retinanet_resnet18 = functools.partial(retinanet, backbone="resnet18", name="retinanet-resnet18")
-# torchvision's second: 38,198,935 parameters at 91 classes. With the paper's P6, which the first has not; group
-# normalisation in the subnets, and a batch normalisation that is trained.
+# torchvision's second: with the paper's P6, which the first has not, group normalisation in the subnets, and a batch
+# normalisation that is trained.
 retinanet_v2 = functools.partial(
     retinanet, batch_norm="trained", extra="c5", tower_norm="group", box_loss="giou", name="retinanet-v2"
 )

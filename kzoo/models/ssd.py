@@ -46,31 +46,36 @@ def ssd300(
     name: str = "ssd300",
     **head,
 ) -> ZooModel:
-    """SSD300 on VGG16: 35,641,826 parameters at 90 classes and the background.
+    """SSD300 on VGG16: default boxes on six maps, the finest at stride 8, each with convolutions of its own.
 
     Extra levels end with the first map of a single cell, or before one that would have none: at 300 pixels four are
     left, at 64 two. The default boxes' sizes are spread over those that there are.
 
     Args:
-        num_classes: how many, without the background.
-        image_size: height and width in pixels, 32 or more. Default boxes are shares of it; other sizes, down to those
-            that leave the coarsest map a cell, work at run time with boxes of as many pixels.
-        width: scales the channels.
-        depth: scales the convolutions of a stage.
+        num_classes: number of classes, 1 or more, without the background, 80 by default.
+        image_size: height and width in pixels, (300, 300) by default, 32 or more. Default boxes are shares of it; other
+            sizes, down to those that leave the coarsest map a cell, work at run time with boxes of as many pixels.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the convolutions of a stage, above 0, 1 by default.
         extras: for each extra level the channels of its 1x1 convolution and of the one after it, and that one's
-            kernel, stride and margin.
-        scales: side of the smaller square default box as a share of the image: on the first level, on the second, and
-            on the last; between them in equal steps.
-        batch_norm: whether convolutions are batch-normalised, which trains without pretrained weights.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
+            kernel, stride and margin; the paper's four levels by default.
+        scales: side of the smaller square default box as a share of the image, 0 to 1: on the first level, on the
+            second, and on the last; between them in equal steps. 0.07, 0.15 and 0.87 by default.
+        batch_norm: whether convolutions are batch-normalised, which trains without pretrained weights; False by
+            default.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model; torchvision's `ssd300_vgg16` (`.pth`,
-            `.safetensors`); or "coco", which fetches it, at 80 classes or at torchvision's 90.
+            `.safetensors`); or "coco", which fetches it, at 80 classes or at torchvision's 90. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone; torchvision's or timm's VGG16
             (`.safetensors`, `.pth`), whose fc6 and fc7 are subsampled as in the paper; or "imagenet": see
-            `kzoo.weights.loading`.
-        name: of the model.
-        **head: further arguments of `kzoo.heads.anchor.AnchorHead`, such as `negative_ratio`.
+            `kzoo.weights.loading`. Untrained where None.
+        name: name of the model, which messages and files go by, "ssd300" by default.
+        **head: further arguments of `kzoo.heads.anchor.AnchorHead`, such as `negative_ratio`. Defaults here are
+            `class_loss` "hard_negative", `box_loss` "smooth_l1", `negative_threshold` 0.5, `rescue` "best",
+            `coder_weights` (10, 10, 5, 5), `normalize_by` "batch", `score_threshold` 0.01, `candidates` 1000,
+            `max_detections` 200, `multiple` 1 and the `image_size` of the model.
 
     Raises:
         ValueError: an argument is out of range, or the weights are of another model.
@@ -89,6 +94,7 @@ def ssd300(
     for number, extra in enumerate(extras[: len(strides) - 2], 1):
         maps.append(_extra_level(maps[-1], number, extra, width, batch_norm))
     network = keras.Model(inputs, maps, name="network")
+    # Of long sides to short ones: two more boxes a ratio, of which the first level and the last two have fewer.
     ratios = ([[2], *[[2, 3]] * (len(extras) - 1), [2], [2]])[: len(strides)]
     arguments = {
         "coder_weights": (10.0, 10.0, 5.0, 5.0),
@@ -111,7 +117,6 @@ def ssd300(
     return load_weights(load_backbone(model, backbone_weights), weights)
 
 
-# 37,513,116 parameters at 90 classes and the background, 27,188,676 at Pascal VOC's 20.
 ssd512 = functools.partial(ssd300, image_size=(512, 512), extras=EXTRAS_512, scales=SCALES_512, name="ssd512")
 
 
@@ -120,7 +125,8 @@ def level_strides(image_size: Sequence[int], extras: Sequence[Sequence[int]]) ->
 
     Args:
         image_size: height and width in pixels.
-        extras: as of `ssd300`.
+        extras: for each extra level the channels of its two convolutions, and the second one's kernel, stride and
+            margin.
 
     Returns:
         8, 16, and one number for each extra level that is used: twice the one before, or, where the convolution has
@@ -153,7 +159,7 @@ def _atrous_classifier(x, width: float, batch_norm: bool):
 
 
 def _extra_level(x, number: int, extra: Sequence[int], width: float, batch_norm: bool):
-    """A coarser map from the one before."""
+    """A coarser map from the one before, by a 1x1 convolution and one of the extra level's own shape."""
     narrow, filters, kernel, stride, margin = extra
     name = f"neck_extra{number}"
     x = _conv(x, scaled(narrow, width), 1, f"{name}_1", batch_norm)

@@ -43,29 +43,37 @@ def unet(
     name: str = "unet",
     **head,
 ) -> ZooModel:
-    """U-Net: 31,030,658 parameters for one channel and two classes.
+    """U-Net: an encoder, and a decoder that doubles the resolution level by level and joins what the encoder had there.
 
     Args:
-        num_classes: how many, the background among them.
-        image_size: height and width in pixels, multiples of 16 at depth 1; other sizes work as well at run time.
-        width: scales the channels, 64 at the first level and twice as many at each further one.
-        depth: scales the levels of the plain encoder, 5 at 1, or the blocks of another.
-        up: how the decoder doubles the resolution: "transposed" (a transposed 2x2 convolution) or "upsampling"
-            (bilinear, then a 2x2 convolution).
-        padding: "same", or "valid" as in the paper: convolutions without padding, in an image that is continued by
-            its mirror image, so that the result is still as large as the image. Takes sides above 94 pixels.
-        encoder: "plain", as in the paper; or "vgg16" or "resnet50", whose published weights `backbone_weights` takes
-            (the images are then normalised as those ask).
-        channels: 3, or 1: the network turns the image grey first.
-        batch_norm: whether convolutions are batch-normalised, which trains faster.
-        dropout: share of the features that the plain encoder's two coarsest levels drop in training.
-        residual: whether every pair of convolutions has a shortcut. Source: Zhang et al. 2018, arXiv:1711.10684.
-        attention: whether gates weight what the encoder hands over. Source: Oktay et al. 2018, arXiv:1804.03999.
-        names: class names.
-        weights: a `.keras` or `.weights.h5` file of the same model.
-        backbone_weights: of the encoder: a `.keras` file of a model with the same; of "vgg16" and "resnet50" also
-            torchvision's, timm's or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+        num_classes: number of classes, 1 to 255, the background among them, 2 by default.
+        image_size: height and width in pixels, (256, 256) by default, multiples of 16 at depth 1; other sizes work as
+            well at run time.
+        width: factor of the channels, above 0, 1 by default: 64 at the first level and twice as many at each further
+            one.
+        depth: factor of the levels of the plain encoder, of which there are 5 at 1 (default), or of the blocks of
+            another; above 0.
+        up: how the decoder doubles the resolution: "transposed" (default; a transposed 2x2 convolution) or
+            "upsampling" (bilinear, then a 2x2 convolution).
+        padding: "same" (default), or "valid" as in the paper: convolutions without padding, in an image that is
+            continued by its mirror image, so that the result is still as large as the image. Takes sides above 94
+            pixels.
+        encoder: "plain" (default), as in the paper; or "vgg16" or "resnet50", whose published weights
+            `backbone_weights` takes (the images are then normalised as those ask).
+        channels: number of the image's channels that the network looks at: 3 (default), or 1, for which it turns the
+            image grey first.
+        batch_norm: whether convolutions are batch-normalised, which trains faster; False by default.
+        dropout: share of the features that the plain encoder's two coarsest levels drop in training, 0 (default) to
+            below 1.
+        residual: whether every pair of convolutions has a shortcut; False by default. Source: Zhang et al. 2018,
+            arXiv:1711.10684.
+        attention: whether gates weight what the encoder hands over; False by default. Source: Oktay et al. 2018,
+            arXiv:1804.03999.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras` or `.weights.h5` file of the same model; untrained where None.
+        backbone_weights: weights of the encoder: a `.keras` file of a model with the same; of "vgg16" and "resnet50"
+            also torchvision's, timm's or "imagenet": see `kzoo.weights.loading`. Untrained where None.
+        name: name of the model, which messages and files go by, "unet" by default.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
     Raises:
@@ -111,7 +119,7 @@ def unet(
 
 
 def _plain(x, levels: int, width: float, channels: int, dropout: float, blocks: Blocks) -> list:
-    """The paper's encoder: what each level hands over, the finest first."""
+    """The paper's encoder: what each level hands over, the finest first, at half the resolution of the one before."""
     x = Grey(name="grey")(x) if channels == 1 else x
     x = MirrorPadding2D(_margin(levels), name="mirror")(x) if blocks.padding == "valid" else x
     skips = []
@@ -126,8 +134,14 @@ def _plain(x, levels: int, width: float, channels: int, dropout: float, blocks: 
 
 
 def _lost(levels: int) -> int:
-    """Pixels by which a decoder without padding falls short of the level it joins, that of `levels` below it."""
-    return 0 if levels == 1 else 2 * _lost(levels - 1) + (8 if levels == 2 else 16)
+    """Pixels by which a decoder without padding falls short of the level it joins, that of `levels` below it.
+
+    At half the resolution are lost what the levels below lose, four pixels to the encoder's pair of convolutions, and,
+    but on the lowest level, which has no decoder, four to the decoder's pair.
+    """
+    if levels == 1:
+        return 0
+    return 2 * _lost(levels - 1) + (8 if levels == 2 else 16)
 
 
 def _margin(levels: int) -> int:
@@ -141,6 +155,7 @@ def _margin(levels: int) -> int:
 def _check_choices(
     up: str, padding: str, encoder: str, channels: int, image_size: Sequence[int], levels: int
 ) -> None:
+    """Refuses values that are unknown, and those that do not go together."""
     for name, value, known in (
         ("up", up, ("transposed", "upsampling")),
         ("padding", padding, ("same", "valid")),

@@ -30,24 +30,27 @@ def vgg16(
     backbone_weights: str | None = None,
     name: str = "vgg16",
 ) -> ZooModel:
-    """VGG16 with its classifier: 138,357,544 parameters at 1000 classes.
+    """VGG16 with its classifier.
 
     The hidden layers are convolutions, and larger images are classified by the mean over all places.
 
     Args:
-        num_classes: how many.
-        image_size: height and width in pixels, multiples of 32; below 224 the last feature map is padded to what the
-            classifier takes. Larger sizes work as well at run time.
-        width: scales the channels.
-        depth: scales the convolutions of a stage.
-        batch_norm: whether the convolutions are batch-normalised, which trains without pretrained weights.
-        label_smoothing: share of the target that goes to all classes alike.
-        normalize: of the images: see `kzoo.layers.normalize`; what the backbone's weights ask for where None.
-        names: class names.
+        num_classes: number of classes, 1 or more, 1000 by default.
+        image_size: height and width in pixels, (224, 224) by default, multiples of 32; below 224 the last feature map
+            is padded to what the classifier takes. Larger sizes work as well at run time.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        batch_norm: whether the convolutions are batch-normalised, which trains without pretrained weights; False by
+            default.
+        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or torchvision's or timm's (`.pth`,
-            `.safetensors`).
-        backbone_weights: a file of a model with the same backbone, or "imagenet": see `kzoo.weights.loading`.
-        name: of the model.
+            `.safetensors`). Untrained where None.
+        backbone_weights: a file of a model with the same backbone, or "imagenet": see `kzoo.weights.loading`. Untrained
+            where None.
+        name: name of the model, which messages and files go by, "vgg16" by default.
 
     Raises:
         ValueError: an argument is out of range, or the weights are of another model.

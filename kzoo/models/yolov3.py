@@ -40,20 +40,22 @@ def yolov3(
     name: str = "yolov3",
     **head,
 ) -> ZooModel:
-    """YOLOv3 on Darknet-53: 62,001,757 parameters at 80 classes.
+    """YOLOv3 on Darknet-53: three levels, from the coarsest to finer ones, which see what the coarser ones made of it.
 
     Args:
-        num_classes: how many.
-        image_size: height and width in pixels, multiples of 32; other sizes work as well at run time.
-        width: scales the channels.
-        depth: scales the residual blocks of a stage.
-        anchors: nine widths and heights in pixels, smallest first.
-        spp: pools spatially before the coarsest level.
-        names: class names.
-        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of
-            published weights: see `kzoo.weights.loading`.
+        num_classes: number of classes, 1 or more, 80 by default.
+        image_size: height and width in pixels, (416, 416) by default, multiples of 32; other sizes work as well at run
+            time.
+        width: factor of the channels, above 0, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        anchors: nine widths and heights in pixels, smallest first, three a level; COCO's at 416 pixels by default.
+        spp: whether the coarsest level pools at several sizes first; False by default.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
+            weights: see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a `.keras` file of a trained `darknet53`, Darknet's `darknet53.conv.74`, or "imagenet".
-        name: of the model.
+            Untrained where None.
+        name: name of the model, which messages and files go by, "yolov3" by default.
         **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
 
     Source: arXiv:1804.02767.
@@ -87,19 +89,21 @@ def yolov3_tiny(
     name: str = "yolov3-tiny",
     **head,
 ) -> ZooModel:
-    """YOLOv3-tiny: 8,858,734 parameters at 80 classes.
+    """YOLOv3-tiny: a plain backbone, and two levels.
 
     Args:
-        num_classes: how many.
-        image_size: height and width in pixels, multiples of 32; other sizes work as well at run time.
-        width: scales the channels.
-        depth: has no effect, for no stage repeats a block; taken so that every model answers to it.
-        anchors: six widths and heights in pixels, smallest first.
-        names: class names.
-        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of
-            published weights: see `kzoo.weights.loading`.
-        backbone_weights: a `.keras` file of a model with the same backbone, or a file of Darknet's.
-        name: of the model.
+        num_classes: number of classes, 1 or more, 80 by default.
+        image_size: height and width in pixels, (416, 416) by default, multiples of 32; other sizes work as well at run
+            time.
+        width: factor of the channels, above 0, 1 by default.
+        depth: number above 0 without effect, for no stage repeats a block; taken so that every model answers to it.
+        anchors: six widths and heights in pixels, smallest first, three a level; COCO's at 416 pixels by default.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
+            weights: see `kzoo.weights.loading`. Untrained where None.
+        backbone_weights: a `.keras` file of a model with the same backbone, or a file of Darknet's. Untrained where
+            None.
+        name: name of the model, which messages and files go by, "yolov3-tiny" by default.
         **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
 
     Source: Darknet's yolov3-tiny.cfg.
@@ -122,7 +126,10 @@ yolov3_spp = functools.partial(yolov3, image_size=(608, 608), spp=True, name="yo
 
 
 def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
-    """Alternating 1x1 and 3x3 convolutions; with pooling, after the third, one more to mix what was pooled."""
+    """Alternating 1x1 and 3x3 convolutions; with pooling, after the third, one more to mix what was pooled.
+
+    (B, H, W, C) to (B, H, W, filters).
+    """
     for i in range(5):
         x = namer.conv(x, filters if i % 2 == 0 else 2 * filters, size=1 if i % 2 == 0 else 3)
         if spp and i == 2:
@@ -131,7 +138,10 @@ def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
 
 
 def _join(namer: ConvNamer, x, lateral, filters: int):
-    """Narrows, doubles the resolution and joins the backbone's finer map."""
+    """Narrows, doubles the resolution and joins the backbone's finer map.
+
+    (B, H, W, C) and (B, 2 H, 2 W, D) to (B, 2 H, 2 W, filters + D).
+    """
     x = namer.conv(x, filters, size=1)
     x = layers.UpSampling2D(2, name=f"neck_up{namer.count}")(x)
     return layers.Concatenate(name=f"neck_concat{namer.count}")([x, lateral])
