@@ -29,7 +29,7 @@ class ClassifyHead(Head):
 
     Args:
         num_classes: number of classes, 1 or more.
-        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        label_smoothing: share of the target that goes to all classes alike, 0 or more and below 1, 0 by default.
         project: whether the head pools and has the linear layer (default); if not, the last feature map is the logits
             already, (B, num_classes) or (B, 1, 1, num_classes).
         temperature: divisor of the logits, above 0, 1 by default: above 1 scores are more alike (`temperature` of

@@ -30,8 +30,8 @@ class PixelHead(Head):
         strides: pixels of the input to one of the feature map, one number in a list, (1,) by default.
         loss: name of a loss, "ce" by default, or a sum such as "ce+dice": see `kzoo.losses.named.PixelLoss`.
         class_weights: one weight a class, 0 or more, of the losses "ce", "border" and "focal"; all alike where None.
-        label_smoothing: share of the target of "ce" and "border" that goes to all classes alike, 0 (default) to below
-            1.
+        label_smoothing: share of the target of "ce" and "border" that goes to all classes alike, 0 or more and below 1,
+            0 by default.
         project: whether the head classifies the features by a 1x1 convolution (default); if not, they are the scores
             already, as many channels as there are classes.
         binary: whether two classes have one channel and a sigmoid, in the place of two and a softmax; False by default.

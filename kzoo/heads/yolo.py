@@ -50,9 +50,10 @@ class YoloHead(YoloLayers):
             leaves the best alone, as in the paper.
         objectness_target: "one" (default) for every object, as in the paper, or "iou", the overlap that its prediction
             has reached, so that scores rank by how well boxes lie (YOLOv5, and `rescore` of Darknet's `[region]`).
-        label_smoothing: share of the class targets that is drawn to one half, or to all classes alike under "softmax";
-            0 (default) to below 1.
-        objectness_smoothing: share of the objectness targets that is drawn to one half, 0 (default) to below 1.
+        label_smoothing: share of the class targets that is drawn to one half, or to all classes alike under "softmax",
+            0 or more and below 1, 0 by default.
+        objectness_smoothing: share of the objectness targets that is drawn to one half, 0 or more and below 1, 0 by
+            default.
         focal_gamma: exponent of the focal modulation of objectness and classes, 0 or more; 0 (default) is plain
             cross-entropy.
         focal_alpha: weight of the positives in objectness and classes, 0 to 1; None (default) for no weights.

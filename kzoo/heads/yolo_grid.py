@@ -121,7 +121,7 @@ class YoloGrid:
         height, width = self.sizes[level]
         rows = ops.reshape(ops.arange(height, dtype="float32"), (-1, 1, 1, 1))  # (H, 1, 1, 1)
         columns = ops.reshape(ops.arange(width, dtype="float32"), (1, -1, 1, 1))  # (1, W, 1, 1)
-        # Added to what has fewer axes it spreads it over all: `broadcast_to` wants sides that are known.
+        # Zeros: what has fewer axes is spread over all of them by addition.
         blank = ops.zeros((height, width, len(self.anchors[level]), 1), "float32")  # (H, W, A, 1)
         cell, reach, margin = (
             ops.convert_to_tensor(values[level], "float32")

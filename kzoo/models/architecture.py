@@ -35,21 +35,25 @@ def architecture(head: type[Head], own: tuple[str, ...] = ()) -> Callable:
     def decorate(function: Callable[..., ZooModel]) -> Callable[..., ZooModel]:
         signature = inspect.signature(function)
         takes = [one.name for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        known = [*takes, *(further if len(takes) < len(signature.parameters) else ())]
+        hands_on = len(takes) < len(signature.parameters)  # it has a `**head`
+        known = [*takes, *(further if hands_on else ())]
 
         @functools.wraps(function)
         def built(*args, **kwargs) -> ZooModel:
+            # Names and values first: a network takes seconds to build, and its own errors name no argument.
             check_known(kwargs.get("name") or function.__name__, kwargs, known)
             bound = signature.bind(*args, **kwargs)
-            of_head = {name: value for name, value in kwargs.items() if name not in takes}
+            for_head = {name: value for name, value in kwargs.items() if name not in takes}
             bound.arguments.update(check_values(bound.arguments, MODEL))
-            check_values(of_head, head.options)
+            check_values(for_head, head.options)
             model = function(*bound.args, **bound.kwargs)
-            refuse_idle(of_head, head.options, lambda name: getattr(model.head, name))
+            # Whether an argument has an effect hangs on others, and of those the function decides on defaults itself.
+            refuse_idle(for_head, head.options, lambda name: getattr(model.head, name))
             return model
 
         # What `kzoo info` lists besides the function's own arguments.
-        built.head, built.head_arguments = head, [name for name in known if name not in takes]
+        built.head = head
+        built.head_arguments = [name for name in known if name not in takes]
         return built
 
     return decorate

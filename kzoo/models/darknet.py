@@ -26,9 +26,9 @@ def darknet53(
     Args:
         num_classes: number of classes, 1 or more, 1000 by default.
         image_size: height and width in pixels, (256, 256) by default, multiples of 32.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0, 1 by default.
-        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
+        label_smoothing: share of the target that goes to all classes alike, 0 or more and below 1, 0 by default.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
             weights: see `kzoo.weights.loading`. Untrained where None.

@@ -50,8 +50,8 @@ def deeplabv3(
         num_classes: number of classes, 1 to 255, the background among them, 21 by default.
         image_size: height and width in pixels, (520, 520) by default, multiples of the output stride; other sizes
             work at run time.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
         backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default; "resnet18" where it
             has to be small.
         output_stride: stride of the backbone's last map, 8 (default) or 16.

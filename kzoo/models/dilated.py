@@ -42,8 +42,8 @@ def dilated8(
         num_classes: number of classes, 1 to 255, the background among them, 21 by default.
         image_size: height and width in pixels, (512, 512) by default, multiples of 8; other sizes work as well at run
             time.
-        width: factor of the front end's channels, above 0, 1 by default.
-        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        width: factor of the front end's channels, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
         context: size of the context module, "basic" or "large" (default): see
             `kzoo.layers.context.context_module`; None is the front end alone.
         rates: seven dilations of the context module, 1 to 1000; 1, 1, 2, 4, 8, 16 and 1 by default.

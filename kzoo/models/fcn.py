@@ -48,8 +48,8 @@ def fcn8(
         num_classes: number of classes, 1 to 255, the background among them, 21 by default.
         image_size: height and width in pixels, (512, 512) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
         stride: stride of the finest map that is scored, 8 (default), 16 or 32.
         up: how scores are enlarged: "transposed" (default; convolutions that begin as bilinear interpolation and are
             trained) or "upsampling" (bilinear).
@@ -131,8 +131,8 @@ def fcn_resnet50(
         num_classes: number of classes, 1 to 255, the background among them, 21 by default.
         image_size: height and width in pixels, (520, 520) by default, multiples of the output stride; other sizes work
             at run time.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
         backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
         output_stride: stride of the backbone's last map, 8 (default), 16 or 32.
         auxiliary: weight of the loss of a second classifier on the third stage, 0 or more; True is 0.5, 0 (default)

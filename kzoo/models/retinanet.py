@@ -46,8 +46,8 @@ def retinanet(
         num_classes: number of classes, 1 or more, without a background, 80 by default.
         image_size: height and width in pixels, (800, 800) by default, multiples of 32. Other sizes work at run time;
             where they are no multiples of 32, the coarser levels' anchors lie a little off their cells.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
         backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
         batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
             `kzoo.layers.residual.batch_normalization`. Where None "frozen" with weights or backbone's weights, whose

@@ -55,8 +55,8 @@ def ssd300(
         num_classes: number of classes, 1 or more, without the background, 80 by default.
         image_size: height and width in pixels, (300, 300) by default, 32 or more. Default boxes are shares of it; other
             sizes, down to those that leave the coarsest map a cell, work at run time with boxes of as many pixels.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
         extras: for each extra level the channels of its 1x1 convolution and of the one after it, and that one's
             kernel, stride and margin; the paper's four levels by default.
         scales: side of the smaller square default box as a share of the image, 0 to 1: on the first level, on the

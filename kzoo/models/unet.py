@@ -63,8 +63,8 @@ def unet(
         channels: number of the image's channels that the network looks at: 3 (default), or 1, for which it turns the
             image grey first.
         batch_norm: whether convolutions are batch-normalised, which trains faster; False by default.
-        dropout: share of the features that the plain encoder's two coarsest levels drop in training, 0 (default) to
-            below 1.
+        dropout: share of the features that the plain encoder's two coarsest levels drop in training, 0 or more
+            and below 1, 0 by default.
         residual: whether every pair of convolutions has a shortcut; False by default. Source: Zhang et al. 2018,
             arXiv:1711.10684.
         attention: whether gates weight what the encoder hands over; False by default. Source: Oktay et al. 2018,

@@ -38,11 +38,11 @@ def vgg16(
         num_classes: number of classes, 1 or more, 1000 by default.
         image_size: height and width in pixels, (224, 224) by default, multiples of 32; below 224 the last feature map
             is padded to what the classifier takes. Larger sizes work as well at run time.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the convolutions of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
         batch_norm: whether the convolutions are batch-normalised, which trains without pretrained weights; False by
             default.
-        label_smoothing: share of the target that goes to all classes alike, 0 (default) to below 1.
+        label_smoothing: share of the target that goes to all classes alike, 0 or more and below 1, 0 by default.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
             weights ask for where None.
         names: class names, in the order of the labels; none where None.

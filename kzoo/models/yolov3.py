@@ -46,8 +46,8 @@ def yolov3(
         num_classes: number of classes, 1 or more, 80 by default.
         image_size: height and width in pixels, (416, 416) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels, above 0, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
         anchors: nine widths and heights in pixels, smallest first, three a level; COCO's at 416 pixels by default.
         spp: whether the coarsest level pools at several sizes first; False by default.
         names: class names, in the order of the labels; none where None.
@@ -95,7 +95,7 @@ def yolov3_tiny(
         num_classes: number of classes, 1 or more, 80 by default.
         image_size: height and width in pixels, (416, 416) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels, above 0, 1 by default.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
         depth: number above 0 without effect, for no stage repeats a block; taken so that every model answers to it.
         anchors: six widths and heights in pixels, smallest first, three a level; COCO's at 416 pixels by default.
         names: class names, in the order of the labels; none where None.

@@ -89,7 +89,7 @@ def lay_anchors(
             (ops.arange(cells, dtype="float32") + offset) * ops.cast(step, "float32")
             for cells, step in zip((height, width), steps, strict=True)
         )
-        # Added to what has fewer axes it spreads it over all: `broadcast_to` wants sides that are known.
+        # Zeros: what has fewer axes is spread over all of them by addition.
         blank = ops.zeros((height, width, len(shapes), 1), "float32")  # (H, W, A, 1)
         center = ops.concatenate(
             [ops.reshape(x, (1, -1, 1, 1)) + blank, ops.reshape(y, (-1, 1, 1, 1)) + blank], axis=-1
