@@ -18,7 +18,7 @@ _COORDINATES = 4
 _ROOM = 0.3  # Darknet's addition to the deviation in the density's height.
 _FLOOR = 1e-9  # density whose logarithm is taken where there is none
 _LEAST = 1e-4  # deviation in the loss
-_SURE = 20.0  # logit of a probability that rounds to 1, and less it of one that rounds to 0
+_SURE = 20.0  # minus the logit of a deviation that rounds to 0
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -118,6 +118,7 @@ class WordTree:
             )
             further = product * likely > threshold
             below = ops.take(_ints(self.below), which, axis=0)
+            # A walk that goes no further ends at the node above its group; at the top there is none.
             stays = ops.where(ops.equal(group, 0), which, ops.take(_ints(self.above), group, axis=0))
             ends = ops.where(further, which, stays)
             node = ops.where(done > 0, node, ends)

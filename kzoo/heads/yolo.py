@@ -173,7 +173,7 @@ class YoloHead(YoloLayers):
             overlaps: (B, N, M) IoU of predictions with objects.
             boxes: (B, M, 4) xyxy pixels.
             labels: (B, M) int, -1 for none.
-            match: the objects that predictions have to find as it is.
+            match: objects that predictions have to find by their anchors' shapes.
             grid: where the predictions sit.
         """
         overlaps = ops.where(ops.expand_dims(labels >= 0, 1), overlaps, 0.0)
@@ -192,9 +192,8 @@ class YoloHead(YoloLayers):
         if self.size_weighting:
             width, height = grid.image_size
             size = objects.boxes[..., 2:] - objects.boxes[..., :2]  # (B, Q, 2)
-            scale = 2.0 - size[..., 0] * size[..., 1] / (
-                width * height
-            )  # (B, Q), 2 for a point, 1 for the image
+            # (B, Q), from 2 for a point to 1 for a box as large as the image.
+            scale = 2.0 - size[..., 0] * size[..., 1] / (width * height)
         if self.box_loss != "paper":
             predicted = decode_boxes(raw, objects.places, self.size_transform)
             return scale * BOX_LOSSES[self.box_loss](objects.boxes, predicted)
