@@ -45,6 +45,12 @@ class AnchorHead(AnchorLayers):
         num_classes: number of classes, 1 or more, without a background.
         anchors: for each level a list of widths and heights in pixels.
         strides: pixels a cell of each feature map, in the order of the maps.
+        tower: number of 3x3 convolutions before the ones that give classes, and before those that give boxes, 0
+            (default) to 100.
+        tower_width: channels of those convolutions, 256 by default.
+        tower_norm: None (default), or "group": group normalisation after each of those convolutions.
+        shared: whether all levels go through the same convolutions, and have equally many anchors then; False by
+            default. A tower is always shared.
         offset: place of an anchor's centre in its cell: 0 at the upper left, 0.5 (default) in the middle.
         fit_strides: whether the strides of the coarser levels are measured from the image's size (torchvision), as
             `kzoo.ops.anchors.lay_anchors` has it; False by default.
@@ -72,8 +78,7 @@ class AnchorHead(AnchorLayers):
         multiple: pixels that the input's sides have to be multiples of; the largest stride where None.
         image_size: height and width in pixels that the model is made for, if they are no multiples of the first
             stride: boxes end there, and not where the first map ends. None (default) for others.
-        **kwargs: arguments of `kzoo.heads.anchor_layers.AnchorLayers`, for the convolutions, and of
-            `kzoo.heads.detection.DetectionHead`, for the suppression.
+        **kwargs: arguments of `kzoo.heads.detection.DetectionHead`, for the suppression.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -91,6 +96,10 @@ class AnchorHead(AnchorLayers):
         num_classes: int,
         anchors: Sequence,
         strides: Sequence[int],
+        tower: int = 0,
+        tower_width: int = 256,
+        tower_norm: str | None = None,
+        shared: bool = False,
         offset: float = 0.5,
         fit_strides: bool = False,
         coder_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
@@ -110,7 +119,7 @@ class AnchorHead(AnchorLayers):
         image_size: Sequence[int] | None = None,
         **kwargs,
     ):
-        super().__init__(num_classes, anchors, strides, **kwargs)
+        super().__init__(num_classes, anchors, strides, tower, tower_width, tower_norm, shared, **kwargs)
         check_choice("rescue", rescue, RESCUES)
         check_choice("class_loss", class_loss, CLASS_LOSSES)
         check_choice("box_loss", box_loss, (*DELTA_LOSSES, *BOX_LOSSES))

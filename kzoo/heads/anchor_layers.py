@@ -13,8 +13,6 @@ from kzoo.heads.base import check_choice
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.levels import anchors_by_level, level_names
 from kzoo.heads.subnets import level_convs, shared_convs
-from kzoo.options import checked
-from kzoo.options.building import ANCHOR
 
 # A detector starts out finding nothing at 99 anchors of 100 (RetinaNet, section 4.1).
 PRIOR_LOGIT = -math.log((1 - 0.01) / 0.01)
@@ -26,31 +24,21 @@ class AnchorLayers(DetectionHead):
     Two subnets, one for classes and one for boxes, are either one convolution for each level (SSD) or a tower that
     all levels go through (RetinaNet).
 
-    Args:
-        num_classes: number of classes, 1 or more, without a background.
-        anchors: for each level a list of widths and heights in pixels.
-        strides: pixels a cell of each feature map, in the order of the maps.
-        tower: number of 3x3 convolutions before the one that gives a subnet's numbers, 0 (default) to 100.
-        tower_width: channels of those convolutions, 256 by default.
-        tower_norm: None (default), or "group": group normalisation after each of those convolutions.
-        shared: whether all levels go through the same convolutions, and have equally many anchors then; False by
-            default. A tower is always shared.
-        **kwargs: arguments of `kzoo.heads.detection.DetectionHead`.
+    The arguments are those of `kzoo.heads.anchor.AnchorHead` that have these names.
 
     Raises:
         ValueError: a tower is not shared, or levels that share convolutions have unequally many anchors.
     """
 
-    @checked(ANCHOR)
     def __init__(
         self,
         num_classes: int,
         anchors: Sequence,
         strides: Sequence[int],
-        tower: int = 0,
-        tower_width: int = 256,
-        tower_norm: str | None = None,
-        shared: bool = False,
+        tower: int,
+        tower_width: int,
+        tower_norm: str | None,
+        shared: bool,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)

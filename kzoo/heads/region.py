@@ -54,8 +54,8 @@ class RegionHead(YoloHead):
         class_map: number of the node that each class is, where the classes are some of the nodes; None (default) where
             they are all.
         tree_threshold: probability above which the walk goes on below a node, 0 to 1, 0.5 by default.
-        **kwargs: arguments of `kzoo.heads.yolo.YoloHead`, of which those of its losses have no effect here, of
-            `kzoo.heads.yolo_layers.YoloLayers` and of `kzoo.heads.detection.DetectionHead`.
+        **kwargs: arguments of `kzoo.heads.yolo.YoloHead`, of which those of its losses have no effect here, and of
+            `kzoo.heads.detection.DetectionHead`.
 
     Raises:
         ValueError: there is more than one level, or classes, tree and map do not fit each other.

@@ -50,6 +50,8 @@ class YoloHead(YoloLayers):
             leaves the best alone, as in the paper.
         objectness_target: "one" (default) for every object, as in the paper, or "iou", the overlap that its prediction
             has reached, so that scores rank by how well boxes lie (YOLOv5, and `rescore` of Darknet's `[region]`).
+        scale_xy: factor above 0 that widens the reach of a cell's centre: s * sigmoid(t) - (s - 1) / 2 (YOLOv4's
+            `scale_x_y`); one number, 1 by default, or one a level.
         label_smoothing: share of the class targets that is drawn to one half, or to all classes alike under "softmax",
             0 or more and below 1, 0 by default.
         objectness_smoothing: share of the objectness targets that is drawn to one half, 0 or more and below 1, 0 by
@@ -63,13 +65,19 @@ class YoloHead(YoloLayers):
         class_weight: factor of the class term, 0 or more, 1 by default.
         truth_threshold: IoU, 0 to 1; predictions that overlap an object by more are trained to find it as well,
             whatever their anchor (Darknet's `truth_thresh`); 1 (default) for none.
+        spare_anchors: widths and heights that no level predicts but that compete for objects: one whose shape is
+            nearest to them is found by nobody (anchors of a Darknet cfg that are in no `mask`). None by default.
         size_transform: what w and h mean: "exp" (default): exp(t) * anchor, or "square": (2 * sigmoid(t))^2 * anchor,
             at most four anchors (YOLOv5, Darknet's `new_coords=1`). The "paper" loss then compares sigmoid(t).
         class_activation: "sigmoid" (default), or "softmax" where every object has one class (YOLOv2's `[region]`).
+        project: whether each feature map goes through a 1x1 convolution (default); if not it is the raw output itself.
         normalize_by: what the terms' sums are divided by: "objects" (default), or "images" as in Darknet.
         size_weighting: whether small objects' boxes count up to twice as much as large ones' (default).
-        **kwargs: arguments of `kzoo.heads.yolo_layers.YoloLayers`, for what is computed, and of
-            `kzoo.heads.detection.DetectionHead`, for the suppression; scores are objectness times class probability.
+        image_size: height and width in pixels of the one input size that the network takes, where its cells do not
+            divide it, as 7x7 cells 208 pixels; they are then as large as the image over their number. None (default)
+            where they are as large as the strides say, at any size.
+        **kwargs: arguments of `kzoo.heads.detection.DetectionHead`, for the suppression; scores are objectness times
+            class probability.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -91,6 +99,7 @@ class YoloHead(YoloLayers):
         ignore_threshold: float = 0.7,
         iou_threshold: float = 0.4,
         objectness_target: str = "one",
+        scale_xy: float | Sequence[float] = 1.0,
         label_smoothing: float = 0.0,
         objectness_smoothing: float = 0.0,
         focal_gamma: float = 0.0,
@@ -99,13 +108,18 @@ class YoloHead(YoloLayers):
         objectness_weight: float | Sequence[float] = 1.0,
         class_weight: float = 1.0,
         truth_threshold: float = 1.0,
+        spare_anchors: Sequence = (),
         size_transform: str = "exp",
         class_activation: str = "sigmoid",
+        project: bool = True,
         normalize_by: str = "objects",
         size_weighting: bool = True,
+        image_size: Sequence[int] | None = None,
         **kwargs,
     ):
-        super().__init__(num_classes, anchors, strides, **kwargs)
+        super().__init__(
+            num_classes, anchors, strides, spare_anchors, scale_xy, project, image_size, **kwargs
+        )
         check_choice("box_loss", box_loss, ("paper", *BOX_LOSSES))
         check_choice("objectness_target", objectness_target, ("one", "iou"))
         check_choice("size_transform", size_transform, SIZE_TRANSFORMS)

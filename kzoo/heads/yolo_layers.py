@@ -11,8 +11,6 @@ from keras import ops
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.levels import anchors_by_level, level_names, one_a_level
 from kzoo.heads.yolo_grid import YoloGrid
-from kzoo.options import checked
-from kzoo.options.building import YOLO
 
 # A detector starts out finding nothing in 99 cells of 100 (RetinaNet, section 4.1).
 OBJECTNESS_PRIOR = 0.01
@@ -21,20 +19,7 @@ OBJECTNESS_PRIOR = 0.01
 class YoloLayers(DetectionHead):
     """From feature maps to raw outputs: for every anchor of every cell x, y, w, h, objectness and class logits.
 
-    Args:
-        num_classes: number of classes, 1 or more.
-        anchors: widths and heights in pixels as plain lists: for each level a list of pairs, or one list that is
-            split evenly. The same shape in several levels takes an object in each.
-        strides: pixels a cell of each feature map, in the order of the maps.
-        spare_anchors: widths and heights that no level predicts but that compete for objects: one whose shape is
-            nearest to them is found by nobody (anchors of a Darknet cfg that are in no `mask`). None by default.
-        scale_xy: factor above 0 that widens the reach of a cell's centre: s * sigmoid(t) - (s - 1) / 2 (YOLOv4's
-            `scale_x_y`); one number, 1 by default, or one a level.
-        project: whether each feature map goes through a 1x1 convolution (default); if not it is the raw output itself.
-        image_size: height and width in pixels of the one input size that the network takes, where its cells do not
-            divide it, as 7x7 cells 208 pixels; they are then as large as the image over their number. None (default)
-            where they are as large as the strides say, at any size.
-        **kwargs: arguments of `kzoo.heads.detection.DetectionHead`.
+    The arguments are those of `kzoo.heads.yolo.YoloHead` that have these names.
 
     Raises:
         ValueError: anchors or factors do not fit the strides.
@@ -42,16 +27,15 @@ class YoloLayers(DetectionHead):
 
     box_fields = 5  # numbers of an anchor before its classes; the last of them is the objectness
 
-    @checked(YOLO)
     def __init__(
         self,
         num_classes: int,
         anchors: Sequence,
         strides: Sequence[int],
-        spare_anchors: Sequence = (),
-        scale_xy: float | Sequence[float] = 1.0,
-        project: bool = True,
-        image_size: Sequence[int] | None = None,
+        spare_anchors: Sequence,
+        scale_xy: float | Sequence[float],
+        project: bool,
+        image_size: Sequence[int] | None,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
