@@ -18,6 +18,9 @@ from kzoo.options import Number, Option, Text
 from kzoo.options.commands import INFO, TASK
 from kzoo.options.documented import REQUIRED, Argument, documented
 
+# How docstrings tell a range: "0 or more", "1 to 255", "above 0 and up to 16".
+_RANGE = re.compile(r"\b\d[\d.,]* (or more|to )|\babove \d")
+
 TASKS = TASK.choices  # in the order of the table
 
 
@@ -122,11 +125,11 @@ def arguments(name: str, head=None) -> tuple[list[Argument], list[Argument]]:
 
 
 def _with_ranges(arguments: Iterable[Argument], table: Mapping[str, Option]) -> list[Argument]:
-    """The arguments, with the ranges of numbers that their docstrings do not tell."""
+    """The arguments, with the ranges of numbers whose docstrings tell none; what those tell may be narrower."""
     complete = []
     for one in arguments:
         option, meaning = table.get(one.name), one.meaning
-        if meaning and isinstance(option, Number) and option.range not in meaning:
+        if meaning and isinstance(option, Number) and not _RANGE.search(meaning):
             meaning = f"{meaning.removesuffix('.')}; {option.range}."
         complete.append(dataclasses.replace(one, meaning=meaning))
     return complete

@@ -45,8 +45,8 @@ class AnchorHead(AnchorLayers):
         num_classes: number of classes, 1 or more, without a background.
         anchors: for each level a list of widths and heights in pixels.
         strides: pixels a cell of each feature map, in the order of the maps.
-        tower: number of 3x3 convolutions before the ones that give classes, and before those that give boxes, 0
-            (default) to 100.
+        tower: number of 3x3 convolutions before those that give classes, and before those that give boxes, 0 to 100, 0
+            by default.
         tower_width: channels of those convolutions, 256 by default.
         tower_norm: None (default), or "group": group normalisation after each of those convolutions.
         shared: whether all levels go through the same convolutions, and have equally many anchors then; False by
