@@ -1,6 +1,8 @@
 import os
 import signal
+import sys
 import threading
+import time
 
 import pytest
 
@@ -42,6 +44,19 @@ def test_in_another_thread_nothing_is_changed():
     thread.start()
     thread.join()
     assert done == [signal.SIG_DFL]
+
+
+def test_a_signal_amid_the_collection_of_garbage_is_not_lost(capsys):
+    class Last:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    hook = sys.unraisablehook
+    with pytest.raises(Stopped) as caught, stopped_by_signals():
+        Last()
+        time.sleep(30)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert sys.unraisablehook is hook and "ignored" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
