@@ -62,11 +62,11 @@ def of_each_head(names: Iterable[str]) -> list:
 
 
 def _marked(names: Iterable[str], quick: set[str]) -> list:
-    """Not `quick`: those with a twin are `exhaustive`, those with layers of their own `slow`."""
+    """Not `quick`: all others are `slow`, and those with a twin `exhaustive`, too, which CI leaves out."""
 
     def marks(name):
         if name in quick:
             return ()
-        return pytest.mark.exhaustive if name in TWINS else pytest.mark.slow
+        return [pytest.mark.slow, pytest.mark.exhaustive] if name in TWINS else pytest.mark.slow
 
     return [pytest.param(name, marks=marks(name)) for name in names]

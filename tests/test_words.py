@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from every_command import every_command
 
 import kzoo
-from kzoo.cli import main
 
 PACKAGE = Path(kzoo.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -111,17 +111,9 @@ def test_functions_fit_on_a_screen():
     assert not long, "\n".join(long)
 
 
-def commands(app, before="kzoo"):
-    """(what is typed, the function behind it) of every command."""
-    for one in app.registered_commands:
-        yield f"{before} {one.name or one.callback.__name__}", one.callback
-    for group in app.registered_groups:
-        yield from commands(group.typer_instance, f"{before} {group.name}")
-
-
 def help_texts():
     """(command and parameter, help text) of every command, its arguments and its options."""
-    for command, function in commands(main.app):
+    for command, function in every_command():
         yield command, inspect.getdoc(function) or ""
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
             for about in get_args(parameter.annotation)[1:]:

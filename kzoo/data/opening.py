@@ -133,7 +133,7 @@ def sniff(path: str | Path, task: str | None = None) -> str:
     """
     Place(what="a dataset").check("data", path)  # Path("") would be the folder one is in
     name, path = str(path), Path(path)
-    if (name == "shapes" or name.startswith("shapes:")) and not path.exists():
+    if shapes.is_shapes(path) and not path.exists():
         return "shapes"
     refuse_address(name, "download the dataset and give its folder")
     if not path.exists():

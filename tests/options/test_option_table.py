@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import typer
+from every_command import every_command
 from wrong_values import right_words, wrong_words
 
 from kzoo.augment.letterbox import RESIZES
@@ -30,16 +31,9 @@ NEEDED = {
 }
 
 
-def registered(app, before=""):
-    for one in app.registered_commands:
-        yield f"{before}{one.name or one.callback.__name__}", one.callback
-    for group in app.registered_groups:
-        yield from registered(group.typer_instance, f"{before}{group.name} ")
-
-
 def declared_options():
     """(command, the flag it is given by, or the place of the argument, option) of all of them."""
-    for command, function in registered(main.app):
+    for command, function in every_command():
         arguments = 0
         for name, one in inspect.signature(function, eval_str=True).parameters.items():
             infos = [info for info in get_args(one.annotation) if hasattr(info, "parser")]
@@ -77,7 +71,7 @@ def told(words):
 
 
 def test_every_command_is_in_the_table():
-    commands_there = {command for command, _ in registered(main.app)}
+    commands_there = {command for command, _ in every_command()}
     assert {command for command, *_ in ALL} == commands_there
     assert len(ALL) > 110 and set(NEEDED) <= commands_there
 
@@ -102,7 +96,7 @@ def test_right_words_are_taken(command, place, option):
 
 
 def test_defaults_are_right():
-    for command, function in registered(main.app):
+    for command, function in every_command():
         for name, one in inspect.signature(function, eval_str=True).parameters.items():
             infos = [info for info in get_args(one.annotation) if hasattr(info, "parser")]
             option = getattr(infos[0].parser, "option", None) if infos else None
@@ -121,7 +115,7 @@ def test_help_says_range_and_choices():
 
 def test_help_says_what_holds_where_an_option_is_left_out():
     silent = []
-    for command, function in registered(main.app):
+    for command, function in every_command():
         for name, one in inspect.signature(function, eval_str=True).parameters.items():
             for info in (info for info in get_args(one.annotation) if hasattr(info, "parser")):
                 option = getattr(info.parser, "option", None)
