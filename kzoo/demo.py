@@ -27,7 +27,8 @@ def run(out: str | Path = "runs/demo", seed: int = 0) -> dict:
     import kzoo
     from kzoo.data.formats.shapes import Shapes
     from kzoo.evaluation import Evaluator
-    from kzoo.structures.draw import CELL, contact_sheet, save_picture, scale_into
+    from kzoo.sources.image import save_picture
+    from kzoo.structures.draw import CELL, contact_sheet, scale_into
 
     started, out = time.perf_counter(), Path(out)
     train, val, test = (

@@ -290,7 +290,7 @@ def test_validation_is_the_split_and_faults_can_be_left_out(bccd):
 
 
 def test_the_split_that_is_taken_is_val_or_else_test(tmp_path, caplog):
-    from kzoo.structures.draw import save_picture
+    from kzoo.sources.image import save_picture
 
     for part in ("train", "test", "extra"):
         (tmp_path / "images" / part).mkdir(parents=True)
@@ -328,7 +328,7 @@ def test_a_dataset_without_splits_is_evaluated_whole(tmp_path):
     image = {"id": 1, "file_name": "a.png", "height": 10, "width": 10}
     table = {"images": [image], "annotations": rows, "categories": [{"id": 1, "name": "red"}]}
     (tmp_path / "some.json").write_text(json.dumps(table))
-    from kzoo.structures.draw import save_picture
+    from kzoo.sources.image import save_picture
 
     save_picture(tmp_path / "a.png", np.zeros((10, 10, 3), np.uint8))
     assert evaluate(ColorDetector(names=["red"]), tmp_path / "some.json").objects == 1

@@ -13,9 +13,9 @@ PACKAGE = Path(kzoo.__file__).parent
 
 # Each room and the floor it is on; a module imports from its own floor or below.
 FLOORS = {
-    "system": 0, "options": 0, "ops": 0, "registry": 0, "registration": 0, "policy": 0, "structures": 0,
+    "system": 0, "options": 0, "ops": 0, "registry": 0, "registration": 0, "policy": 0, "structures": 0, "sources": 0,
     "data": 1, "augment": 1, "losses": 1, "layers": 1,
-    "backbones": 2, "heads": 2, "sources": 2, "streams": 2,
+    "backbones": 2, "heads": 2, "streams": 2,
     "model": 3, "inference": 3,
     "models": 4, "darknet": 4, "weights": 4,
     "metrics": 5, "evaluation": 5, "opening": 5, "deploy": 5, "training": 5,

@@ -144,7 +144,7 @@ def preview(
     from kzoo.data.checks.check import require_sound
     from kzoo.data.loading.preview import preview
     from kzoo.data.parts import training_part
-    from kzoo.structures.draw import save_picture
+    from kzoo.sources.image import save_picture
 
     out = Path(out)
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from kzoo.darknet.cfg import Section
-from kzoo.data.formats.finding import existing_path, files_in
 from kzoo.data.formats.names import class_names
 from kzoo.data.formats.text import read_lines
+from kzoo.sources.finding import existing_path, files_in
 
 # Where Darknet has its cfg/*.cfg, cfg/*.data and data/*.names.
 _FOLDERS = ("data", "cfg")

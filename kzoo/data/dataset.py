@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.image import image_size, probe_image, read_image
 from kzoo.data.painting.rasterise import ignoring, paint, refuse_sizes
 from kzoo.data.painting.rle import draw_masks
 from kzoo.data.record import Record
+from kzoo.sources.image import image_size, probe_image, read_image
 from kzoo.structures import Sample
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kzoo.system.messages import one_line
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -42,16 +44,6 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity}: {one_line(self.message)} [{self.kind}]"
-
-
-def one_line(text: str | Path) -> str:
-    """A text or path with the control characters that names of files may have written out: a fault is one line."""
-    text = str(text)
-    return text if text.isprintable() else "".join(map(_visible, text))
-
-
-def _visible(letter: str) -> str:
-    return letter.encode("unicode_escape").decode() if letter < " " or letter == "\x7f" else letter
 
 
 class FaultError(ValueError):

@@ -16,8 +16,8 @@ from kzoo.data.formats.voc import masks as voc_masks
 from kzoo.data.formats.voc import reading as voc
 from kzoo.data.formats.yolo import layouts as yolo_layouts
 from kzoo.data.formats.yolo import reading as yolo
-from kzoo.data.image import check_bits
 from kzoo.options import Place
+from kzoo.sources.image import check_bits
 from kzoo.system.files import refuse_address
 
 # Every format's module, which has a function `splits`.

@@ -19,7 +19,7 @@ from kzoo.metrics.error_pictures import (
 )
 from kzoo.metrics.errors import KINDS
 from kzoo.metrics.plots import plot_errors
-from kzoo.structures.draw import save_picture
+from kzoo.sources.image import save_picture
 from kzoo.system.files import replacing, write_atomically
 
 WORST = 16

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
-from kzoo.data.image import read_image
 from kzoo.options import Option, checked, refuse_idle
 from kzoo.options.commands import EVALUATE
 from kzoo.sources import chunks
+from kzoo.sources.image import read_image
 from kzoo.structures import Detections
 from kzoo.system.files import refuse_address
 from kzoo.system.memory import check_batch

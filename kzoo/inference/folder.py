@@ -12,7 +12,6 @@ from time import perf_counter
 
 import numpy as np
 
-from kzoo.data.image import check_bits, oddities, read_image
 from kzoo.inference.detect import (
     DEFAULT_SCORE,
     Detector,
@@ -27,6 +26,7 @@ from kzoo.inference.segment import Inference, Segmenter, segment_stream
 from kzoo.options import checked
 from kzoo.options.commands import PREDICT
 from kzoo.sources import Video, chunks, expand, is_video, writing_video
+from kzoo.sources.image import check_bits, oddities, read_image
 from kzoo.structures import Segmentation
 from kzoo.system.files import write_atomically
 from kzoo.system.progress import track

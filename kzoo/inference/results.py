@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kzoo.sources import is_video
+from kzoo.sources.image import save_picture
 from kzoo.structures import Detections, Segmentation
-from kzoo.structures.draw import encode_png, save_picture
+from kzoo.structures.draw import encode_png
 from kzoo.structures.labels import class_name
 from kzoo.system.files import write_atomically
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -238,14 +237,3 @@ def encode_png(image: np.ndarray) -> bytes:
     if not ok:
         raise ValueError(f"cannot encode a picture of shape {image.shape} as PNG")
     return data.tobytes()
-
-
-def save_picture(path: str | Path, image: np.ndarray) -> Path:
-    """Writes an RGB picture; the suffix tells the format (.jpg, .png, ...)."""
-    from kzoo.system.files import write_atomically
-
-    path = Path(path)
-    ok, data = cv2.imencode(path.suffix or ".png", image[..., ::-1])
-    if not ok:
-        raise ValueError(f"{path}: cannot encode as {path.suffix}; use .jpg or .png")
-    return write_atomically(path, data.tobytes())

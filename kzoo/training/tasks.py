@@ -7,7 +7,8 @@ from typing import ClassVar
 from kzoo.evaluation import Evaluator, MaskEvaluator
 from kzoo.inference.segment import Inference
 from kzoo.metrics import plot_confusion, plot_precision_recall
-from kzoo.structures.draw import CELL, contact_sheet, draw_boxes, draw_mask, save_picture, scale_into
+from kzoo.sources.image import save_picture
+from kzoo.structures.draw import CELL, contact_sheet, draw_boxes, draw_mask, scale_into
 from kzoo.training.run import RunFolder
 
 PICTURES = 16

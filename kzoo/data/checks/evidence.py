@@ -9,7 +9,7 @@ from kzoo.data.checks.inspection import GROUND
 from kzoo.data.checks.report import Report, plural
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault
-from kzoo.data.formats.finding import walk_files
+from kzoo.sources.finding import walk_files
 
 _REMEDY = "label some, or take another part or folder"
 

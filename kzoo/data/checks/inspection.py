@@ -7,10 +7,10 @@ import numpy as np
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault, FaultError, image_fault
 from kzoo.data.formats.declared import MISMATCH, ROUNDING
-from kzoo.data.image import oddities, orientation
 from kzoo.data.painting.mask_faults import KINDS as MASK_KINDS
 from kzoo.data.painting.rasterise import refuse_sizes
 from kzoo.data.record import Record
+from kzoo.sources.image import oddities, orientation
 from kzoo.structures import IGNORED
 
 GROUND = ("background", "bg", "ground")  # Names of a class 0 that is no object.

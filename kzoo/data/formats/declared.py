@@ -26,8 +26,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kzoo.data.image import image_size, orientation
 from kzoo.data.record import Record
+from kzoo.sources.image import image_size, orientation
 
 MISMATCH = "size-mismatch"  # the kind of fault of sizes that differ
 ROUNDING = 1.0  # pixels a box may reach beyond its image: readers and writers round, and some count from 1

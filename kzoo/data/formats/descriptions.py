@@ -11,11 +11,11 @@ from pathlib import Path
 import yaml
 
 from kzoo.data.fault import Fault
-from kzoo.data.formats.finding import existing_path, files_in, images_in, is_image, is_there, split_path
 from kzoo.data.formats.lists import read_image_list
 from kzoo.data.formats.name_lists import read_names, yaml_names
 from kzoo.data.formats.text import peek, read_lines, read_text, shorten
 from kzoo.data.parts import is_usual_split
+from kzoo.sources.finding import existing_path, files_in, images_in, is_image, is_there, split_path
 
 _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 # Keys of a data.yaml that are no split even where their value happens to be a file.

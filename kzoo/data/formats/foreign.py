@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from kzoo.data.formats.finding import IMAGE_SUFFIXES, files_in, folders_in, is_image
 from kzoo.data.formats.text import peek, shorten
 from kzoo.data.parts import is_usual_split
+from kzoo.sources.finding import IMAGE_SUFFIXES, files_in, folders_in, is_image
 
 _GLANCE = 20  # files of a kind
 _BEGINNING = 2**16  # bytes of a file

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kzoo.data.fault import Fault
-from kzoo.data.formats.finding import IMAGE_SUFFIXES, existing_path, files_in, is_image, is_name, split_path
 from kzoo.data.formats.text import read_json, read_lines, shorten
 from kzoo.data.parts import is_usual_split, order_splits
+from kzoo.sources.finding import IMAGE_SUFFIXES, existing_path, files_in, is_image, is_name, split_path
 
 _DOTTED = re.compile(r"(^|[/\\])\.(?!\.?([/\\]|$))")  # some name in a path begins with a dot
 
@@ -19,7 +19,7 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
 
     Args:
         file: the list.
-        bases: folders that its paths may count from; see `kzoo.data.formats.finding.existing_path`.
+        bases: folders that its paths may count from; see `kzoo.sources.finding.existing_path`.
         notes: takes how many lines are passed over: hidden names, and images that are named again.
 
     Returns:

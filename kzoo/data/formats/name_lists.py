@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kzoo.data.formats.finding import existing_path
 from kzoo.data.formats.text import read_lines, shorten
+from kzoo.sources.finding import existing_path
 
 _MOST_CLASSES = 100_000
 

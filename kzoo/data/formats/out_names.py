@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kzoo.data.formats.descriptions import NO_SPLITS
-from kzoo.data.formats.finding import IMAGE_SUFFIXES
+from kzoo.sources.finding import IMAGE_SUFFIXES
 
 _LONGEST = 100  # letters of a split's name
 _LONGEST_STEM = 150  # bytes of an image's, so that a folder or number and any suffix have room

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 import kzoo.data
 from kzoo.data.checks.check import check, require_sound
 from kzoo.data.formats.convert import convert
-from kzoo.data.image import orientation as orientation_of
+from kzoo.sources.image import orientation as orientation_of
 
 STORED = (60, 100)  # height, width
 THING = (20, 10, 45, 35)  # the only red pixels of the stored picture, x1 y1 x2 y2

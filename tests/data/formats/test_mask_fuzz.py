@@ -19,7 +19,7 @@ from kzoo.data.formats.arrays import Arrays
 from kzoo.data.formats.lists import read_lists
 from kzoo.data.formats.masks.legend import read_legend
 from kzoo.data.formats.masks.levels import read_levels
-from kzoo.data.image import image_size, oddities, orientation, probe_image, read_image
+from kzoo.sources.image import image_size, oddities, orientation, probe_image, read_image
 
 FAST = 1000
 MANY = 30_000

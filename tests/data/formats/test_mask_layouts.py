@@ -10,8 +10,8 @@ from PIL import Image
 
 import kzoo.data
 from kzoo.data.checks.check import check
-from kzoo.data.formats.finding import IMAGE_SUFFIXES
 from kzoo.data.formats.masks.folders import find_beside, find_pairs
+from kzoo.sources.finding import IMAGE_SUFFIXES
 
 
 def write_mask(path, seed: int = 0, **options):

@@ -16,11 +16,11 @@ from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.formats.boxlist.rows import Row, dialect, read_rows, unread_columns
 from kzoo.data.formats.declared import fitted
-from kzoo.data.formats.finding import existing_path, files_in, folders_in, is_hidden, is_image, is_name
 from kzoo.data.formats.name_lists import read_names, sound_names
 from kzoo.data.formats.text import read_lines, shorten
 from kzoo.data.parts import choose_split, is_usual_split, order_splits
 from kzoo.data.record import Record
+from kzoo.sources.finding import existing_path, files_in, folders_in, is_hidden, is_image, is_name
 
 _MOST_CLASSES = 10_000
 # What is around the name of a part in that of its list: "train_labels.csv", "annotations_val.csv".

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.formats.finding import is_image, split_path
 from kzoo.data.formats.text import peek, read_lines, shorten, to_number
+from kzoo.sources.finding import is_image, split_path
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # Names of columns, in small letters and without marks between them.

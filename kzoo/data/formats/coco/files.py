@@ -8,10 +8,10 @@ from pathlib import Path
 
 from kzoo.data.fault import Fault
 from kzoo.data.formats.coco.rows import category_of, identifier_of, is_text, shown
-from kzoo.data.formats.finding import IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in
 from kzoo.data.formats.foreign import name_foreign
 from kzoo.data.formats.text import read_json
 from kzoo.data.parts import is_usual_split, order_splits
+from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in
 
 # A file of one of these names holds the whole dataset, not a part called that.
 _WHOLE = frozenset({"annotations", "instances", "labels", "coco", "data", "dataset", "result"})

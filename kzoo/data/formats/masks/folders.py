@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kzoo.data.formats.descriptions import read_fields
-from kzoo.data.formats.finding import existing_path, files_in, folders_in, is_hidden, is_image, walk_files
 from kzoo.data.parts import is_usual_split, order_splits
+from kzoo.sources.finding import existing_path, files_in, folders_in, is_hidden, is_image, walk_files
 
 _IMAGES = ("images", "image", "imgs", "img")
 _MASKS = ("masks", "mask")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from kzoo.data.header import tiff_tags
+from kzoo.sources.header import tiff_tags
 
 _PHOTOMETRIC, _BITS, _COLOURS = 262, 258, 320
 _GREY, _PALETTE = 1, 3

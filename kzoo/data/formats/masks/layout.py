@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from kzoo.data.fault import Fault
-from kzoo.data.formats.finding import files_in, folders_in, images_in, is_image, walk_files
 from kzoo.data.formats.lists import read_lists
 from kzoo.data.formats.masks.folders import (
     ENDINGS,
@@ -20,6 +19,7 @@ from kzoo.data.formats.masks.folders import (
     told_apart,
 )
 from kzoo.data.parts import is_usual_split
+from kzoo.sources.finding import files_in, folders_in, images_in, is_image, walk_files
 
 # What lies beside images without being an image that nobody can read.
 _TEXTS = frozenset(

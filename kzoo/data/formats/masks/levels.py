@@ -16,8 +16,8 @@ import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.formats.masks.indices import with_plain_palette
-from kzoo.data.header import JPEG, complaint, png_damage, read_header
 from kzoo.data.painting.mask_faults import unreadable_mask
+from kzoo.sources.header import JPEG, complaint, png_damage, read_header
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from kzoo.data.formats.finding import (
+from kzoo.data.formats.text import read_lines
+from kzoo.data.parts import is_usual_split, order_splits
+from kzoo.sources.finding import (
     IMAGE_SUFFIXES,
     child_of,
     existing_path,
@@ -23,8 +25,6 @@ from kzoo.data.formats.finding import (
     split_path,
     walk_files,
 )
-from kzoo.data.formats.text import read_lines
-from kzoo.data.parts import is_usual_split, order_splits
 
 _XML = frozenset({".xml"})
 _IMAGE_FOLDERS = ("JPEGImages", "images", "image", "img")

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.formats.finding import IMAGE_SUFFIXES, child_of, files_in
 from kzoo.data.formats.masks.layout import Item, passed_over
 from kzoo.data.formats.masks.legend import find_legend, other_legends
 from kzoo.data.formats.masks.levels import read_levels
@@ -23,6 +22,7 @@ from kzoo.data.painting.mask_faults import refuse_size
 from kzoo.data.painting.rle import compress_mask
 from kzoo.data.parts import choose_split, order_splits
 from kzoo.data.record import Record
+from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, files_in
 from kzoo.structures import IGNORED
 
 CLASSES = (

@@ -13,12 +13,12 @@ import numpy as np
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault
 from kzoo.data.formats.declared import fitted
-from kzoo.data.formats.finding import child_of
 from kzoo.data.formats.name_lists import read_names
 from kzoo.data.formats.voc.layout import Ids, Layout, find_layout, has_annotations, image_of
 from kzoo.data.formats.voc.xml import Annotation, parse
 from kzoo.data.parts import choose_split
 from kzoo.data.record import Record
+from kzoo.sources.finding import child_of
 
 __all__ = ["VOC", "Annotation", "has_boxes", "is_voc", "parse", "splits"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.formats.finding import is_there
 from kzoo.data.formats.text import read_text, shorten
+from kzoo.sources.finding import is_there
 
 _IMAGE_FOLDERS = frozenset({"images", "jpegimages"})
 _LONGEST_POSE = 4 + 3 * 133  # numbers of a whole body's key points

@@ -22,14 +22,14 @@ from kzoo.data.formats.descriptions import (
     is_description,
     read_description,
 )
-from kzoo.data.formats.finding import IMAGE_SUFFIXES, files_in, folders_in, images_in, is_there, walk_files
 from kzoo.data.formats.name_lists import sound_names
 from kzoo.data.formats.text import read_json, shorten
 from kzoo.data.formats.yolo.labels import find_label, label_candidates, parse, refuse_keypoints, to_pixels
 from kzoo.data.formats.yolo.layouts import NAME_FILES, has_labels, is_yolo_layout, parts_of, read_layout
-from kzoo.data.image import image_size
 from kzoo.data.parts import choose_split
 from kzoo.data.record import Record
+from kzoo.sources.finding import IMAGE_SUFFIXES, files_in, folders_in, images_in, is_there, walk_files
+from kzoo.sources.image import image_size
 
 FLAGS = "flags.json"
 _LABEL_FILES_SEEN = 100  # how many are looked at, of all, for key points that nothing tells of

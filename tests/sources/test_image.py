@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from kzoo.data.image import decode_image, image_size, orientation, probe_image, read_image
+from kzoo.sources.image import decode_image, image_size, orientation, probe_image, read_image
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kzoo.data.formats.finding import (
+from kzoo.sources.finding import (
     IMAGE_SUFFIXES,
     existing_path,
     files_in,
@@ -15,7 +15,7 @@ from kzoo.data.formats.finding import (
     split_path,
     walk_files,
 )
-from kzoo.data.image import read_image
+from kzoo.sources.image import read_image
 
 
 @pytest.fixture

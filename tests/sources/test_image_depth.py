@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 import kzoo.data
 from kzoo.cli.data import app
 from kzoo.data.checks.check import check
-from kzoo.data.header import read_header
-from kzoo.data.image import image_size, oddities, probe_image, read_image
 from kzoo.data.loading.cache import cached
+from kzoo.sources.header import read_header
+from kzoo.sources.image import image_size, oddities, probe_image, read_image
 
 
 def greys(bits: int, size=(24, 40)) -> np.ndarray:
