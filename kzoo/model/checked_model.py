@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from kzoo.streams import Look, as_stream, is_dataset
+from kzoo.model.streams import Look, as_stream, is_dataset
 
 
 class CheckedModel(keras.Model):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
-from kzoo.streams import as_stream
+from kzoo.model.streams import as_stream
 from kzoo.training import devices
 from kzoo.training.checkpoint import inference_copy, save_checkpoint, save_model
 from kzoo.training.optimizers import averaged_weights, averages_weights, swap_averages

@@ -10,7 +10,7 @@ import kzoo
 from kzoo.data.formats.shapes import Shapes
 from kzoo.data.loading.loader import batches
 from kzoo.model import ZooModel
-from kzoo.streams import as_stream
+from kzoo.model.streams import as_stream
 
 
 def pass_over(data):
