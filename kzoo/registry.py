@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
-
-# What the model that is being built was asked for with, in the place of defaults: what a file of weights says gives way
-# to it, or contradicts it.
-given_arguments: ContextVar[Mapping[str, Any] | None] = ContextVar("given_arguments", default=None)
 
 
 @dataclass(frozen=True)
@@ -237,11 +230,12 @@ def build(name: str, /, **arguments):
             f"backbone_weights={str(arguments['backbone_weights'])!r}: weights={str(arguments['weights'])!r} has the "
             "backbone, too; leave one of them out"
         )
-    completed = arguments
-    if str(arguments.get("weights") or "").endswith(".keras"):
-        completed = importlib.import_module("kzoo.weights.saved").completed(arguments)
+    from kzoo.weights.loading import given_arguments
+    from kzoo.weights.saved import completed
+
+    from_file = str(arguments.get("weights") or "").endswith(".keras")
     token = given_arguments.set(arguments)
     try:
-        return function(**completed)
+        return function(**(completed(arguments) if from_file else arguments))
     finally:
         given_arguments.reset(token)

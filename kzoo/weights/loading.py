@@ -6,8 +6,10 @@ import importlib.util
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +17,6 @@ import numpy as np
 from kzoo.darknet.importing import planned, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.model import ZooModel, backbone_layers
-from kzoo.registry import given_arguments
 from kzoo.system.files import refuse_address
 from kzoo.weights.applications import (
     IMAGENET,
@@ -30,6 +31,9 @@ from kzoo.weights.saved import open_saved, take_saved
 from kzoo.weights.torch import SUFFIXES, read_torch
 
 log = logging.getLogger("kzoo")
+# What the model that is being built was asked for with, in the place of defaults: what a file of weights says gives way
+# to it, or contradicts it.
+given_arguments: ContextVar[Mapping[str, Any] | None] = ContextVar("given_arguments", default=None)
 _KERAS = (".keras", ".h5")
 _FIRST_FILTERS = 64  # of VGG and the residual networks at width 1
 _FORMATS = "a .keras, .weights.h5, .safetensors, .pth or Darknet's .weights file"
