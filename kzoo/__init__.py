@@ -19,7 +19,7 @@ _EXPORTS = {
     "evaluate": "kzoo.evaluation",
     "export": "kzoo.deploy",
     "list_models": "kzoo.registry",
-    "load": "kzoo.opening",
+    "load": "kzoo.weights.opening",
     "train": "kzoo.training",
     "with_nms": "kzoo.inference.detect",
 }

@@ -189,7 +189,7 @@ def test_bad_files(run, files, tmp_path):
 
 
 def test_an_export_is_not_turned_back(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("kzoo.opening.load", lambda *_, **__: object())
+    monkeypatch.setattr("kzoo.weights.opening.load", lambda *_, **__: object())
     for out in ("out.weights", "out.keras"):
         assert "a.tflite: an export" in refusal(run("a.tflite", out))
     assert list(tmp_path.iterdir()) == []

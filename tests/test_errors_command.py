@@ -48,7 +48,7 @@ def run(monkeypatch):
     data = Named(20)
     data.split = "test"
     monkeypatch.setitem(
-        sys.modules, "kzoo.opening", SimpleNamespace(load=lambda path, weights, names: Clumsy())
+        sys.modules, "kzoo.weights.opening", SimpleNamespace(load=lambda path, weights, names: Clumsy())
     )
     monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, split, task: data)
     app = typer.Typer()

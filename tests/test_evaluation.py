@@ -346,7 +346,9 @@ def run(monkeypatch):
     data = Rectangles(6)
     data.split = "test"
     monkeypatch.setitem(
-        sys.modules, "kzoo.opening", SimpleNamespace(load=lambda path, weights, names: ColorDetector())
+        sys.modules,
+        "kzoo.weights.opening",
+        SimpleNamespace(load=lambda path, weights, names: ColorDetector()),
     )
     monkeypatch.setattr("kzoo.evaluation.open_split", lambda path, *rest: data)
     app = typer.Typer()

@@ -47,8 +47,8 @@ def benchmark(
 def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, names: str | None):
     """The model of a registered name, untrained where no weights are given, or the one that a path leads to."""
     from kzoo.data.formats.names import class_names
-    from kzoo.opening import load
     from kzoo.registry import build
+    from kzoo.weights.opening import load
 
     if not Path(model).exists() and not model.endswith(".cfg"):
         known = class_names(names)

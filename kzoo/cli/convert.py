@@ -86,7 +86,7 @@ def _opened(path: Path, weights, names):
         ValueError: it is an export.
     """
     from kzoo.model import ZooModel
-    from kzoo.opening import load
+    from kzoo.weights.opening import load
 
     model = load(path, weights=weights, names=names)
     if not isinstance(model, ZooModel):

@@ -59,7 +59,7 @@ def evaluate(
 
     from kzoo import evaluation
     from kzoo.data.checks.check import require_sound
-    from kzoo.opening import load
+    from kzoo.weights.opening import load
 
     opened = load(model, weights=weights, names=names)
     dataset = evaluation.open_split(data, split, evaluation.data_task(opened), **set_options(bits=bits))

@@ -40,7 +40,7 @@ def export(
     from kzoo.deploy import checking, writing
     from kzoo.evaluation import data_task
     from kzoo.inference.detect import resize_of, with_nms
-    from kzoo.opening import load
+    from kzoo.weights.opening import load
 
     writing.check_format(out, format, quantize, data)  # before what takes its time
     if split is not None and data is None:

@@ -62,8 +62,8 @@ def predict(
 ):
     """Find objects or masks in images, folders, globs and videos, and write annotated pictures."""
     from kzoo.inference.folder import predict as run
-    from kzoo.opening import load
     from kzoo.sources import expand
+    from kzoo.weights.opening import load
 
     if out is not None and not (pictures or json or txt or masks or cutout):
         raise typer.BadParameter(

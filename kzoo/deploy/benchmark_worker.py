@@ -47,13 +47,11 @@ def peak_memory() -> int:
 def _keras_parts(request: dict, images: np.ndarray) -> tuple[dict[str, Callable], dict]:
     import keras
 
-    from kzoo.opening import load
-
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(request["threads"])
-    model = load(request["paths"]["whole"])
+    model = keras.saving.load_model(request["paths"]["whole"], compile=False)
     model.predict_on_batch(images)
     memory = peak_memory()
 

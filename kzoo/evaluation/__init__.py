@@ -82,7 +82,7 @@ def evaluate(
         >>> kzoo.evaluate("runs/detect/street", "data/street", split="test").map50
     """
     if isinstance(model, (str, Path)):
-        from kzoo.opening import load as load_model
+        from kzoo.weights.opening import load as load_model
 
         model = load_model(model)
     options = {

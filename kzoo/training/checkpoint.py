@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.opening import load
 from kzoo.system.files import disk_error, replacing
 from kzoo.training.optimizers import exclude_from_decay
+from kzoo.weights.opening import load
 
 _STATE, _SEEDS = "training.json", "seeds.json"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)

@@ -12,7 +12,6 @@ import keras
 
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
-from kzoo.opening import load
 from kzoo.training import callbacks
 from kzoo.training.adversarial import Adversary
 from kzoo.training.config import TrainConfig
@@ -21,6 +20,7 @@ from kzoo.training.plots import plot_results
 from kzoo.training.resuming import nothing_to_do
 from kzoo.training.run import RunFolder
 from kzoo.training.tasks import picture_predictions, task_of
+from kzoo.weights.opening import load
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Other people's numbers as our variables: Keras's files, Darknet's, and what was published."""
+"""Other people's numbers as our variables: Keras's files, Darknet's, what was published; and trained models opened."""
 
 from kzoo.system.lazy import submodules
 

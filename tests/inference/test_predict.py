@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 import kzoo
 from kzoo.cli import predict as command
 from kzoo.inference.folder import predict
-from kzoo.opening import load
 from kzoo.sources import Video, expand, is_video, writing_video
+from kzoo.weights.opening import load
 
 BOX = (30, 20, 70, 60)
 
@@ -348,7 +348,7 @@ def test_a_video_that_stops_half_written_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def bright(monkeypatch):
-    monkeypatch.setattr("kzoo.opening.load", lambda path, weights, names: Bright())
+    monkeypatch.setattr("kzoo.weights.opening.load", lambda path, weights, names: Bright())
 
 
 def invoke(*arguments):
