@@ -429,7 +429,7 @@ def test_a_page_from_top_to_bottom(page, workplace, tmp_path, kzoo_command, smal
 def test_demo_cut_down(kzoo_command, monkeypatch):
     step_by_step(monkeypatch)
     for name, value in {"TRAIN_IMAGES": 16, "VAL_IMAGES": 4, "TEST_IMAGES": 12, "EPOCHS": 1}.items():
-        monkeypatch.setattr(f"kzoo.demo.{name}", value)
+        monkeypatch.setattr(f"kzoo.cli.demo.{name}", value)
     status, out, err = kzoo_command("demo")
     assert status == 0 and Path("runs/demo/demo.tflite").exists(), out + err
 
