@@ -11,23 +11,26 @@ import kzoo
 
 PACKAGE = Path(kzoo.__file__).parent
 
-# Each room and the floor it is on; a module imports from its own floor or below.
-FLOORS = {
-    "system": 0, "options": 0, "ops": 0, "registry": 0, "registration": 0, "policy": 0, "structures": 0, "sources": 0,
-    "data": 1, "augment": 1, "losses": 1, "layers": 1,
-    "backbones": 2, "heads": 2, "streams": 2,
-    "model": 3, "inference": 3,
-    "models": 4, "darknet": 4, "weights": 4,
-    "metrics": 5, "evaluation": 5, "opening": 5, "deploy": 5, "training": 5,
-    "demo": 6, "cli": 7,
-}  # fmt: skip
+# The rooms of each floor, from the ground up: a room stands right above the highest of those that it imports from.
+HOUSE = (
+    ("ops", "options", "policy", "registration", "structures", "system"),
+    ("augment", "layers", "losses", "metrics", "sources"),
+    ("backbones", "data", "heads", "inference"),
+    ("model",),
+    ("darknet", "deploy"),
+    ("weights",),
+    ("evaluation", "models", "registry"),
+    ("training",),
+    ("cli",),
+)
+FLOORS = {room: floor for floor, rooms in enumerate(HOUSE, 1) for room in rooms}
 # Within `data`: files to records, what can be wrong with them, and batches of them.
 DATA_FLOORS = {"painting": 0, "formats": 1, "checks": 2, "loading": 2}
 NUMPY_ONLY = ("structures", "system", "options", "registry", "data", "augment", "metrics", "sources")
 MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/
 TENSORFLOW_ROOMS = ("deploy", "training")
 # Keras's own cannot resize to sides that are known at run time only, and lets TensorFlow tune what Grain has ready.
-TENSORFLOW_FILES = ("ops/resize.py", "streams.py")
+TENSORFLOW_FILES = ("ops/resize.py", "model/streams.py")
 
 
 def modules():
@@ -48,18 +51,36 @@ def room(path: Path) -> str:
     return path.parts[0].removesuffix(".py")
 
 
-def test_imports_run_one_way():
-    wrong = []
+def rooms_below():
+    """Each room, and the rooms that its files import from, functions included, with the first file that does."""
+    below = {}
     for path, tree in modules():
-        if room(path) == "__init__":
-            continue
-        for name in imported(tree):
-            parts = name.split(".")
-            if parts[0] == "kzoo" and len(parts) > 1 and parts[1] in FLOORS:
-                assert room(path) in FLOORS, f"{path}: give the room a floor"
-                if FLOORS[parts[1]] > FLOORS[room(path)]:
-                    wrong.append(f"{path} imports {name}")
+        if room(path) != "__init__":
+            others = below.setdefault(room(path), {})
+            for name in imported(tree):
+                package, *parts = name.split(".")
+                if package == "kzoo" and parts and parts[0] in FLOORS and parts[0] != room(path):
+                    others.setdefault(parts[0], f"{path} imports {name}")
+    return below
+
+
+def test_every_room_has_its_floor():
+    assert set(rooms_below()) == set(FLOORS), "give the room a floor"
+
+
+def test_imports_run_one_way():
+    wrong = [
+        f"{said}, floor {FLOORS[other]} from floor {FLOORS[name]}"
+        for name, others in rooms_below().items()
+        for other, said in others.items()
+        if FLOORS[other] >= FLOORS[name]
+    ]
     assert not wrong
+
+
+def test_no_room_stands_higher_than_it_has_to():
+    for name, others in rooms_below().items():
+        assert FLOORS[name] == 1 + max((FLOORS[other] for other in others), default=0), name
 
 
 def test_imports_within_data_run_one_way():

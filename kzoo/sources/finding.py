@@ -1,8 +1,8 @@
 """Which files and folders there are, and which of them a written path means.
 
-Everything lists folders through this file, readers of datasets as well as predictions, so that all of it passes over the
-same names (those that begin with a dot, as Jupyter's checkpoints and macOS's resource forks do), goes through links to
-folders, and takes the same kinds of images.
+Readers of datasets and predictions list folders through this file, so that all of them pass over the same names (those
+that begin with a dot, as Jupyter's checkpoints and macOS's resource forks do), go through links to folders, and take
+the same kinds of images.
 """
 
 from __future__ import annotations
