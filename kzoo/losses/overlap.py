@@ -164,9 +164,29 @@ def jaccard(
     classes: str = "present",
     image_weights=None,
 ):
-    """1 - Jaccard index (IoU) of probabilities, the mean over classes; arguments as `dice` has them.
+    """1 - Jaccard index (intersection over union) of probabilities, the mean over classes.
+
+    Args:
+        labels: (B, H, W) integers; 255 is ignored. 0 and 1 where there is one channel.
+        logits: (B, H, W, C); C = 1 is a sigmoid, whose only class is the foreground; C > 1 a softmax.
+        smooth: pixels that are added to intersection and union, 0 or more, 1 by default.
+        reduction: "batch" (default), where a class's pixels of the whole batch are one region, or "image", where each
+            image's are.
+        background: whether class 0 of a softmax counts (default).
+        classes: "present" (default) leaves out a class whose region is empty in the labels; "all" keeps it.
+        image_weights: (B,) how much the pixels of each image count; None (default) for 1.
+
+    Returns:
+        A scalar in 0..1; 0 where all pixels are ignored.
+
+    Raises:
+        ValueError: `reduction` or `classes` is not one of those.
 
     Source: Rahman & Wang 2016, equation 3.
+
+    Example:
+        >>> round(float(jaccard(np.ones((1, 2, 2)), np.full((1, 2, 2, 1), 20.0))), 4)
+        0.0
     """
     return tversky(
         labels,

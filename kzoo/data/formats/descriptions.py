@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections import Counter
@@ -22,6 +23,14 @@ _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NO_SPLITS = frozenset(
     {"path", "names", "nc", "download", "yaml_file", "kpt_shape", "flip_idx", "channels", "task"}
 )
+# Keys that say who made a dataset and where it is to be had, which nothing here reads.
+_ABOUT = frozenset(
+    {"author", "authors", "contributor", "date", "date_created", "description", "info", "kpt_names", "licence",
+     "license", "name", "roboflow", "source", "url", "version", "year"}
+)  # fmt: skip
+# What Darknet's `.data` files have besides: where it writes to, and what classifiers and its scores need.
+_OF_DARKNET = frozenset({"classes", "names", "backup", "results", "eval", "labels", "top", "map", "tree"})
+_SPLITS_OF_DARKNET = {"train": "train", "valid": "val", "val": "val", "test": "test"}
 _LARGEST = 2**20  # bytes of a data.yaml: each takes microseconds
 _NOTHING = ("", "~", "null", "Null", "NULL")  # as YAML writes that a value is left out
 
@@ -41,6 +50,7 @@ class Description:
         keypoints: how many key points follow each box, and how many numbers each has; None where none do.
         says_keypoints: whether it says if there are any.
         task: what it says its labels are for; "detect" where boxes alone are wanted of lines with key points.
+        unread: keys that mean nothing here and lead nowhere, as a misspelt one does.
     """
 
     file: Path
@@ -52,6 +62,7 @@ class Description:
     keypoints: tuple[int, int] | None = None
     says_keypoints: bool = False
     task: str | None = None
+    unread: list[str] = field(default_factory=list)
 
     @property
     def splits(self) -> list[str]:
@@ -175,6 +186,7 @@ def _from_yaml(file: Path) -> Description:
         keypoints=None if shape in (None, *_NOTHING) else _keypoints(file, shape),
         says_keypoints="kpt_shape" in content,
         task=content.get("task"),
+        unread=[key for key in content if key not in parts and key.lower() not in NO_SPLITS | _ABOUT],
     )
 
 
@@ -239,6 +251,19 @@ def locate(entries: dict[str, list[str]], bases: list[Path]) -> dict[str, list[P
     return {part: [taken(entry) for entry in values] for part, values in entries.items()}
 
 
+def unread_keys(description: Description) -> list[Fault]:
+    """That keys of a description were not understood, in one warning with what they may have meant."""
+    if not description.unread:
+        return []
+    wanted = ("path", "train", "val", "test", "names", "nc", "kpt_shape", "task")
+    shown = []
+    for key in description.unread[:10]:
+        near = difflib.get_close_matches(key.lower(), wanted, 1)
+        shown.append(f"{shorten(key)!r}" + (f" (did you mean {near[0]}?)" if near else ""))
+    message = f"{len(description.unread)} keys are not read, for they name no folder and no list: {', '.join(shown)}"
+    return [Fault(description.file, None, "unread-keys", message, "warning")]
+
+
 def _keypoints(file: Path, shape) -> tuple[int, int]:
     """The two numbers of `kpt_shape`: how many points there are, and how many numbers each has."""
     numbers = shape if isinstance(shape, list) else []
@@ -272,6 +297,13 @@ def _from_data(file: Path) -> Description:
         raise ValueError(
             f"{file}: classes = {shorten(fields['classes'])}, but {names_file} has {len(names)} names; correct one"
         )
-    keys = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-    entries = {part: [fields[key]] for key, part in keys.items() if fields.get(key)}
-    return Description(file, names, names_file, locate(entries, bases), file.parent, bases)
+    entries = {part: [fields[key]] for key, part in _SPLITS_OF_DARKNET.items() if fields.get(key)}
+    return Description(
+        file=file,
+        names=names,
+        names_file=names_file,
+        parts=locate(entries, bases),
+        base=file.parent,
+        bases=bases,
+        unread=[key for key in fields if key not in _OF_DARKNET | _SPLITS_OF_DARKNET.keys()],
+    )

@@ -314,6 +314,28 @@ def test_flags_of_files_that_are_not_there_are_counted(tmp_path):
     assert YOLO(tmp_path).record(0).crowd.tolist() == [True]
 
 
+def test_keys_that_lead_nowhere_are_told(tmp_path):
+    lines = "train: images\nvaild: images/of-val\nnames: [kettle]\nnc: 1\nlicense: MIT\nfolds: [1, 2]\n"
+    root = dataset(tmp_path, lines)
+    (fault,) = YOLO(root).problems()
+    assert (fault.file, fault.kind, fault.severity) == (root / "data.yaml", "unread-keys", "warning")
+    assert "2 keys" in fault.message and "'vaild' (did you mean val?), 'folds'" in fault.message
+    put(root / "images/of-val/b.png", encode_png(np.zeros((8, 8, 3), np.uint8)))  # a part of one's own name
+    assert YOLO(root, "vaild").splits == ["train", "vaild"]
+    assert "'folds'" in str(YOLO(root, "train").problems()[0]) and "vaild" not in str(
+        YOLO(root, "train").problems()[0]
+    )
+
+
+def test_keys_of_darknet_s_that_lead_nowhere_are_told(tmp_path):
+    root = dataset(tmp_path, "train = images\nvaild = images\nnames = some.names\nbackup = b\n", "set.data")
+    put(root / "some.names", "kettle\n")
+    (fault,) = [
+        fault for fault in kzoo.data.load(root / "set.data").problems() if fault.kind == "unread-keys"
+    ]
+    assert "'vaild' (did you mean val?)" in fault.message
+
+
 @pytest.mark.parametrize("word", ["1e19", "-1e308", "9" * 400, "2147483648"])
 def test_classes_beyond_all_numbers(tmp_path, word):
     put(dataset(tmp_path) / "labels/a.txt", f"{word} .5 .5 .2 .2\n0 1e300 1e300 1e300 1e300\n")

@@ -21,6 +21,7 @@ from kzoo.data.formats.descriptions import (
     descriptions_in,
     is_description,
     read_description,
+    unread_keys,
 )
 from kzoo.data.formats.name_lists import sound_names
 from kzoo.data.formats.text import read_json, shorten
@@ -71,7 +72,7 @@ class YOLO(Dataset):
         self.paths = list(self._named)
         sources = [source for part in wanted for source in description.parts[part]]
         self._folders = [source for source in sources if source.is_dir()]
-        self._description = description.file
+        self._description = description
         self._base = description.base
         self._flags = _read_flags(self._base / FLAGS)
         self._keypoints = description.keypoints
@@ -131,12 +132,12 @@ class YOLO(Dataset):
 
     def problems(self) -> list[Fault]:
         """What belongs to no image: label files without one, and what is passed over."""
-        faults = [*self._notes, *self._stray_labels()]
+        faults = [*unread_keys(self._description), *self._notes, *self._stray_labels()]
         for folder in self._folders:
             faults += [*_unread_files(folder), *_unread_labels(folder)]
         if self._keypoints is not None:
             message = f"kpt_shape {list(self._keypoints)}: the boxes are taken, the key points are left aside"
-            faults.append(Fault(self._description, None, "key-points", message, "warning"))
+            faults.append(Fault(self._description.file, None, "key-points", message, "warning"))
         lost = [name for name in self._flags if not is_there(self._base / name)]
         if lost:
             message = (
