@@ -11,7 +11,7 @@ NAMES = ["circle", "rectangle", "triangle"]
 
 
 @pytest.fixture
-def run(kzoo_command):
+def run(kzoo_command, untraced):
     return kzoo_command
 
 

@@ -64,6 +64,7 @@ def test_predict_shows_what_darknet_shows(fastest, darknet_data, tmp_path):
     assert own == wanted and boxed != wanted
 
 
+@pytest.mark.slow
 def test_evaluate_finds_all_that_darknet_finds_with_its_own_resize(fastest, found_by_darknet):
     own, boxed = (
         json.loads(run("evaluate", *fastest, "--data", found_by_darknet, "--json", *words).stdout)
@@ -74,6 +75,7 @@ def test_evaluate_finds_all_that_darknet_finds_with_its_own_resize(fastest, foun
     assert boxed["coco"]["map75"] < 0.9
 
 
+@pytest.mark.slow
 def test_export_carries_the_way_to_resize(fastest, tmp_path):
     done = run("export", *fastest, "--out", tmp_path / "own.tflite")
     assert done.exit_code == 0 and "check: " in done.stdout

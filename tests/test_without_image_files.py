@@ -131,7 +131,7 @@ def test_anchors(arrays):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["thread", "process"])
-def test_trainings(arrays, monkeypatch, kind):
+def test_trainings(arrays, monkeypatch, untraced, kind):
     monkeypatch.setenv("KERAS_HOME", str(arrays / "keras"))
     usual = {"image_size": 64, "epochs": 1, "batch_size": 2, "cache": "disk", "balance": 0.5, "workers": 1}
     usual |= {"worker_kind": kind}

@@ -34,7 +34,7 @@ SCRIPT = textwrap.dedent(
             targets = {"boxes": np.zeros((2, 8, 4), "float32"), "labels": np.full((2, 8), -1, "int32")}
             targets["boxes"][0, :2] = [[4, 4, 30, 40], [30, 20, 60, 60]]
             targets["labels"][0, :2] = [0, 2]
-        model.compile(keras.optimizers.AdamW(3e-3), jit_compile=False)
+        model.compile(keras.optimizers.AdamW(3e-3))
         losses = model.fit(images, targets, epochs=25, verbose=0).history["loss"]
         assert np.isfinite(losses).all() and losses[-1] < 0.5 * losses[0], losses
         before = model.predict(images, verbose=0)

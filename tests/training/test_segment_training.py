@@ -8,6 +8,8 @@ import kzoo
 from kzoo.data.formats.shapes import Shapes
 from kzoo.training import Evaluation, resume
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 SIDE = 64
 TINY = {"epochs": 2, "batch_size": 8, "image_size": SIDE, "width": 0.25, "workers": 0, "verbose": 0}
 HEAD = {"depth": 0.4, "head": {"batch_norm": True}}

@@ -60,7 +60,7 @@ class Stop(keras.callbacks.Callback):
             raise RuntimeError("power cut")
 
 
-def test_leaves_a_run_folder_and_the_best_model(detector, drawn, options):
+def test_leaves_a_run_folder_and_the_best_model(untraced, detector, drawn, options):
     train, val = Faulty(24, (SIDE, SIDE)), drawn[1]
     options |= {"epochs": 3, "learning_rate": 1e-2, "skip_faulty": True}
     result = kzoo.train(detector, train, val, **options)
@@ -131,7 +131,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     assert again.rows == resumed.rows
 
 
-def test_resumes_what_failed_within_an_epoch(drawn, options, tmp_path):
+def test_resumes_what_failed_within_an_epoch(untraced, drawn, options, tmp_path):
     train, val = drawn
     run = tmp_path / "run"
     with pytest.raises(RuntimeError, match="power cut"):
@@ -149,7 +149,7 @@ def test_resumes_what_failed_within_an_epoch(drawn, options, tmp_path):
         assert all(map(np.array_equal, layer.get_weights(), initial[layer.name].get_weights())), layer.name
 
 
-def test_a_named_model_is_built_for_the_data(tmp_path):
+def test_a_named_model_is_built_for_the_data(untraced, tmp_path):
     options = {"epochs": 1, "image_size": 32, "width": 0.1, "verbose": 0, "box_loss": "giou", "run": tmp_path}
     model = kzoo.train("yolov3-tiny", "shapes:16:32", head={"focal_gamma": 2.0}, **options).model
     assert model.names == ["circle", "rectangle", "triangle"] and model.image_size == (32, 32)
@@ -159,7 +159,7 @@ def test_a_named_model_is_built_for_the_data(tmp_path):
     )  # shapes fill at most a third of the image, and a third of 32 is small
 
 
-def test_other_options_train_and_without_validation_the_loss_decides(drawn, options):
+def test_other_options_train_and_without_validation_the_loss_decides(untraced, drawn, options):
     options |= {"optimizer": "sgd", "schedule": "step", "multi_scale": True, "augment": ["flip", "color"]}
     options |= {"ema": False, "clip_norm": 0, "image_size": SIDE, "workers": 2}
     result = kzoo.train(tiny_detector(), drawn[0], **options)
@@ -168,7 +168,7 @@ def test_other_options_train_and_without_validation_the_loss_decides(drawn, opti
     assert result.metrics is None and result.best_epoch == 1 + int(np.argmin(losses))
 
 
-def test_nan_stops_with_a_line_and_keeps_the_checkpoint(drawn, options, tmp_path):
+def test_nan_stops_with_a_line_and_keeps_the_checkpoint(untraced, drawn, options, tmp_path):
     train, val = drawn
     options |= {"run": tmp_path / "run", "runs": None, "learning_rate": 1e30, "burn_in": 0, "clip_norm": 0}
     with pytest.raises(ValueError, match=r"epoch 1, batch \d.*learning rate") as caught:
@@ -184,7 +184,7 @@ def test_faults_stop_the_training(options):
     assert not list(options["runs"].iterdir())
 
 
-def test_a_broken_image_is_named_in_a_line(drawn, options):
+def test_a_broken_image_is_named_in_a_line(untraced, drawn, options):
     class Broken(Shapes):
         def __getitem__(self, index):
             if index == 5:
