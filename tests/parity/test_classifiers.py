@@ -103,7 +103,7 @@ def test_timm(name, published, kind, tmp_path):
     path = tmp_path / published / "model.safetensors"
     path.parent.mkdir()
     save_file(network.state_dict(), path)
-    check_torch(network, kzoo.build(name, weights=path), path)
+    check_torch(network, kzoo.build(name, weights=path), path, kind)
 
 
 APPLICATIONS = [
