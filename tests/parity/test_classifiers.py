@@ -15,6 +15,7 @@ from kzoo.layers.normalize import NORMALIZATIONS
 from kzoo.registry import entry
 
 SIZES = [(96, 96), (64, 128)]
+SIDE = 128  # of the images of keras.applications' models
 LIMIT = 1e-4
 # Of the normalisations that end a residual branch: torchvision's and timm's.
 ENDS = r"block\.[23]\.1$|conv\.[23]$|bn3$"
@@ -119,13 +120,14 @@ APPLICATIONS = [
 def test_applications(name, published, kind, tmp_path):
     """Weights of a whole model, and of the features alone, in the layout that is published."""
     keras.utils.set_random_seed(0)
-    theirs = lively(getattr(keras.applications, published)(weights=None, classifier_activation=None), kind)
+    build = getattr(keras.applications, published)
+    theirs = lively(build(weights=None, classifier_activation=None, input_shape=(SIDE, SIDE, 3)), kind)
     path = weights_alone(theirs, tmp_path)
     model = kzoo.build(name, weights=path)
     # Three means, three variances and a count, of EfficientNets' images.
     normalisation = 7 if name.startswith("efficientnet") else 0
     assert model.count_params() == theirs.count_params() - normalisation == entry(name).parameters
-    images = reference.photographs(224, 224, 2, seed=3)
+    images = reference.photographs(SIDE, SIDE, 2, seed=3)
     # Random weights say nothing of how images are normalised, so EfficientNets get what their publishers' get.
     given = 255 * (images - np.float32(NORMALIZATIONS[kind][0])) / np.float32(NORMALIZATIONS[kind][1])
     scaled_within = {"mobilenetv2": given / 255, "mobilenetv3": images, "convnext": images}
@@ -154,7 +156,7 @@ def lively(model, kind):
         norm.momentum = 0.0
         norm.gamma.assign(rng.uniform(0.6 * scale, 1.2 * scale, norm.gamma.shape))
         norm.beta.assign(rng.normal(0, 0.2 * scale, norm.beta.shape))
-    images = rng.integers(0, 256, (4, 224, 224, 3)).astype("float32")
+    images = rng.integers(0, 256, (4, SIDE, SIDE, 3)).astype("float32")
     if kind == "inception" and not any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers):
         images = images / 127.5 - 1
     elif any(layer.name.startswith("normalization") for layer in model.layers):  # EfficientNets
