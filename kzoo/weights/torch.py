@@ -9,12 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kzoo.layers.residual import BATCH_NORM_EPSILON
 from kzoo.model import ZooModel
+from kzoo.weights import convnext, inverted
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
+from kzoo.weights.pickled import read_pickled
 
 SUFFIXES = (".pth", ".safetensors")
+EPSILON = 1e-5  # what torch's batch normalisation adds to variances, if not told otherwise
 
 _SUBNETS = (("class", "classification"), ("box", "regression"))  # ours and torchvision's
 # Patterns of our layers' names, and what torch's modules are called: the first of several that the file has counts.
@@ -83,7 +85,7 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
 
     Args:
         model: takes the weights; of torchvision's architecture, at width and depth 1 where the file is torchvision's.
-        path: a `.safetensors` file, or a `.pth` one where torch is installed.
+        path: a `.safetensors` or `.pth` file.
         backbone: whether the backbone alone is read; the file may have a classifier besides.
         epsilon: what the batch normalisation of the file's network adds to variances; torch's 1e-5 where None.
 
@@ -94,12 +96,13 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
         >>> read_torch(kzoo.build("fcn-resnet50", auxiliary=True), Path("fcn_resnet50_coco-1167a1af.pth"))
     """
     tensors = {_stripped(key): value for key, value in state_dict(path).items()}
-    if epsilon is not None:
-        _change_epsilon(tensors, epsilon)
     assignment = Assignment(path, model)
     layers = named_layers(model, backbone)
-    modules = _modules(layers, {key.rpartition(".")[0] for key in tensors})
+    tables = {**inverted.torch_modules(layers), **convnext.torch_modules(layers)}
+    modules = _modules(layers, {key.rpartition(".")[0] for key in tensors}, tables)
+    _change_epsilon(tensors, layers, modules, EPSILON if epsilon is None else epsilon)
     _fold_biases(tensors, layers, modules)
+    behind = {module for name in tables if name not in layers for module in tables[name]}
     # SSD's dilated layers take every so many numbers of VGG16's classifier, and none where the file has no classifier
     # or, as torchvision's file of features alone, NaN in its place.
     partial = atrous_classifier(layers) if backbone else set()
@@ -114,11 +117,12 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
                 assignment.put(variable, _fitted(tensors[key], variable, name, model, name in partial), key)
             else:
                 assignment.missing.append(key)
-    assignment.extra += [
-        key
-        for key in tensors
-        if key not in used and not _IGNORED.search(key) and not (backbone and _NO_BACKBONE.search(key))
-    ]
+    unused = [key for key in tensors if key not in used and not _IGNORED.search(key)]
+    if backbone:
+        unused = [
+            key for key in unused if not _NO_BACKBONE.search(key) and key.rpartition(".")[0] not in behind
+        ]
+    assignment.extra += unused
     return assignment.finish()
 
 
@@ -126,10 +130,11 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a file by name.
 
     Args:
-        path: `.safetensors`, read without torch; or `.pth`, of which nothing but tensors is unpickled.
+        path: `.safetensors`; or `.pth`, of which nothing but tensors is unpickled, by torch or, where that is not
+            installed, by `kzoo.weights.pickled`.
 
     Raises:
-        ValueError: the file is damaged, holds something else, or needs torch.
+        ValueError: the file is damaged, or holds something else.
     """
     try:
         if path.suffix == ".safetensors":
@@ -137,10 +142,6 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
 
             return load_file(path)
         return _unpickled(path)
-    except ImportError as error:
-        raise ValueError(
-            f"{path}: reading {path.suffix} takes torch; install it, or save the tensors as .safetensors"
-        ) from error
     except Exception as error:  # Whatever the two libraries raise on bytes that they did not write.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
@@ -149,38 +150,80 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
 
 
 def _unpickled(path: Path) -> dict[str, np.ndarray]:
-    import torch
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        import torch
+    except ImportError:
+        content = read_pickled(path)
+    else:
+        content = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         content = content.get(key, content)
-    return {key: value.float().numpy() for key, value in content.items()}
+    return {key: np.asarray(value, np.float32) for key, value in _detached(content).items()}
+
+
+def _detached(content: dict) -> dict[str, np.ndarray]:
+    """Tensors as arrays; what is none has no business in a state dict."""
+    arrays = {
+        key: value.detach().float().numpy() if hasattr(value, "detach") else value
+        for key, value in content.items()
+    }
+    others = [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if others:
+        raise ValueError(f"{others[0]} is no tensor")
+    return arrays
+
+
+def tensor_names(path: Path) -> set[str]:
+    """Names of the tensors of a file, as `read_torch` knows them; none of a file that cannot be read.
+
+    Args:
+        path: a `.safetensors` or `.pth` file.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, "numpy") as file:
+                return {_stripped(key) for key in file.keys()}  # noqa: SIM118
+        return {_stripped(key) for key in state_dict(path)}
+    except Exception:  # Whatever is wrong is said when the tensors are read.
+        return set()
 
 
 def _stripped(key: str) -> str:
     """A tensor's name without what replicas, whole models and detectors put before it."""
     for prefix in PREFIXES[::-1]:
         key = key.removeprefix(prefix)
-    return key
+    # ConvNeXt's factors of channels, which torchvision has by the other name.
+    return re.sub(r"\.gamma$", ".layer_scale", key)
 
 
-def _change_epsilon(tensors: dict, epsilon: float) -> None:
-    """Scales the batch normalisations so that with our epsilon they compute what they did with another."""
-    for key in [key for key in tensors if key.endswith(".running_var")]:
-        variance = tensors[key].astype(np.float64)
-        scale = key.replace("running_var", "weight")
-        tensors[scale] = tensors[scale] * np.sqrt((variance + BATCH_NORM_EPSILON) / (variance + epsilon))
+def _change_epsilon(
+    tensors: dict, layers: dict[str, keras.layers.Layer], modules: dict[str, str], epsilon: float
+) -> None:
+    """Scales the batch normalisations so that with our epsilons they compute what they did with another."""
+    for name, layer in layers.items():
+        variance, scale = f"{modules[name]}.running_var", f"{modules[name]}.weight"
+        ours = getattr(layer, "epsilon", epsilon)
+        if ours == epsilon or variance not in tensors or scale not in tensors:
+            continue
+        spread = tensors[variance].astype(np.float64)
+        if spread.shape == tensors[scale].shape:
+            tensors[scale] = tensors[scale] * np.sqrt((spread + ours) / (spread + epsilon))
 
 
-def _modules(layers: dict[str, keras.layers.Layer], known: set[str]) -> dict[str, str]:
+def _modules(
+    layers: dict[str, keras.layers.Layer], known: set[str], tables: dict[str, list[str]]
+) -> dict[str, str]:
     """The module of the file that each of our layers is, by name; where there is none, what it would be called.
 
     Args:
         layers: our layers with weights, by name.
         known: names of the modules in the file.
+        tables: for layers that no rule is for, what they may be called.
     """
     modules = {}
-    numbered = {**_vgg_modules(layers), **_level_modules(layers)}
+    numbered = {**_vgg_modules(layers), **_level_modules(layers), **tables}
     for name in layers:
         candidates = numbered.get(name)
         if candidates is None:
@@ -253,6 +296,10 @@ def _in_keras_order(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         shape: the shape of the variable that takes it. Where that is a kernel of more than one place, a matrix is a
             flattened kernel with as many inputs.
     """
+    if tensor.ndim == 3 and len(shape) == 1:
+        return tensor.reshape(-1)  # factors of channels (C, 1, 1)
+    if tensor.ndim == 4 and tensor.shape[1] == shape[-1] == 1 and tensor.shape[0] == shape[-2]:
+        return tensor.transpose(2, 3, 0, 1)  # a depthwise kernel (C, 1, height, width)
     if tensor.ndim == 2 and len(shape) == 4:
         inputs = shape[2] if shape[0] > 1 else tensor.shape[1]
         side = math.isqrt(tensor.shape[1] // inputs)

@@ -1,6 +1,7 @@
 """torchvision beside a torch without CUDA, and its networks with weights that keep numbers of order one."""
 
 import importlib.util
+import re
 import sys
 
 import numpy as np
@@ -44,6 +45,39 @@ def lived_in(network, seed=0, side=96):
         for norm in norms.values():
             norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
             norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+    return network.eval()
+
+
+def settled(network, ends, side=128, seed=0):
+    """As `lived_in`, of deep networks of depthwise convolutions, whose statistics of few places would blow numbers up.
+
+    Args:
+        ends: pattern of the names of the normalisations that end a residual branch.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    norms = {name: m for name, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight)
+        if name in norms:
+            scale = 0.25 if re.search(ends, name) else 1.0
+            torch.nn.init.uniform_(module.weight, 0.6 * scale, 1.2 * scale)
+            torch.nn.init.normal_(module.bias, 0, 0.2 * scale)
+            module.momentum = 1.0
+    network.eval()
+    for norm in norms.values():
+        norm.train()
+    with torch.no_grad():
+        network(as_torch(photographs(side, side, 4, seed=1)))
+        for norm in norms.values():
+            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
+            norm.running_var.clamp_(min=norm.running_var.median().item() / 2)
+            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+        for name, factors in network.named_parameters():
+            if name.endswith(("layer_scale", "gamma")):
+                factors.uniform_(0.1, 0.4)
     return network.eval()
 
 

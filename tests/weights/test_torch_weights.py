@@ -212,8 +212,8 @@ def test_damaged_files(content, tmp_path):
     assert said.startswith(f"{tmp_path / 'a.safetensors'}: is damaged, or holds more than tensors (")
 
 
-def test_pth_without_torch(tmp_path, monkeypatch):
-    (tmp_path / "a.pth").write_bytes(b"")
+@pytest.fixture
+def no_torch(monkeypatch):
     real = builtins.__import__
 
     def without(name, *arguments, **keywords):
@@ -222,8 +222,6 @@ def test_pth_without_torch(tmp_path, monkeypatch):
         return real(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    said = refused("resnet18", weights=tmp_path / "a.pth", **SMALL)
-    assert "takes torch; install it, or save the tensors as .safetensors" in said
 
 
 class Unfriendly:
@@ -231,12 +229,20 @@ class Unfriendly:
         return (print, ("this code was run",))
 
 
-def test_pth_runs_no_code(tmp_path, capsys):
+@pytest.mark.parametrize("content", [pickle.dumps({"a": Unfriendly()}, protocol=2), b"", b"x" * 100])
+def test_pth_runs_no_code(content, tmp_path, capsys):
     pytest.importorskip("torch")
-    (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": Unfriendly()}, protocol=2))
-    assert "is damaged, or holds more than tensors" in refused(
-        "resnet18", weights=tmp_path / "a.pth", **SMALL
-    )
+    check_refused(content, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"a": Unfriendly()}, protocol=2), b"", b"x" * 100])
+def test_pth_runs_no_code_without_torch(content, tmp_path, capsys, no_torch):
+    check_refused(content, tmp_path, capsys)
+
+
+def check_refused(content, folder, capsys):
+    (folder / "a.pth").write_bytes(content)
+    assert "is damaged, or holds more than tensors" in refused("resnet18", weights=folder / "a.pth", **SMALL)
     assert "this code was run" not in capsys.readouterr().out
 
 

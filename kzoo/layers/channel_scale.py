@@ -1,0 +1,36 @@
+"""Learned factors of channels."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ChannelScale(layers.Layer):
+    """Multiplies each channel by a number that is learned: ConvNeXt's layer scale.
+
+    It begins with little, so that a deep network of shortcuts starts out close to doing nothing.
+
+    Args:
+        start: what the factors are before training, 1e-6 by default.
+
+    Shapes: (B, H, W, C) in and out.
+
+    Source: Touvron et al. 2021, arXiv:2103.17239, section 2.
+    """
+
+    def __init__(self, start: float = 1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.start = start
+
+    def build(self, input_shape):
+        initializer = keras.initializers.Constant(self.start)
+        self.layer_scale = self.add_weight((input_shape[-1],), initializer=initializer, name="layer_scale")
+        self.built = True
+
+    def call(self, x):
+        return x * self.layer_scale
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
