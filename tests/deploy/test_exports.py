@@ -86,19 +86,19 @@ def test_an_export_says_what_it_is(form, exported, images):
     assert list(found.names) == NAMES and found.boxes[:, 2].max() <= 120
 
 
-def test_an_export_knows_how_photographs_are_resized(detector, exported, images, tmp_path):
+def test_an_export_knows_how_photographs_are_resized(small_detector, exported, images, tmp_path):
     assert kzoo.load(exported("onnx")).resize == "letterbox"
-    stretching = open_export(kzoo.export(detector, tmp_path / "aligned.onnx", resize="darknet"))
+    stretching = open_export(kzoo.export(small_detector, tmp_path / "aligned.onnx", resize="darknet"))
     assert stretching.resize == "darknet"
     photograph = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     # An export takes whole numbers, a model what Darknet's own resize gives.
-    canvas, placement = fit(photograph, detector.image_size, "darknet")
-    result = detector.predict_on_batch(np.rint(canvas)[None])
+    canvas, placement = fit(photograph, small_detector.image_size, "darknet")
+    result = small_detector.predict_on_batch(np.rint(canvas)[None])
     expected = to_detections({key: value[0] for key, value in result.items()}, placement, 0.1)
     found = stretching.detect(photograph, score_threshold=0.1)
     assert len(found) == len(expected) > 10
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
-    letterboxed = detector.detect(photograph, score_threshold=0.1)
+    letterboxed = small_detector.detect(photograph, score_threshold=0.1)
     assert not np.allclose(letterboxed.boxes[:10], expected.boxes[:10], atol=1)
     # Exports from before there was a choice say nothing of it.
     values = json.loads(stretching.metadata.to_json())

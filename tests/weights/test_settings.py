@@ -178,7 +178,7 @@ def test_darknet_files_of_other_classes_keep_boxes(tmp_path, caplog):
         build(num_classes=3, image_size=(SIZE, SIZE), weights=path, width=0.25)
 
 
-def test_normalisation_and_options_of_layers_come_along(tmp_path):
+def test_normalisation_and_options_of_layers_come_along(untraced, tmp_path):
     small = {"num_classes": 2, "image_size": (SIZE, SIZE), "depth": 0.05}
     model = build("retinanet-resnet18", **small, normalize="caffe", box_loss="giou", nms_threshold=0.4)
     path = tmp_path / "retina.keras"
