@@ -45,7 +45,7 @@ class _Storage:
     Attributes:
         kind: torch's name of their type.
         count: how many there are.
-        content: their bytes, once they are read.
+        content: the bytes of all numbers, once they are read.
     """
 
     kind: str

@@ -92,10 +92,10 @@ TIMM = [
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name, published, kind", TIMM)
-def test_timm(name, published, kind, tmp_path):
-    for module in ("torch", "timm"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed; pip install torch timm")
+def test_timm(name, published, kind, shared, tmp_path):
+    reference.torchvision(shared)  # which timm imports
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed; pip install timm")
     import timm
     from safetensors.torch import save_file
 
