@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kzoo.backbones.resnet import resnet
+from kzoo.backbones.named import backbone_features
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.aspp import aspp
 from kzoo.layers.conv import scaled
@@ -51,15 +51,15 @@ def deeplabv3(
         image_size: height and width in pixels, (520, 520) by default, multiples of the output stride; other sizes
             work at run time.
         width: factor of the channels, above 0 and up to 16, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
-        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default; "resnet18" where it
-            has to be small.
+        depth: factor of the backbone's blocks of a stage, above 0 and up to 16, 1 by default.
+        backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default; "resnet18" or
+            "efficientnet-lite0" where it has to be small.
         output_stride: stride of the backbone's last map, 8 (default) or 16.
         rates: dilations of the pyramid, 1 to 1000; (12, 24, 36) at output stride 8, (6, 12, 18) at 16 where None.
         decoder: whether the result is refined by the first stage's features, at stride 4: DeepLabv3+. False by default.
         auxiliary: weight of the loss of a second classifier on the third stage, 0 or more; True is 0.5, 0 (default)
             leaves it out.
-        hybrid: dilations that the blocks of a dilated stage take by turns, such as (1, 2, 5): see
+        hybrid: dilations that the blocks of a residual network's dilated stage take by turns, such as (1, 2, 5): see
             `kzoo.backbones.resnet.resnet`. The same for all where None.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
             weights ask for where None.
@@ -80,10 +80,12 @@ def deeplabv3(
     if output_stride not in RATES:
         raise ValueError(f"{name}: output_stride={output_stride}; give 8 or 16")
     check_arguments(num_classes, image_size, names, output_stride)
-    read = reading(backbone_weights, weights)
+    read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
-    first, _, third, last = resnet(x, backbone, output_stride, width, depth, read.stride_first, hybrid)
+    first, _, third, last = backbone_features(
+        x, backbone, output_stride, width, depth, read.stride_first, read.padding, hybrid=hybrid
+    )
     x = aspp(last, rates or RATES[output_stride], scaled(256, width))
     if decoder:
         x, stride = _decoded(x, first, output_stride // 4, width), 4

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from kzoo.backbones.named import backbone_features, check_backbone
 from kzoo.backbones.vgg import convolutional_classifier, vgg16
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.context import RATES, context_module
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
 from kzoo.models.architecture import architecture
+from kzoo.models.fcn import intermediate
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
@@ -23,6 +25,7 @@ def dilated8(
     image_size: Sequence[int] = (512, 512),
     width: float = 1.0,
     depth: float = 1.0,
+    backbone: str = "vgg16",
     context: str | None = "large",
     rates: Sequence[int] = RATES,
     batch_norm: bool = False,
@@ -43,14 +46,16 @@ def dilated8(
         image_size: height and width in pixels, (512, 512) by default, multiples of 8; other sizes work as well at run
             time.
         width: factor of the front end's channels, above 0 and up to 16, 1 by default.
-        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, or of the blocks, above 0 and up to 16, 1 by default.
+        backbone: "vgg16" (default), as in the paper; or one of `kzoo.backbones.named.BACKBONES` at stride 8, whose last
+            map is scored after a 3x3 convolution.
         context: size of the context module, "basic" or "large" (default): see
             `kzoo.layers.context.context_module`; None is the front end alone.
         rates: seven dilations of the context module, 1 to 1000; 1, 1, 2, 4, 8, 16 and 1 by default.
         batch_norm: whether VGG16's convolutions are batch-normalised, which trains without pretrained weights; False
             by default.
         hybrid: dilations of the dilated stage's convolutions by turns, such as (1, 2, 5), in the place of one for all;
-            None (default) for one.
+            None (default) for one. For VGG16 and residual networks.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
             weights ask for where None.
         names: class names, in the order of the labels; none where None.
@@ -67,10 +72,20 @@ def dilated8(
     Source: Yu & Koltun 2016, arXiv:1511.07122, sections 3 and 4; hybrid rates: Wang et al. 2018, arXiv:1702.08502.
     """
     check_arguments(num_classes, image_size, names, 8)
+    check_backbone(backbone, ("vgg16",))
+    if batch_norm and backbone != "vgg16":
+        raise ValueError(f"{name}: batch_norm=True is for VGG16; leave it out with backbone={backbone!r}")
+    read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, normalize or reading(backbone_weights, weights).normalize)
-    x = vgg16(x, width, depth, pools=3, batch_norm=batch_norm, hybrid=hybrid)[-1]
-    x = convolutional_classifier(x, width, dilation=4)
+    x = normalized(inputs, normalize or read.normalize)
+    if backbone == "vgg16":
+        x = vgg16(x, width, depth, pools=3, batch_norm=batch_norm, hybrid=hybrid)[-1]
+        x = convolutional_classifier(x, width, dilation=4)
+    else:
+        x = backbone_features(x, backbone, 8, width, depth, read.stride_first, read.padding, hybrid=hybrid)[
+            -1
+        ]
+        x = intermediate(x, "neck_{}")
     channels = 1 if head.get("binary") else num_classes
     x = layers.Conv2D(channels, 1, name="neck_score")(x)
     x = x if context is None else context_module(x, context, rates)

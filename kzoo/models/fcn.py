@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kzoo.backbones.resnet import resnet
+from kzoo.backbones.named import backbone_features, check_backbone
 from kzoo.backbones.vgg import convolutional_classifier, vgg16
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.bilinear import transposed
@@ -30,6 +30,7 @@ def fcn8(
     image_size: Sequence[int] = (512, 512),
     width: float = 1.0,
     depth: float = 1.0,
+    backbone: str = "vgg16",
     stride: int = 8,
     up: str = "transposed",
     batch_norm: bool = False,
@@ -49,7 +50,9 @@ def fcn8(
         image_size: height and width in pixels, (512, 512) by default, multiples of 32; other sizes work as well at run
             time.
         width: factor of the channels, above 0 and up to 16, 1 by default.
-        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, or of the blocks, above 0 and up to 16, 1 by default.
+        backbone: "vgg16" (default), whose classifier goes along as convolutions; or one of
+            `kzoo.backbones.named.BACKBONES`, whose coarsest map is scored after a 3x3 convolution.
         stride: stride of the finest map that is scored, 8 (default), 16 or 32.
         up: how scores are enlarged: "transposed" (default; convolutions that begin as bilinear interpolation and are
             trained) or "upsampling" (bilinear).
@@ -71,13 +74,24 @@ def fcn8(
     Source: Long et al. 2015, arXiv:1411.4038, figure 3.
     """
     check_arguments(num_classes, image_size, names, 32)
+    check_backbone(backbone, ("vgg16",))
     if up not in UPS or stride not in (8, 16, 32):
         raise ValueError(f"{name}: up={up!r}, stride={stride}; give {' or '.join(UPS)}, and 8, 16 or 32")
+    if batch_norm and backbone != "vgg16":
+        raise ValueError(f"{name}: batch_norm=True is for VGG16; leave it out with backbone={backbone!r}")
+    read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, normalize or reading(backbone_weights, weights).normalize)
-    *_, pool3, pool4, pool5 = vgg16(x, width, depth, batch_norm=batch_norm)
+    x = normalized(inputs, normalize or read.normalize)
+    if backbone == "vgg16":
+        *_, pool3, pool4, pool5 = vgg16(x, width, depth, batch_norm=batch_norm)
+        x = convolutional_classifier(pool5, width)
+    else:
+        _, pool3, pool4, last = backbone_features(
+            x, backbone, 32, width, depth, read.stride_first, read.padding
+        )
+        x = intermediate(last, "neck_{}")
     channels = 1 if head.get("binary") else num_classes
-    x = _score(convolutional_classifier(pool5, width), channels, "conv7")
+    x = _score(x, channels, "conv7")
     for finer, at in ((pool4, 16), (pool3, 8)):
         if at < stride:
             break
@@ -132,8 +146,8 @@ def fcn_resnet50(
         image_size: height and width in pixels, (520, 520) by default, multiples of the output stride; other sizes work
             at run time.
         width: factor of the channels, above 0 and up to 16, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
-        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
+        depth: factor of the backbone's blocks of a stage, above 0 and up to 16, 1 by default.
+        backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
         output_stride: stride of the backbone's last map, 8 (default), 16 or 32.
         auxiliary: weight of the loss of a second classifier on the third stage, 0 or more; True is 0.5, 0 (default)
             leaves it out.
@@ -153,10 +167,12 @@ def fcn_resnet50(
     Source: torchvision, `models/segmentation/fcn.py`.
     """
     check_arguments(num_classes, image_size, names, output_stride)
-    read = reading(backbone_weights, weights)
+    read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
-    *_, third, last = resnet(x, backbone, output_stride, width, depth, read.stride_first)
+    *_, third, last = backbone_features(
+        x, backbone, output_stride, width, depth, read.stride_first, read.padding
+    )
     outputs = [intermediate(last, "neck_{}")]
     if auxiliary:
         outputs.append(intermediate(third, "neck_auxiliary_{}"))

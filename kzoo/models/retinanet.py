@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import keras
 
-from kzoo.backbones.resnet import resnet
+from kzoo.backbones.convnext import CONVNEXTS
+from kzoo.backbones.named import backbone_features
 from kzoo.heads.anchor import AnchorHead
 from kzoo.layers.conv import scaled
 from kzoo.layers.fpn import fpn
@@ -47,11 +48,11 @@ def retinanet(
         image_size: height and width in pixels, (800, 800) by default, multiples of 32. Other sizes work at run time;
             where they are no multiples of 32, the coarser levels' anchors lie a little off their cells.
         width: factor of the channels, above 0 and up to 16, 1 by default.
-        depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
-        backbone: residual network, one of `kzoo.backbones.resnet.RESNETS`, "resnet50" by default.
+        depth: factor of the backbone's blocks of a stage, above 0 and up to 16, 1 by default.
+        backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
         batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
             `kzoo.layers.residual.batch_normalization`. Where None "frozen" with weights or backbone's weights, whose
-            statistics are better than a small batch's, and "trained" without.
+            statistics are better than a small batch's, and "trained" without. A ConvNeXt has none.
         extra: what the two coarsest levels are made from, "p5" (default) or "c5": see `kzoo.layers.fpn.fpn`.
         anchors: for each of five levels, finest first, widths and heights in pixels, equally many;
             `kzoo.ops.anchors.retina_anchors()` where None.
@@ -74,13 +75,19 @@ def retinanet(
     Source: Lin et al. 2017, arXiv:1708.02002; in numbers as torchvision, `models/detection/retinanet.py`.
     """
     check_arguments(num_classes, image_size, names, MULTIPLE)
-    if batch_norm is None:
+    if batch_norm is None and backbone not in CONVNEXTS:
         batch_norm = "trained" if weights is None and backbone_weights is None else "frozen"
-    read = reading(backbone_weights, weights)
+    read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
-    stages = resnet(
-        x, backbone, width=width, depth=depth, stride_first=read.stride_first, batch_norm=batch_norm
+    stages = backbone_features(
+        x,
+        backbone,
+        width=width,
+        depth=depth,
+        stride_first=read.stride_first,
+        padding=read.padding,
+        batch_norm=batch_norm,
     )
     channels = scaled(256, width)
     network = keras.Model(inputs, fpn(stages[1:], channels, extra=extra), name="network")

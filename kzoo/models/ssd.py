@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from kzoo.backbones.named import backbone_features, check_backbone
 from kzoo.backbones.vgg import vgg16
 from kzoo.heads.anchor import AnchorHead
 from kzoo.layers.conv import scaled
@@ -36,6 +37,7 @@ def ssd300(
     image_size: Sequence[int] = (300, 300),
     width: float = 1.0,
     depth: float = 1.0,
+    backbone: str = "vgg16",
     extras: Sequence[Sequence[int]] = EXTRAS_300,
     scales: Sequence[float] = SCALES_300,
     batch_norm: bool = False,
@@ -56,13 +58,15 @@ def ssd300(
         image_size: height and width in pixels, (300, 300) by default, 32 or more. Default boxes are shares of it; other
             sizes, down to those that leave the coarsest map a cell, work at run time with boxes of as many pixels.
         width: factor of the channels, above 0 and up to 16, 1 by default.
-        depth: factor of the convolutions of a stage, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of a stage, or of the blocks, above 0 and up to 16, 1 by default.
+        backbone: "vgg16" (default), as in the paper; or one of `kzoo.backbones.named.BACKBONES`, whose maps at strides
+            8, 16 and 32 are the first three levels, in the place of VGG16's two and the first extra one.
         extras: for each extra level the channels of its 1x1 convolution and of the one after it, and that one's
             kernel, stride and margin; the paper's four levels by default.
         scales: side of the smaller square default box as a share of the image, 0 to 1: on the first level, on the
             second, and on the last; between them in equal steps. 0.07, 0.15 and 0.87 by default.
-        batch_norm: whether convolutions are batch-normalised, which trains without pretrained weights; False by
-            default.
+        batch_norm: whether VGG16's convolutions and those of the extra levels are batch-normalised, which trains
+            without pretrained weights; False by default.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
             weights ask for where None.
         names: class names, in the order of the labels; none where None.
@@ -86,13 +90,20 @@ def ssd300(
     check_arguments(num_classes, image_size, names, 1)
     if min(image_size) < LEAST_SIDE:
         raise ValueError(f"image_size={tuple(image_size)}: {name} takes {LEAST_SIDE} pixels a side or more")
+    check_backbone(backbone, ("vgg16",))
+    read = reading(backbone_weights, weights, NORMALIZATION, backbone)
     inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, normalize or reading(backbone_weights, weights, NORMALIZATION).normalize)
-    *_, conv4, conv5 = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
+    x = normalized(inputs, normalize or read.normalize)
     strides = level_strides(image_size, extras)
-    maps = [L2Normalization(name="neck_l2norm")(conv4), _atrous_classifier(conv5, width, batch_norm)]
-    for number, extra in enumerate(extras[: len(strides) - 2], 1):
-        maps.append(_extra_level(maps[-1], number, extra, width, batch_norm))
+    if backbone == "vgg16":
+        *_, conv4, conv5 = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
+        maps = [L2Normalization(name="neck_l2norm")(conv4), _atrous_classifier(conv5, width, batch_norm)]
+    else:
+        maps = backbone_features(x, backbone, 32, width, depth, read.stride_first, read.padding)[1:]
+    for number, extra in enumerate(extras, 1):
+        if len(maps) <= number + 1 < len(strides):
+            maps.append(_extra_level(maps[-1], number, extra, width, batch_norm))
+    maps = maps[: len(strides)]
     network = keras.Model(inputs, maps, name="network")
     # Of long sides to short ones: two more boxes a ratio, of which the first level and the last two have fewer.
     ratios = ([[2], *[[2, 3]] * (len(extras) - 1), [2], [2]])[: len(strides)]

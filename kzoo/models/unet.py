@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kzoo.backbones.resnet import resnet
+from kzoo.backbones.named import backbone_features, check_backbone
 from kzoo.backbones.vgg import vgg16
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.conv import repeats, scaled
@@ -20,7 +20,7 @@ from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
 LEVELS, FILTERS = 5, 64
-ENCODERS = ("plain", "vgg16", "resnet50")
+OWN_BACKBONES = ("plain", "vgg16")
 
 
 @architecture(PixelHead, own=("multiple",))
@@ -31,7 +31,8 @@ def unet(
     depth: float = 1.0,
     up: str = "transposed",
     padding: str = "same",
-    encoder: str = "plain",
+    backbone: str = "plain",
+    encoder: str | None = None,
     channels: int = 3,
     batch_norm: bool = False,
     dropout: float = 0.0,
@@ -58,8 +59,9 @@ def unet(
         padding: "same" (default), or "valid" as in the paper: convolutions without padding, in an image that is
             continued by its mirror image, so that the result is still as large as the image. Takes sides above 94
             pixels.
-        encoder: "plain" (default), as in the paper; or "vgg16" or "resnet50", whose published weights
-            `backbone_weights` takes (the images are then normalised as those ask).
+        backbone: the encoder: "plain" (default), as in the paper; "vgg16"; or one of `kzoo.backbones.named.BACKBONES`,
+            such as "resnet50" or "efficientnet-lite0". Images are normalised as the backbone's weights ask.
+        encoder: earlier name of `backbone`, which it takes the place of; None by default.
         channels: number of the image's channels that the network looks at: 3 (default), or 1, for which it turns the
             image grey first.
         batch_norm: whether convolutions are batch-normalised, which trains faster; False by default.
@@ -71,8 +73,8 @@ def unet(
             arXiv:1804.03999.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model; untrained where None.
-        backbone_weights: weights of the encoder: a `.keras` file of a model with the same; of "vgg16" and "resnet50"
-            also torchvision's, timm's or "imagenet": see `kzoo.weights.loading`. Untrained where None.
+        backbone_weights: weights of the encoder: a `.keras` file of a model with the same; of all but "plain" also
+            torchvision's, timm's or "imagenet": see `kzoo.weights.loading`. Untrained where None.
         name: name of the model, which messages and files go by, "unet" by default.
         **head: further arguments of `kzoo.heads.pixel.PixelHead`, such as `loss="ce+dice"`.
 
@@ -81,22 +83,29 @@ def unet(
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597, figure 1.
     """
-    levels = max(2, repeats(LEVELS, depth)) if encoder == "plain" else LEVELS
-    multiple = 32 if encoder == "resnet50" else 2 ** (levels - 1)
+    if encoder is not None and backbone not in ("plain", encoder):
+        raise ValueError(f"unet: encoder={encoder!r} with backbone={backbone!r}; leave encoder out")
+    backbone = encoder or backbone
+    check_backbone(backbone, OWN_BACKBONES)
+    levels = max(2, repeats(LEVELS, depth)) if backbone == "plain" else LEVELS
+    multiple = 2 ** (levels - 1) if backbone in OWN_BACKBONES else 32
     check_arguments(num_classes, image_size, names, multiple)
-    _check_choices(up, padding, encoder, channels, image_size, levels)
+    _check_choices(up, padding, backbone, channels, image_size, levels)
     blocks = Blocks(padding, batch_norm, residual)
-    if encoder == "plain":
+    if backbone == "plain":
         inputs, x = images_input()
         skips = _plain(x, levels, width, channels, dropout, blocks)
     else:
+        read = reading(backbone_weights, weights, backbone=backbone)
         inputs = keras.Input((None, None, 3), name="images")
-        x = normalized(inputs, reading(backbone_weights, weights).normalize)
-        if encoder == "vgg16":
+        x = normalized(inputs, read.normalize)
+        if backbone == "vgg16":
             skips = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
         else:
-            first = reading(backbone_weights, weights).stride_first
-            skips = resnet(x, width=width, depth=depth, stride_first=first, stem=True)
+            skips = backbone_features(
+                x, backbone, 32, width, depth, read.stride_first, read.padding, stem=True
+            )
+    stride = multiple // 2 ** (len(skips) - 1)  # of the finest map
     x = skips.pop()
     valid = padding == "valid"
     for level, skip in reversed(list(enumerate(skips))):
@@ -108,9 +117,10 @@ def unet(
         x = blocks(x, filters, prefix)
     if valid:
         x = cropped(x, _margin(levels) - (_lost(levels) + 8) // 2, "neck_crop")
-    if encoder == "resnet50":  # whose finest map is half as large as the image
-        x = doubled(x, scaled(FILTERS // 2, width), up, "neck_level0")
-        x = blocks(x, scaled(FILTERS // 2, width), "neck_level0")
+    for level in range(stride.bit_length() - 1):  # a finest map that is smaller than the image
+        filters, prefix = scaled(FILTERS // 2 ** (level + 1), width), f"neck_level{-level}"
+        x = doubled(x, filters, up, prefix)
+        x = blocks(x, filters, prefix)
 
     network = keras.Model(inputs, [x], name="network")
     head = PixelHead(num_classes, multiple=multiple, name="head", **head)
@@ -153,21 +163,20 @@ def _margin(levels: int) -> int:
 
 
 def _check_choices(
-    up: str, padding: str, encoder: str, channels: int, image_size: Sequence[int], levels: int
+    up: str, padding: str, backbone: str, channels: int, image_size: Sequence[int], levels: int
 ) -> None:
     """Refuses values that are unknown, and those that do not go together."""
     for name, value, known in (
         ("up", up, ("transposed", "upsampling")),
         ("padding", padding, ("same", "valid")),
-        ("encoder", encoder, ENCODERS),
         ("channels", channels, (1, 3)),
     ):
         if value not in known:
             raise ValueError(f"unet: {name}={value!r}; give {' or '.join(map(repr, known))}")
-    if encoder != "plain" and (padding != "same" or channels != 3):
+    if backbone != "plain" and (padding != "same" or channels != 3):
         raise ValueError(
-            f"unet: encoder={encoder!r} with padding={padding!r} and channels={channels}: it pads, and takes colours; "
-            "leave both out"
+            f"unet: backbone={backbone!r} with padding={padding!r} and channels={channels}: it pads, and takes "
+            "colours; leave both out"
         )
     if padding == "valid" and min(image_size) <= _margin(levels):
         raise ValueError(

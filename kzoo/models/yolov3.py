@@ -11,13 +11,16 @@ import numpy as np
 from keras import layers
 
 from kzoo.backbones.darknet import darknet53, darknet_tiny
+from kzoo.backbones.named import backbone_features, check_backbone
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
+from kzoo.layers.normalize import normalized
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.published import published_anchors
+from kzoo.weights.reading import reading
 
 log = logging.getLogger("kzoo")
 
@@ -32,6 +35,7 @@ def yolov3(
     image_size: Sequence[int] = (416, 416),
     width: float = 1.0,
     depth: float = 1.0,
+    backbone: str = "darknet53",
     anchors: Sequence = ANCHORS,
     spp: bool = False,
     names: Sequence[str] | None = None,
@@ -48,20 +52,25 @@ def yolov3(
             time.
         width: factor of the channels, above 0 and up to 16, 1 by default.
         depth: factor of the residual blocks of a stage, above 0 and up to 16, 1 by default.
+        backbone: "darknet53" (default), as in the paper; or one of `kzoo.backbones.named.BACKBONES`.
         anchors: nine widths and heights in pixels, smallest first, three a level; COCO's at 416 pixels by default.
         spp: whether the coarsest level pools at several sizes first; False by default.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
             weights: see `kzoo.weights.loading`. Untrained where None.
-        backbone_weights: a `.keras` file of a trained `darknet53`, Darknet's `darknet53.conv.74`, or "imagenet".
-            Untrained where None.
+        backbone_weights: a `.keras` file of a trained `darknet53`, Darknet's `darknet53.conv.74`, or "imagenet"; of
+            another backbone what `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolov3" by default.
         **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
 
     Source: arXiv:1804.02767.
     """
-    inputs, x = images_input()
-    fine, middle, coarse = darknet53(x, width, depth)
+    check_backbone(backbone, ("darknet53",))
+    if backbone == "darknet53":
+        inputs, x = images_input()
+        fine, middle, coarse = darknet53(x, width, depth)
+    else:
+        inputs, (_, fine, middle, coarse) = _named(backbone, width, depth, backbone_weights, weights)
     namer = ConvNamer("neck")
     levels = []
     x = coarse
@@ -82,6 +91,7 @@ def yolov3_tiny(
     image_size: Sequence[int] = (416, 416),
     width: float = 1.0,
     depth: float = 1.0,
+    backbone: str = "darknet-tiny",
     anchors: Sequence = TINY_ANCHORS,
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -96,22 +106,28 @@ def yolov3_tiny(
         image_size: height and width in pixels, (416, 416) by default, multiples of 32; other sizes work as well at run
             time.
         width: factor of the channels, above 0 and up to 16, 1 by default.
-        depth: number above 0 without effect, for no stage repeats a block; taken so that every model answers to it.
+        depth: factor of another backbone's blocks of a stage, above 0 and up to 16, 1 by default; without effect on
+            "darknet-tiny", of which no stage repeats a block.
+        backbone: "darknet-tiny" (default), Darknet's own; or one of `kzoo.backbones.named.BACKBONES`.
         anchors: six widths and heights in pixels, smallest first, three a level; COCO's at 416 pixels by default.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
             weights: see `kzoo.weights.loading`. Untrained where None.
-        backbone_weights: a `.keras` file of a model with the same backbone, or a file of Darknet's. Untrained where
-            None.
+        backbone_weights: a `.keras` file of a model with the same backbone, or a file of Darknet's; of another
+            backbone what `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolov3-tiny" by default.
         **head: further arguments of `kzoo.heads.yolo.YoloHead`, such as `box_loss`.
 
     Source: Darknet's yolov3-tiny.cfg.
     """
-    if depth != 1.0:
-        log.warning("%s: no stage repeats a block; depth=%g changes nothing", name, depth)
-    inputs, x = images_input()
-    middle, coarse = darknet_tiny(x, width)
+    check_backbone(backbone, ("darknet-tiny",))
+    if backbone == "darknet-tiny":
+        if depth != 1.0:
+            log.warning("%s: no stage repeats a block; depth=%g changes nothing", name, depth)
+        inputs, x = images_input()
+        middle, coarse = darknet_tiny(x, width)
+    else:
+        inputs, (*_, middle, coarse) = _named(backbone, width, depth, backbone_weights, weights)
     namer = ConvNamer("neck")
     x = namer.conv(coarse, scaled(256, width), size=1)
     low = namer.conv(x, scaled(512, width))
@@ -123,6 +139,16 @@ def yolov3_tiny(
 
 
 yolov3_spp = functools.partial(yolov3, image_size=(608, 608), spp=True, name="yolov3-spp")
+
+
+def _named(backbone: str, width: float, depth: float, backbone_weights, weights):
+    """Images (B, H, W, 3), and another backbone's maps at strides 4, 8, 16 and 32."""
+    read = reading(backbone_weights, weights, backbone=backbone)
+    inputs = keras.Input((None, None, 3), name="images")
+    x = normalized(inputs, read.normalize)
+    return inputs, backbone_features(
+        x, backbone, 32, width, depth, stride_first=read.stride_first, padding=read.padding
+    )
 
 
 def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
