@@ -11,7 +11,7 @@ from kzoo.options.checking import ANY
 from kzoo.options.commands import BITS, SEED, SIDE, SPLIT, TRAIN_BATCH
 from kzoo.options.kinds import Flag, Option
 from kzoo.options.quantities import Number, Sizes, Whole
-from kzoo.options.words import Component, Place, Word
+from kzoo.options.words import Component, Place, Text, Word
 
 OPTIMIZERS = ("adamw", "sgd")
 WORKER_KINDS = ("auto", "thread", "process")
@@ -59,6 +59,11 @@ DATA: dict[str, Option] = {
 MODEL: dict[str, Option] = {
     "width": WIDTH.but(otherwise="1", none=True),
     "depth": DEPTH.but(otherwise="1", none=True),
+    "backbone": Text(
+        help="Name of the backbone, such as resnet18, efficientnet-lite0 or mobilenetv3-small.",
+        otherwise="the model's own",
+        none=True,
+    ),
     "anchors": forms.ANCHORS.but(
         help="The anchors' widths and heights; auto fits them to the training boxes, default is the model's own.",
         task="detect",

@@ -153,7 +153,7 @@ def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
         ValueError: an option is given that only a new model takes, or that contradicts the weights.
     """
     options = config.model_arguments()
-    for name in ("width", "depth", "weights", "backbone_weights"):
+    for name in ("width", "depth", "backbone", "weights", "backbone_weights"):
         if name in options:
             raise ValueError(f"{name}={options[name]!r}: for a model by name only; {path} is built already")
     model = open_saved(path)

@@ -68,6 +68,7 @@ class TrainConfig:
     worker_kind: str = "auto"
     width: float | None = None
     depth: float | None = None
+    backbone: str | None = None
     anchors: str | Sequence = "auto"
     box_loss: str | None = None
     loss: str | None = None
@@ -112,7 +113,7 @@ class TrainConfig:
 
     def model_arguments(self) -> dict:
         """What `kzoo.build` takes besides classes, names, image size and anchors."""
-        names = ("width", "depth", "box_loss", "loss", "weights", "backbone_weights")
+        names = ("width", "depth", "backbone", "box_loss", "loss", "weights", "backbone_weights")
         asked_for = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {**asked_for, **self.head}
 

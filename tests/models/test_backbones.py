@@ -9,7 +9,10 @@ from samples import TWINS
 
 import kzoo
 from kzoo.backbones.named import BACKBONES
+from kzoo.data.formats.shapes import Shapes
 from kzoo.model import backbone_layers
+from kzoo.training.assembly import build_model, build_saved
+from kzoo.training.config import TrainConfig
 
 FAMILIES = (
     "retinanet", "ssd300", "yolov3", "yolov3-tiny", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
@@ -62,6 +65,14 @@ def check_backbones(model, classifier):
             assert layer.get_config()["offset"] == known.get_config()["offset"]
         for mine, other in zip(layer.get_weights(), known.get_weights(), strict=True):
             np.testing.assert_array_equal(mine, other, layer.name)
+
+
+def test_a_training_is_on_the_backbone_that_is_asked_for():
+    config = TrainConfig(backbone="mobilenetv3-small", width=0.25, image_size=SIDE)
+    model = build_model("yolov3-tiny", Shapes(4, (SIDE, SIDE)), config)
+    assert "backbone_stage1_0_se_reduce" in {layer.name for layer in model.network.layers}
+    with pytest.raises(ValueError, match="backbone='resnet18': for a model by name only"):
+        build_saved("best.keras", Shapes(4, (SIDE, SIDE)), TrainConfig(backbone="resnet18"))
 
 
 def test_what_imagenet_has_taught_goes_along():

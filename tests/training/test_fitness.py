@@ -120,6 +120,7 @@ def small(monkeypatch):
         ({"box_loss": "l1"}, "box_loss='l1'"),
         ({"run": ""}, "run='': give the path"),
         ({"width": float("inf")}, "width=inf"),
+        ({"backbone": "vgg16"}, "backbone='vgg16': .* give one of darknet-tiny, resnet18"),
     ],
 )
 def test_a_training_that_cannot_be_leaves_nothing(tmp_path, monkeypatch, options, words):
