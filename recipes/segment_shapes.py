@@ -2,7 +2,7 @@
 
     python recipes/segment_shapes.py
 
-250 images it has not seen, U-Net of a quarter of the width, seed 0: mean IoU .970, Dice .984, in 404 s on two
+250 images it has not seen, U-Net of a quarter of the width, seed 0: mean IoU .971, Dice .985, in 404 s on two
 cores.
 """
 
