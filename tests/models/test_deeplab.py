@@ -34,7 +34,7 @@ def test_output_strides(name, stride, rates):
         ({"output_stride": 32}, "output_stride=32; give 8 or 16"),
         ({"image_size": (64, 68)}, "multiples of 8"),
         ({"name": "deeplabv3plus", "image_size": (64, 72)}, "multiples of 16"),
-        ({"backbone": "vgg16"}, "backbone='vgg16': no such residual network"),
+        ({"backbone": "vgg16"}, "backbone='vgg16': .*give one of resnet18"),
         ({"hybrid": (2, 4)}, r"rates=\(2, 4\): see"),
     ],
 )

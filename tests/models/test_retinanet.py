@@ -99,7 +99,7 @@ def test_frozen_batch_norm_stays_through_training_and_saving(tmp_path):
         ({"extra": "p7"}, "extra='p7': no such levels"),
         ({"image_size": (64, 80)}, r"image_size=\(64, 80\): height and width must be multiples of 32"),
         ({"image_size": (16, 16)}, r"image_size=\(16, 16\): height and width must be multiples of 32"),
-        ({"backbone": "vgg16"}, "backbone='vgg16': no such residual network"),
+        ({"backbone": "vgg16"}, "backbone='vgg16': .*give one of resnet18"),
         ({"names": ["a"]}, "names: 1 names for num_classes=3"),
         ({"anchors": [[[8, 8]]] * 4}, "5"),
     ],
