@@ -31,8 +31,18 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
 
 
-@pytest.mark.parametrize("suffix", ["", ".tflite", ".onnx"], ids=["saved_model", "tflite", "onnx"])
-@pytest.mark.parametrize("kind", KINDS)
+FORMS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
+
+
+def kinds_and_forms():
+    """Quick are all kinds in the form of fewest operators, and one kind of much arithmetic in all forms."""
+    for kind in KINDS:
+        for form, suffix in FORMS.items():
+            marks = () if form == "tflite" or kind == "weighted" else pytest.mark.slow
+            yield pytest.param(kind, suffix, id=f"{kind}-{form}", marks=marks)
+
+
+@pytest.mark.parametrize("kind, suffix", kinds_and_forms())
 def test_every_kind_in_every_export_finds_what_keras_finds(kind, suffix, images, tmp_path):
     model = made()
     expected = with_nms(model, kind).predict_on_batch(images)
