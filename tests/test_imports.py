@@ -13,7 +13,7 @@ PACKAGE = Path(kzoo.__file__).parent
 
 # The rooms of each floor, from the ground up: a room stands right above the highest of those that it imports from.
 HOUSE = (
-    ("ops", "options", "policy", "registration", "structures", "system"),
+    ("entries", "ops", "options", "policy", "registration", "structures", "system"),
     ("augment", "layers", "losses", "metrics", "sources"),
     ("backbones", "data", "heads", "inference"),
     ("model",),
@@ -26,7 +26,17 @@ HOUSE = (
 FLOORS = {room: floor for floor, rooms in enumerate(HOUSE, 1) for room in rooms}
 # Within `data`: files to records, what can be wrong with them, and batches of them.
 DATA_FLOORS = {"painting": 0, "formats": 1, "checks": 2, "loading": 2}
-NUMPY_ONLY = ("structures", "system", "options", "registry", "data", "augment", "metrics", "sources")
+NUMPY_ONLY = (
+    "structures",
+    "system",
+    "options",
+    "entries",
+    "registry",
+    "data",
+    "augment",
+    "metrics",
+    "sources",
+)
 MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/
 TENSORFLOW_ROOMS = ("deploy", "training")
 # Keras's own cannot resize to sides that are known at run time only, and lets TensorFlow tune what Grain has ready.

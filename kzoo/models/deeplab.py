@@ -84,7 +84,7 @@ def deeplabv3(
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
     first, _, third, last = backbone_features(
-        x, backbone, output_stride, width, depth, read.stride_first, read.padding, hybrid=hybrid
+        x, backbone, output_stride, width, depth, hybrid=hybrid, **read.strides
     )
     x = aspp(last, rates or RATES[output_stride], scaled(256, width))
     if decoder:

@@ -14,7 +14,7 @@ from kzoo.layers.context import RATES, context_module
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
 from kzoo.models.architecture import architecture
-from kzoo.models.fcn import intermediate
+from kzoo.models.fcn import check_batch_norm, intermediate
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
@@ -73,8 +73,7 @@ def dilated8(
     """
     check_arguments(num_classes, image_size, names, 8)
     check_backbone(backbone, ("vgg16",))
-    if batch_norm and backbone != "vgg16":
-        raise ValueError(f"{name}: batch_norm=True is for VGG16; leave it out with backbone={backbone!r}")
+    check_batch_norm(name, batch_norm, backbone)
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
@@ -82,9 +81,7 @@ def dilated8(
         x = vgg16(x, width, depth, pools=3, batch_norm=batch_norm, hybrid=hybrid)[-1]
         x = convolutional_classifier(x, width, dilation=4)
     else:
-        x = backbone_features(x, backbone, 8, width, depth, read.stride_first, read.padding, hybrid=hybrid)[
-            -1
-        ]
+        x = backbone_features(x, backbone, 8, width, depth, hybrid=hybrid, **read.strides)[-1]
         x = intermediate(x, "neck_{}")
     channels = 1 if head.get("binary") else num_classes
     x = layers.Conv2D(channels, 1, name="neck_score")(x)

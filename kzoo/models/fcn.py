@@ -77,8 +77,7 @@ def fcn8(
     check_backbone(backbone, ("vgg16",))
     if up not in UPS or stride not in (8, 16, 32):
         raise ValueError(f"{name}: up={up!r}, stride={stride}; give {' or '.join(UPS)}, and 8, 16 or 32")
-    if batch_norm and backbone != "vgg16":
-        raise ValueError(f"{name}: batch_norm=True is for VGG16; leave it out with backbone={backbone!r}")
+    check_batch_norm(name, batch_norm, backbone)
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
@@ -86,9 +85,7 @@ def fcn8(
         *_, pool3, pool4, pool5 = vgg16(x, width, depth, batch_norm=batch_norm)
         x = convolutional_classifier(pool5, width)
     else:
-        _, pool3, pool4, last = backbone_features(
-            x, backbone, 32, width, depth, read.stride_first, read.padding
-        )
+        _, pool3, pool4, last = backbone_features(x, backbone, 32, width, depth, **read.strides)
         x = intermediate(last, "neck_{}")
     channels = 1 if head.get("binary") else num_classes
     x = _score(x, channels, "conv7")
@@ -170,9 +167,7 @@ def fcn_resnet50(
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
-    *_, third, last = backbone_features(
-        x, backbone, output_stride, width, depth, read.stride_first, read.padding
-    )
+    *_, third, last = backbone_features(x, backbone, output_stride, width, depth, **read.strides)
     outputs = [intermediate(last, "neck_{}")]
     if auxiliary:
         outputs.append(intermediate(third, "neck_auxiliary_{}"))
@@ -185,6 +180,21 @@ def fcn_resnet50(
 
 
 fcn_resnet101 = functools.partial(fcn_resnet50, backbone="resnet101", name="fcn-resnet101")
+
+
+def check_batch_norm(name: str, batch_norm: bool, backbone: str) -> None:
+    """Refuses batch normalisation of VGG16's convolutions where there is another backbone, which has its own.
+
+    Args:
+        name: name of the model, for the message.
+        batch_norm: whether VGG16's convolutions are to be batch-normalised.
+        backbone: name of the backbone.
+
+    Raises:
+        ValueError: it is wanted of another backbone.
+    """
+    if batch_norm and backbone != "vgg16":
+        raise ValueError(f"{name}: batch_norm=True is for VGG16; leave it out with backbone={backbone!r}")
 
 
 def intermediate(x, name: str):

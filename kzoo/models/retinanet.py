@@ -80,15 +80,7 @@ def retinanet(
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
-    stages = backbone_features(
-        x,
-        backbone,
-        width=width,
-        depth=depth,
-        stride_first=read.stride_first,
-        padding=read.padding,
-        batch_norm=batch_norm,
-    )
+    stages = backbone_features(x, backbone, 32, width, depth, batch_norm=batch_norm, **read.strides)
     channels = scaled(256, width)
     network = keras.Model(inputs, fpn(stages[1:], channels, extra=extra), name="network")
     arguments = {

@@ -99,10 +99,10 @@ def ssd300(
         *_, conv4, conv5 = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
         maps = [L2Normalization(name="neck_l2norm")(conv4), _atrous_classifier(conv5, width, batch_norm)]
     else:
-        maps = backbone_features(x, backbone, 32, width, depth, read.stride_first, read.padding)[1:]
-    for number, extra in enumerate(extras, 1):
-        if len(maps) <= number + 1 < len(strides):
-            maps.append(_extra_level(maps[-1], number, extra, width, batch_norm))
+        maps = backbone_features(x, backbone, 32, width, depth, **read.strides)[1:]
+    # A backbone that has the first extra level's map, at stride 32, goes on with the second.
+    for number in range(len(maps) - 1, len(strides) - 1):
+        maps.append(_extra_level(maps[-1], number, extras[number - 1], width, batch_norm))
     maps = maps[: len(strides)]
     network = keras.Model(inputs, maps, name="network")
     # Of long sides to short ones: two more boxes a ratio, of which the first level and the last two have fewer.

@@ -83,10 +83,7 @@ def unet(
 
     Source: Ronneberger et al. 2015, arXiv:1505.04597, figure 1.
     """
-    if encoder is not None and backbone not in ("plain", encoder):
-        raise ValueError(f"unet: encoder={encoder!r} with backbone={backbone!r}; leave encoder out")
-    backbone = encoder or backbone
-    check_backbone(backbone, OWN_BACKBONES)
+    backbone = _backbone(backbone, encoder)
     levels = max(2, repeats(LEVELS, depth)) if backbone == "plain" else LEVELS
     multiple = 2 ** (levels - 1) if backbone in OWN_BACKBONES else 32
     check_arguments(num_classes, image_size, names, multiple)
@@ -102,30 +99,39 @@ def unet(
         if backbone == "vgg16":
             skips = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
         else:
-            skips = backbone_features(
-                x, backbone, 32, width, depth, read.stride_first, read.padding, stem=True
-            )
-    stride = multiple // 2 ** (len(skips) - 1)  # of the finest map
-    x = skips.pop()
-    valid = padding == "valid"
-    for level, skip in reversed(list(enumerate(skips))):
+            skips = backbone_features(x, backbone, 32, width, depth, stem=True, **read.strides)
+    x = _decoded(skips, levels, width, up, attention, blocks)
+    finest = multiple // 2 ** (len(skips) - 1)  # stride of the finest map
+    for level in range(finest.bit_length() - 1):
+        filters, prefix = scaled(FILTERS // 2 ** (level + 1), width), f"neck_level{-level}"
+        x = blocks(doubled(x, filters, up, prefix), filters, prefix)
+
+    network = keras.Model(inputs, [x], name="network")
+    head = PixelHead(num_classes, multiple=multiple, name="head", **head)
+    model = ZooModel(network, head, image_size, names, name=name)
+    return load_weights(load_backbone(model, backbone_weights), weights)
+
+
+def _backbone(backbone: str, encoder: str | None) -> str:
+    """The backbone's name, given as `backbone` or by the earlier name of that argument."""
+    if encoder is not None and backbone not in ("plain", encoder):
+        raise ValueError(f"unet: encoder={encoder!r} with backbone={backbone!r}; leave encoder out")
+    check_backbone(encoder or backbone, OWN_BACKBONES)
+    return encoder or backbone
+
+
+def _decoded(skips: list, levels: int, width: float, up: str, attention: bool, blocks: Blocks):
+    """The decoder: from the coarsest of what the encoder hands over to the size of the finest, (B, H, W, filters)."""
+    *finer, x = skips
+    valid = blocks.padding == "valid"
+    for level, skip in reversed(list(enumerate(finer))):
         filters, prefix = scaled(FILTERS * 2**level, width), f"neck_level{level + 1}"
         skip = cropped(skip, _lost(levels - level) // 2 if valid else 0, f"{prefix}_crop")
         skip = attention_gate(skip, x, filters, prefix) if attention else skip
         x = doubled(x, filters, up, prefix)
         x = layers.Concatenate(name=f"{prefix}_concat")([skip, x])
         x = blocks(x, filters, prefix)
-    if valid:
-        x = cropped(x, _margin(levels) - (_lost(levels) + 8) // 2, "neck_crop")
-    for level in range(stride.bit_length() - 1):  # a finest map that is smaller than the image
-        filters, prefix = scaled(FILTERS // 2 ** (level + 1), width), f"neck_level{-level}"
-        x = doubled(x, filters, up, prefix)
-        x = blocks(x, filters, prefix)
-
-    network = keras.Model(inputs, [x], name="network")
-    head = PixelHead(num_classes, multiple=multiple, name="head", **head)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
+    return cropped(x, _margin(levels) - (_lost(levels) + 8) // 2 if valid else 0, "neck_crop")
 
 
 def _plain(x, levels: int, width: float, channels: int, dropout: float, blocks: Blocks) -> list:

@@ -146,9 +146,7 @@ def _named(backbone: str, width: float, depth: float, backbone_weights, weights)
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, read.normalize)
-    return inputs, backbone_features(
-        x, backbone, 32, width, depth, stride_first=read.stride_first, padding=read.padding
-    )
+    return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)
 
 
 def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import keras
 
@@ -56,9 +56,11 @@ def _published(name: str) -> list[tuple[int, int]]:
     return [(stage.channels, len(stage.blocks)) for stage in known]
 
 
-def _blocks(layers: Iterable[str]) -> dict[int, dict[int, bool]]:
-    """By stage the numbers of its blocks, and whether each has an expansion."""
+def _blocks(layers: Mapping[str, keras.layers.Layer]) -> dict[int, dict[int, bool]]:
+    """By stage the numbers of its blocks, and whether each has an expansion; of other networks none."""
     found: dict[int, dict[int, bool]] = {}
+    if "backbone_stem_bn" not in layers:
+        return found
     for name in layers:
         if match := _BLOCK.fullmatch(name):
             blocks = found.setdefault(int(match[1]), {})
@@ -76,7 +78,7 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
         Names of all layers that such a network can have, those behind the backbone included.
     """
     blocks = _blocks(layers)
-    if "backbone_stem_bn" not in layers or not blocks:
+    if not blocks:
         return {}
     modules = {
         "backbone_stem_conv": ["features.0.0", "conv_stem", "_conv_stem"],
@@ -145,7 +147,7 @@ def applications_names(layers: Mapping[str, keras.layers.Layer]) -> dict[str, li
         Names of all layers that such a network can have, those behind the backbone included.
     """
     blocks = _blocks(layers)
-    if "backbone_stem_bn" not in layers or not blocks:
+    if not blocks:
         return {}
     names = {
         "backbone_stem_conv": ["stem_conv", "conv1", "conv"],

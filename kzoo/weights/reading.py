@@ -31,6 +31,11 @@ class Reading:
     padding: str = "same"
     epsilon: float | None = None
 
+    @property
+    def strides(self) -> dict[str, bool | str]:
+        """Where strides and windows are, as `kzoo.backbones.named.backbone_features` takes it."""
+        return {"stride_first": self.stride_first, "padding": self.padding}
+
 
 _TF, _TORCH = Reading(epsilon=1e-3), Reading(padding="symmetric")
 _INCEPTION, _LITE = Reading("inception", epsilon=1e-3), Reading("lite", epsilon=1e-3)

@@ -3,10 +3,10 @@
 import json
 import zipfile
 
-import h5py
 import keras
 import numpy as np
 import pytest
+from applications_file import applications_file
 from keras import ops
 
 import kzoo
@@ -95,13 +95,7 @@ def published(tmp_path_factory):
     """A ResNet-50 of keras.applications, and its weights as they are published."""
     folder = tmp_path_factory.mktemp("applications")
     model = lively(keras.applications.ResNet50(include_top=False, weights=None, pooling="avg"))
-    model.save(folder / "whole.h5")
-    path = folder / "resnet50.h5"
-    with h5py.File(folder / "whole.h5") as whole, h5py.File(path, "w") as file:
-        for name in whole["model_weights"]:
-            whole.copy(f"model_weights/{name}", file)
-        file.attrs.update(whole["model_weights"].attrs)
-    return model, path
+    return model, applications_file(model, folder)
 
 
 def photographs(side):

@@ -1,9 +1,9 @@
 """VGG16: stages, dilation, and the same numbers as keras.applications from its files."""
 
-import h5py
 import keras
 import numpy as np
 import pytest
+from applications_file import applications_file
 from keras import ops
 from shapes_only import shapes_only
 
@@ -44,17 +44,6 @@ def test_dilation_stands_for_poolings(hybrid, rates):
 def test_odd_sides_are_rounded_up():
     inputs = keras.Input((300, 300, 3))
     assert [f.shape[1] for f in vgg16(inputs, 0.125, pooled=False)] == [300, 150, 75, 38, 19]
-
-
-def applications_file(model, folder):
-    """What keras.applications publishes: weights alone, in the layout of their time."""
-    model.save(folder / "whole.h5")
-    path = folder / "weights.h5"
-    with h5py.File(folder / "whole.h5") as whole, h5py.File(path, "w") as file:
-        for name in whole["model_weights"]:
-            whole.copy(f"model_weights/{name}", file)
-        file.attrs.update(whole["model_weights"].attrs)
-    return path
 
 
 def lively(model):

@@ -3,11 +3,11 @@
 import importlib.util
 import re
 
-import h5py
 import keras
 import numpy as np
 import pytest
 import torch_reference as reference
+from applications_file import applications_file
 from keras import ops
 
 import kzoo
@@ -90,12 +90,11 @@ TIMM = [
 ]
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("name, published, kind", TIMM)
+@pytest.mark.parametrize("name, published, kind", marked(TIMM, ("efficientnet-lite0",)))
 def test_timm(name, published, kind, shared, tmp_path):
     reference.torchvision(shared)  # which timm imports
     if importlib.util.find_spec("timm") is None:
-        pytest.skip("timm is not installed; pip install timm")
+        pytest.skip("timm is not installed; pip install -e '.[parity]'")
     import timm
     from safetensors.torch import save_file
 
@@ -122,7 +121,7 @@ def test_applications(name, published, kind, tmp_path):
     keras.utils.set_random_seed(0)
     build = getattr(keras.applications, published)
     theirs = lively(build(weights=None, classifier_activation=None, input_shape=(SIDE, SIDE, 3)), kind)
-    path = weights_alone(theirs, tmp_path)
+    path = applications_file(theirs, tmp_path)
     model = kzoo.build(name, weights=path)
     # Three means, three variances and a count, of EfficientNets' images.
     normalisation = 7 if name.startswith("efficientnet") else 0
@@ -170,14 +169,3 @@ def lively(model, kind):
 
 def leaves(model):
     return [layer for layer in model._flatten_layers(include_self=False) if layer.weights]
-
-
-def weights_alone(model, folder):
-    """What keras.applications publishes: weights alone, in the layout of their time."""
-    model.save(folder / "whole.h5")
-    path = folder / "weights.h5"
-    with h5py.File(folder / "whole.h5") as whole, h5py.File(path, "w") as file:
-        for name in whole["model_weights"]:
-            whole.copy(f"model_weights/{name}", file)
-        file.attrs.update(whole["model_weights"].attrs)
-    return path

@@ -1,0 +1,138 @@
+"""Every model of the zoo: its name, where it is built, and what was published of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a model without building it.
+
+    Attributes:
+        name: the paper's own name.
+        target: the function that builds it, as "module:function".
+        task: "detect", "segment", "instance" or "classify".
+        image_size: height and width in pixels it was published at.
+        paper: where it was published.
+        parameters: the published count, batch-norm statistics included, at `num_classes`.
+        num_classes: the classes of that count.
+        gflops: 10**9 operations for one image of that size and those classes, two a multiply-add, as Darknet counts;
+            None where nobody has counted them.
+    """
+
+    name: str
+    target: str
+    task: str
+    image_size: tuple[int, int]
+    paper: str
+    parameters: int
+    num_classes: int
+    gflops: float | None = None
+
+
+_YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
+_UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
+_CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
+_DEEPLABV3 = (
+    "Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587"
+)
+_DEEPLABV3PLUS = (
+    "Chen et al. 2018, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, "
+    "arXiv:1802.02611"
+)
+_CONVNEXT = "Liu et al. 2022, A ConvNet for the 2020s, arXiv:2201.03545"
+_EFFICIENTNET = (
+    "Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "
+    "arXiv:1905.11946"
+)
+_LITE = "Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow's blog; after arXiv:1905.11946"
+_MOBILENETV2 = "Sandler et al. 2018, MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv:1801.04381"
+_MOBILENETV3 = "Howard et al. 2019, Searching for MobileNetV3, arXiv:1905.02244"
+_FCN = "Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
+_RESNET = "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385"
+_RETINANET = "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002"
+_SSD = "Liu et al. 2016, SSD: Single Shot MultiBox Detector, arXiv:1512.02325"
+_VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
+
+# fmt: off
+ENTRIES = (
+    Entry("convnext-tiny", "kzoo.models.convnext:convnext_tiny", "classify", (224, 224),
+          _CONVNEXT, 28_589_128, 1000, 8.91),
+    Entry("darknet53", "kzoo.models.darknet:darknet53", "classify", (256, 256),
+          _YOLOV3, 41_645_640, 1000, 18.57),
+    Entry("deeplabv3", "kzoo.models.deeplab:deeplabv3", "segment", (520, 520),
+          _DEEPLABV3, 39_695_573, 21, 337.46),
+    Entry("deeplabv3-resnet101", "kzoo.models.deeplab:deeplabv3_resnet101", "segment", (520, 520),
+          _DEEPLABV3, 58_739_925, 21, 497.5),
+    Entry("deeplabv3plus", "kzoo.models.deeplab:deeplabv3plus", "segment", (512, 512),
+          _DEEPLABV3PLUS, 40_409_493, 21, 138.45),
+    Entry("deeplabv3plus-resnet101", "kzoo.models.deeplab:deeplabv3plus_resnet101", "segment", (512, 512),
+          _DEEPLABV3PLUS, 59_453_845, 21, 177.24),
+    Entry("dilated8", "kzoo.models.dilated:dilated8", "segment", (512, 512),
+          _CONTEXT, 141_149_720, 21, 1239.51),
+    Entry("efficientnet-b0", "kzoo.models.efficientnet:efficientnet", "classify", (224, 224),
+          _EFFICIENTNET, 5_330_564, 1000, 0.77),
+    Entry("efficientnet-b1", "kzoo.models.efficientnet:efficientnet_b1", "classify", (240, 240),
+          _EFFICIENTNET, 7_856_232, 1000, 1.37),
+    Entry("efficientnet-b2", "kzoo.models.efficientnet:efficientnet_b2", "classify", (260, 260),
+          _EFFICIENTNET, 9_177_562, 1000, 1.99),
+    Entry("efficientnet-b3", "kzoo.models.efficientnet:efficientnet_b3", "classify", (300, 300),
+          _EFFICIENTNET, 12_320_528, 1000, 3.65),
+    Entry("efficientnet-b4", "kzoo.models.efficientnet:efficientnet_b4", "classify", (380, 380),
+          _EFFICIENTNET, 19_466_816, 1000, 8.79),
+    Entry("efficientnet-b5", "kzoo.models.efficientnet:efficientnet_b5", "classify", (456, 456),
+          _EFFICIENTNET, 30_562_520, 1000, 20.53),
+    Entry("efficientnet-b6", "kzoo.models.efficientnet:efficientnet_b6", "classify", (528, 528),
+          _EFFICIENTNET, 43_265_136, 1000, 38.14),
+    Entry("efficientnet-b7", "kzoo.models.efficientnet:efficientnet_b7", "classify", (600, 600),
+          _EFFICIENTNET, 66_658_680, 1000, 75.49),
+    Entry("efficientnet-lite0", "kzoo.models.efficientnet:efficientnet_lite0", "classify", (224, 224),
+          _LITE, 4_694_024, 1000, 0.77),
+    Entry("efficientnet-lite1", "kzoo.models.efficientnet:efficientnet_lite1", "classify", (240, 240),
+          _LITE, 5_470_344, 1000, 1.2),
+    Entry("efficientnet-lite2", "kzoo.models.efficientnet:efficientnet_lite2", "classify", (260, 260),
+          _LITE, 6_150_168, 1000, 1.72),
+    Entry("efficientnet-lite3", "kzoo.models.efficientnet:efficientnet_lite3", "classify", (280, 280),
+          _LITE, 8_273_768, 1000, 2.77),
+    Entry("efficientnet-lite4", "kzoo.models.efficientnet:efficientnet_lite4", "classify", (300, 300),
+          _LITE, 13_118_936, 1000, 5.11),
+    Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
+    Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),
+    Entry("fcn32", "kzoo.models.fcn:fcn32", "segment", (512, 512), _FCN, 136_152_917, 21, 222.53),
+    Entry("fcn-resnet50", "kzoo.models.fcn:fcn_resnet50", "segment", (520, 520),
+          _FCN, 33_011_157, 21, 285.45),
+    Entry("fcn-resnet101", "kzoo.models.fcn:fcn_resnet101", "segment", (520, 520),
+          _FCN, 52_055_509, 21, 445.49),
+    Entry("mobilenetv2", "kzoo.models.mobilenet:mobilenetv2", "classify", (224, 224),
+          _MOBILENETV2, 3_538_984, 1000, 0.6),
+    Entry("mobilenetv3-large", "kzoo.models.mobilenet:mobilenetv3_large", "classify", (224, 224),
+          _MOBILENETV3, 5_507_432, 1000, 0.43),
+    Entry("mobilenetv3-small", "kzoo.models.mobilenet:mobilenetv3_small", "classify", (224, 224),
+          _MOBILENETV3, 2_554_968, 1000, 0.11),
+    Entry("resnet18", "kzoo.models.resnet:resnet18", "classify", (224, 224), _RESNET, 11_699_112, 1000, 3.63),
+    Entry("resnet34", "kzoo.models.resnet:resnet34", "classify", (224, 224), _RESNET, 21_814_696, 1000, 7.33),
+    Entry("resnet50", "kzoo.models.resnet:resnet50", "classify", (224, 224), _RESNET, 25_610_152, 1000, 8.18),
+    Entry("resnet101", "kzoo.models.resnet:resnet101", "classify", (224, 224),
+          _RESNET, 44_654_504, 1000, 15.6),
+    Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224),
+          _RESNET, 60_344_232, 1000, 23.03),
+    Entry("retinanet", "kzoo.models.retinanet:retinanet", "detect", (800, 800),
+          _RETINANET, 34_121_239, 91, 303.08),
+    Entry("retinanet-resnet18", "kzoo.models.retinanet:retinanet_resnet18", "detect", (800, 800),
+          _RETINANET, 21_058_071, 91, 241.64),
+    Entry("retinanet-resnet101", "kzoo.models.retinanet:retinanet_resnet101", "detect", (800, 800),
+          _RETINANET, 53_165_591, 91, 397.78),
+    Entry("retinanet-v2", "kzoo.models.retinanet:retinanet_v2", "detect", (800, 800),
+          _RETINANET, 38_252_055, 91, 304.48),
+    Entry("ssd300", "kzoo.models.ssd:ssd300", "detect", (300, 300), _SSD, 35_641_826, 90, 69.72),
+    Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90, 200.06),
+    Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2, 96.34),
+    Entry("vgg16", "kzoo.models.vgg:vgg16", "classify", (224, 224), _VGG, 138_357_544, 1000, 30.94),
+    Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80, 65.86),
+    Entry("yolov3-spp", "kzoo.models.yolov3:yolov3_spp", "detect", (608, 608),
+          _YOLOV3, 63_052_381, 80, 141.45),
+    Entry("yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416),
+          _YOLOV3, 8_858_734, 80, 5.56),
+)
+# fmt: on
