@@ -52,7 +52,9 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole")
     signature += [tf.TensorSpec(v.shape, tf.float32, name=name) for name, v in weights.items()]
     with native_output_hidden(), _functions_inlined():
         traced = tf.function(with_weights, input_signature=signature, autograph=False)
-        proto, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET)
+        proto, _ = tf2onnx.convert.from_function(
+            traced, signature, opset=OPSET, custom_op_handlers={"Erfc": (_complementary_error, [])}
+        )
     _insert(proto.graph, {name: np.asarray(variable) for name, variable in weights.items()})
     if meta.batch_size is None:
         for value in (*proto.graph.input, *proto.graph.output):
@@ -75,6 +77,24 @@ def _functions_inlined():
         yield
     finally:
         tf.config.run_functions_eagerly(before)
+
+
+def _complementary_error(context, node, name, arguments) -> None:
+    """Puts 1 - erf(x) for erfc(x), in which TensorFlow computes GELU and which ONNX and the converter do not know.
+
+    Args:
+        context: the converter's graph.
+        node: the operation in it.
+        name: name of the operation.
+        arguments: further arguments, of which there are none.
+    """
+    shape, kind = context.get_shape(node.output[0]), context.get_dtype(node.output[0])
+    context.remove_node(name)
+    error = context.make_node("Erf", node.input, shapes=[shape], dtypes=[kind])
+    one = context.make_const(f"{name}_one", np.ones((), np.float32))
+    context.make_node(
+        "Sub", [one.output[0], error.output[0]], outputs=node.output, shapes=[shape], dtypes=[kind]
+    )
 
 
 def _insert(graph, weights: dict[str, np.ndarray]) -> None:

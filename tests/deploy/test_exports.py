@@ -288,6 +288,22 @@ def test_only_normalisations_that_follow_one_convolution_are_folded(images):
     assert np.allclose(network(pixels)[0], folded(pixels)[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+def test_gelu_is_the_same_everywhere(suffix, images, tmp_path):
+    """TensorFlow computes it in an operation that ONNX does not have."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None, None, 3), name="images")
+    x = keras.layers.Conv2D(8, 3, strides=4, activation="gelu")(
+        keras.layers.Rescaling(1 / 64, offset=-2)(inputs)
+    )
+    network = keras.Model(inputs, [keras.layers.GlobalAveragePooling2D(keepdims=True)(x)], name="network")
+    model = kzoo.ZooModel(network, kzoo.heads.ClassifyHead(3, name="head"), SIZE, NAMES, name="small")
+    expected = model.predict_on_batch(images)
+    given = open_export(kzoo.export(model, tmp_path / f"m{suffix}")).predict_on_batch(images)
+    np.testing.assert_allclose(given["scores"], expected["scores"], atol=1e-5)
+    assert expected["scores"].std() > 0.01
+
+
 @pytest.mark.parametrize("form", ["tflite", "onnx"])
 def test_threads_share_one_opened_file(form, exported, images):
     from concurrent.futures import ThreadPoolExecutor
