@@ -29,7 +29,7 @@ CLASSES = {
     "kzoo.layers.darknet_windows": ("Convolution", "LocallyConnected", "Pool"),
     "kzoo.layers.fpn": ("CropLike",),
     "kzoo.layers.l2norm": ("L2Normalization",),
-    "kzoo.layers.normalization": ("CrossMiniBatchNormalization",),
+    "kzoo.layers.normalization": ("CrossMiniBatchNormalization", "FusedBatchNormalization"),
     "kzoo.layers.padding": ("MirrorPadding2D",),
     "kzoo.layers.regularization": ("DropBlock",),
     "kzoo.layers.resizing": ("Enlarge",),

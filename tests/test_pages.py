@@ -23,7 +23,7 @@ import typer
 
 import kzoo
 from kzoo.cli import main
-from kzoo.cli.models import family_table
+from kzoo.cli.tables import backbone_table, family_table
 from kzoo.registry import entry, list_models
 
 ROOT = Path(__file__).parents[1]
@@ -307,13 +307,14 @@ def test_every_folder_with_a_page_of_its_own_is_linked_from_the_first():
     assert not [page for page in missing if page.parent.name != "saved_models"]
 
 
-def test_the_table_of_models_is_the_registrys():
+@pytest.mark.parametrize(
+    "command, table", [("kzoo list --markdown", family_table), ("kzoo list --backbones --markdown", backbone_table)]
+)
+def test_the_tables_of_models_are_the_registrys(command, table):
     text = (ROOT / "README.md").read_text()
-    between = re.search(
-        r"<!-- `kzoo list --markdown` -->\n\n(.*?)\n\n<!-- end of the table -->", text, re.DOTALL
-    )
-    table = family_table([entry(name) for name in list_models()])
-    assert between[1] == table, "put in its place what `kzoo list --markdown` prints"
+    between = re.search(rf"<!-- `{command}` -->\n\n(.*?)\n\n<!-- end of the table -->", text, re.DOTALL)
+    printed = table([entry(name) for name in list_models()])
+    assert between[1] == printed, f"put in its place what `{command}` prints"
 
 
 def test_a_published_count_stands_in_the_registry_alone():

@@ -9,7 +9,16 @@ from kzoo.backbones.efficientnet import EFFICIENTNETS, efficientnet
 from kzoo.backbones.mobilenet import MOBILENETS, mobilenet
 from kzoo.backbones.resnet import RESNETS, resnet
 
-BACKBONES = (*RESNETS, *EFFICIENTNETS, *MOBILENETS, *CONVNEXTS)
+_LITES = tuple(name for name in EFFICIENTNETS if "lite" in name)
+# Backbones of one line, the smallest first, and all of them in one row.
+FAMILIES = (
+    tuple(RESNETS),
+    tuple(name for name in EFFICIENTNETS if name not in _LITES),
+    _LITES,
+    tuple(MOBILENETS),
+    tuple(CONVNEXTS),
+)
+BACKBONES = tuple(name for family in FAMILIES for name in family)
 
 
 def check_backbone(backbone: str, own: Sequence[str] = ()) -> None:

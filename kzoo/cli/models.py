@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import json as json_module
 import re
 import sys
@@ -14,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from kzoo.cli.options import argument, json_switch, parameter
+from kzoo.cli.tables import backbone_families, backbone_table, family_table
+from kzoo.entries import Entry
 from kzoo.options import Number, Option, Text
 from kzoo.options.commands import INFO, TASK
 from kzoo.options.documented import REQUIRED, Argument, documented
@@ -21,12 +22,14 @@ from kzoo.options.documented import REQUIRED, Argument, documented
 # How docstrings tell a range: "0 or more", "1 to 255", "above 0 and up to 16".
 _RANGE = re.compile(r"\b\d[\d.,]* (or more|to )|\babove \d")
 
-TASKS = TASK.choices  # in the order of the table
-
 
 def list_models(
     task: parameter(TASK) = None,
     json: json_switch("the list") = False,
+    backbones: Annotated[
+        bool,
+        typer.Option("--backbones", help="List the backbones that detectors and segmenters are built on."),
+    ] = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the README's table, a row for each family of models.")
     ] = False,
@@ -38,6 +41,9 @@ def list_models(
     entries = [entry(name) for name in names(task)]
     if not entries:
         raise ValueError(f"task {task!r}: no model is registered for it; use detect, segment or classify")
+    if backbones:
+        _list_backbones(entries, json, markdown)
+        return
     if json:
         print(json_module.dumps([_row(one) for one in entries], indent=1))
         return
@@ -52,6 +58,19 @@ def list_models(
         size = "x".join(str(side) for side in one.image_size)
         table.add_row(one.name, one.task, size, f"{one.parameters:,}", one.paper.split(", ")[-1])
     Console().print(table)
+
+
+def _list_backbones(entries: list[Entry], json: bool, markdown: bool) -> None:
+    """Prints which backbones which models take."""
+    if markdown:
+        print(backbone_table(entries))
+        return
+    taken = {name: backbones for names, backbones in backbone_families(entries).values() for name in names}
+    if json:
+        print(json_module.dumps(taken, indent=1))
+        return
+    for name, backbones in taken.items():
+        print(f"{name}: {', '.join(backbones)}")
 
 
 def info(
@@ -155,37 +174,6 @@ def _print_arguments(title: str, arguments: Iterable[Argument]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print()
     console.print(table)
-
-
-def family_table(entries: list) -> str:
-    """A Markdown table with a row for the models of one file and one paper, detectors first, the smallest model first.
-
-    Args:
-        entries: what the registry knows of each model.
-    """
-
-    def family(entry):
-        return TASKS.index(entry.task), entry.target.split(":")[0], entry.paper
-
-    lines = ["| models | task | paper | parameters | GFLOP | input |", "|---|---|---|---|---|---|"]
-    for (_, _, paper), members in itertools.groupby(sorted(entries, key=family), family):
-        models = sorted(members, key=lambda entry: entry.parameters)
-        columns = (
-            [f"`{model.name}`" for model in models],
-            [models[0].task],
-            [_paper_link(paper)],
-            [f"{model.parameters:,}" for model in models],
-            ["" if model.gflops is None else f"{model.gflops:.2f}" for model in models],
-            ["x".join(str(side) for side in dict.fromkeys(model.image_size)) for model in models],
-        )
-        lines.append(f"| {' | '.join('<br>'.join(column) for column in columns)} |")
-    return "\n".join(lines)
-
-
-def _paper_link(paper: str) -> str:
-    """The title, linked to arXiv, and the year of `Authors year, title, arXiv:number`; anything else as it is."""
-    match = re.fullmatch(r".+? (\d{4}), (.+), arXiv:([\d.]+)", paper)
-    return paper if match is None else f"[{match[2]}](https://arxiv.org/abs/{match[3]}), {match[1]}"
 
 
 def _row(entry) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from kzoo.layers.activations import activate
 from kzoo.layers.conv import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
 from kzoo.layers.darknet_maps import ChannelGroup, Reorg, Shortcut, UnitLength
 from kzoo.layers.darknet_windows import Convolution, LocallyConnected, Pool
+from kzoo.layers.normalization import FusedBatchNormalization
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _convolution(job: Job, shared: bool) -> keras.layers.Layer:
 
 
 def _normalization(job: Job) -> keras.layers.Layer:
-    return layers.BatchNormalization(
+    return FusedBatchNormalization(
         momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"{job.name}_bn"
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from kzoo.layers.normalization import FusedBatchNormalization
+
 LEAKY_SLOPE = 0.1  # Darknet's LEAKY activation
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.99
@@ -63,7 +65,7 @@ class ConvNamer:
             kernel_initializer=keras.initializers.HeNormal(),
             name=name("conv"),
         )(x)
-        x = layers.BatchNormalization(
+        x = FusedBatchNormalization(
             momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name("bn")
         )(x)
         return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name("act"))(x)

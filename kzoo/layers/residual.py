@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from kzoo.layers.normalization import FusedBatchNormalization
+
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
 # Statistics and scales that training moves; that it leaves alone; or that all devices' pictures make together.
@@ -33,7 +35,7 @@ def batch_normalization(
     """
     if kind not in BATCH_NORMS:
         raise ValueError(f"batch_norm={kind!r}; give one of {', '.join(BATCH_NORMS)}")
-    return layers.BatchNormalization(
+    return FusedBatchNormalization(
         momentum=momentum,
         epsilon=epsilon,
         synchronized=kind == "synchronized",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
+from kzoo.layers.normalization import FusedBatchNormalization
 from kzoo.layers.resizing import Enlarge
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -59,7 +60,7 @@ class Blocks:
             name=name,
         )(x)
         if self.batch_norm:
-            x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name.replace("conv", "bn"))(x)
+            x = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name.replace("conv", "bn"))(x)
         return x
 
 

@@ -10,6 +10,8 @@ from keras import layers
 
 from kzoo.policy import check_settings
 
+BACKBONE = "backbone_"  # how the names of a backbone's layers begin
+
 
 def images_input(sides: Sequence[int | None] = (None, None)):
     """The images that every network takes, and the same in 0..1.
@@ -51,7 +53,7 @@ def check_arguments(
 
 def backbone_layers(model) -> list:
     """The layers of a model's network that belong to its backbone, which their names begin with."""
-    return [layer for layer in model.network.layers if layer.name.startswith("backbone_")]
+    return [layer for layer in model.network.layers if layer.name.startswith(BACKBONE)]
 
 
 def flops(model, image_size: Sequence[int] | None = None) -> int:

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 
+from kzoo.backbones.named import BACKBONES, check_backbone
 from kzoo.heads.base import Head
 from kzoo.model import ZooModel
 from kzoo.options import check_known, check_values, refuse_idle
@@ -15,12 +16,16 @@ from kzoo.options.building import MODEL
 _OWN = ("num_classes", "anchors", "strides", "name")
 
 
-def architecture(head: type[Head], own: tuple[str, ...] = ()) -> Callable:
+def architecture(
+    head: type[Head], own: tuple[str, ...] = (), backbones: tuple[str, ...] | None = None
+) -> Callable:
     """A decorator of architecture functions: their arguments, and those for the head, are known, sound and of effect.
 
     Args:
         head: the class that further arguments go to.
         own: further arguments of the head that the function decides on.
+        backbones: what the function's `backbone` may be besides `kzoo.backbones.named.BACKBONES`, its default first;
+            None where it has no such argument, or decides on it.
 
     Returns:
         A decorator. The function raises ValueError before it builds anything where a name is unknown (the nearest is
@@ -36,6 +41,7 @@ def architecture(head: type[Head], own: tuple[str, ...] = ()) -> Callable:
         signature = inspect.signature(function)
         takes = [one.name for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         hands_on = len(takes) < len(signature.parameters)  # it has a `**head`
+        takes_backbone = signature.parameters.get("backbone")
         known = [*takes, *(further if hands_on else ())]
 
         @functools.wraps(function)
@@ -46,13 +52,16 @@ def architecture(head: type[Head], own: tuple[str, ...] = ()) -> Callable:
             for_head = {name: value for name, value in kwargs.items() if name not in takes}
             bound.arguments.update(check_values(bound.arguments, MODEL))
             check_values(for_head, head.options)
+            if backbones is not None:
+                check_backbone(bound.arguments.get("backbone", takes_backbone.default), backbones)
             model = function(*bound.args, **bound.kwargs)
             # Whether an argument has an effect hangs on others, and of those the function decides on defaults itself.
             refuse_idle(for_head, head.options, lambda name: getattr(model.head, name))
             return model
 
-        # What `kzoo info` lists besides the function's own arguments.
+        # What `kzoo info` lists besides the function's own arguments, and the table of backbones.
         built.head = head
+        built.backbones = () if backbones is None else (*backbones, *BACKBONES)
         built.head_arguments = [name for name in known if name not in takes]
         return built
 

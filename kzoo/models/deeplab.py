@@ -25,7 +25,7 @@ RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 LOW_LEVEL = 48  # channels of the fine features that DeepLabv3+ joins
 
 
-@architecture(PixelHead, own=("auxiliary", "multiple"))
+@architecture(PixelHead, own=("auxiliary", "multiple"), backbones=())
 def deeplabv3(
     num_classes: int = 21,
     image_size: Sequence[int] = (520, 520),

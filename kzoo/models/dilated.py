@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kzoo.backbones.named import backbone_features, check_backbone
+from kzoo.backbones.named import backbone_features
 from kzoo.backbones.vgg import convolutional_classifier, vgg16
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.context import RATES, context_module
@@ -19,7 +19,7 @@ from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import reading
 
 
-@architecture(PixelHead, own=("project",))
+@architecture(PixelHead, own=("project",), backbones=("vgg16",))
 def dilated8(
     num_classes: int = 21,
     image_size: Sequence[int] = (512, 512),
@@ -72,7 +72,6 @@ def dilated8(
     Source: Yu & Koltun 2016, arXiv:1511.07122, sections 3 and 4; hybrid rates: Wang et al. 2018, arXiv:1702.08502.
     """
     check_arguments(num_classes, image_size, names, 8)
-    check_backbone(backbone, ("vgg16",))
     check_batch_norm(name, batch_norm, backbone)
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")

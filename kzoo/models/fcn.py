@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kzoo.backbones.named import backbone_features, check_backbone
+from kzoo.backbones.named import backbone_features
 from kzoo.backbones.vgg import convolutional_classifier, vgg16
 from kzoo.heads.pixel import PixelHead
 from kzoo.layers.bilinear import transposed
@@ -24,7 +24,7 @@ UPS = ("transposed", "upsampling")
 AUXILIARY_WEIGHT = 0.5  # torchvision's
 
 
-@architecture(PixelHead, own=("project", "multiple"))
+@architecture(PixelHead, own=("project", "multiple"), backbones=("vgg16",))
 def fcn8(
     num_classes: int = 21,
     image_size: Sequence[int] = (512, 512),
@@ -74,7 +74,6 @@ def fcn8(
     Source: Long et al. 2015, arXiv:1411.4038, figure 3.
     """
     check_arguments(num_classes, image_size, names, 32)
-    check_backbone(backbone, ("vgg16",))
     if up not in UPS or stride not in (8, 16, 32):
         raise ValueError(f"{name}: up={up!r}, stride={stride}; give {' or '.join(UPS)}, and 8, 16 or 32")
     check_batch_norm(name, batch_norm, backbone)
@@ -120,7 +119,7 @@ def _enlarged(x, factor: int, up: str, name: str):
     return Enlarge(factor, name=name)(x)
 
 
-@architecture(PixelHead, own=("auxiliary",))
+@architecture(PixelHead, own=("auxiliary",), backbones=())
 def fcn_resnet50(
     num_classes: int = 21,
     image_size: Sequence[int] = (520, 520),

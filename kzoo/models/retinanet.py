@@ -24,7 +24,7 @@ MULTIPLE = 32  # of the image's sides, for anchors to lie where torchvision has 
 TOWER = 4  # convolutions of a subnet
 
 
-@architecture(AnchorHead)
+@architecture(AnchorHead, backbones=())
 def retinanet(
     num_classes: int = 80,
     image_size: Sequence[int] = (800, 800),

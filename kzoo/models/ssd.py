@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kzoo.backbones.named import backbone_features, check_backbone
+from kzoo.backbones.named import backbone_features
 from kzoo.backbones.vgg import vgg16
 from kzoo.heads.anchor import AnchorHead
 from kzoo.layers.conv import scaled
@@ -31,7 +31,7 @@ SCALES_300 = (0.07, 0.15, 0.87)
 SCALES_512 = (0.04, 0.1, 0.9)
 
 
-@architecture(AnchorHead)
+@architecture(AnchorHead, backbones=("vgg16",))
 def ssd300(
     num_classes: int = 80,
     image_size: Sequence[int] = (300, 300),
@@ -90,7 +90,6 @@ def ssd300(
     check_arguments(num_classes, image_size, names, 1)
     if min(image_size) < LEAST_SIDE:
         raise ValueError(f"image_size={tuple(image_size)}: {name} takes {LEAST_SIDE} pixels a side or more")
-    check_backbone(backbone, ("vgg16",))
     read = reading(backbone_weights, weights, NORMALIZATION, backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)

@@ -23,7 +23,7 @@ LEVELS, FILTERS = 5, 64
 OWN_BACKBONES = ("plain", "vgg16")
 
 
-@architecture(PixelHead, own=("multiple",))
+@architecture(PixelHead, own=("multiple",), backbones=OWN_BACKBONES)
 def unet(
     num_classes: int = 2,
     image_size: Sequence[int] = (256, 256),

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from kzoo.backbones.darknet import darknet53, darknet_tiny
-from kzoo.backbones.named import backbone_features, check_backbone
+from kzoo.backbones.named import backbone_features
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.normalize import normalized
@@ -29,7 +29,7 @@ ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90
 TINY_ANCHORS = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
 
 
-@architecture(YoloHead)
+@architecture(YoloHead, backbones=("darknet53",))
 def yolov3(
     num_classes: int = 80,
     image_size: Sequence[int] = (416, 416),
@@ -65,7 +65,6 @@ def yolov3(
 
     Source: arXiv:1804.02767.
     """
-    check_backbone(backbone, ("darknet53",))
     if backbone == "darknet53":
         inputs, x = images_input()
         fine, middle, coarse = darknet53(x, width, depth)
@@ -85,7 +84,7 @@ def yolov3(
     )
 
 
-@architecture(YoloHead)
+@architecture(YoloHead, backbones=("darknet-tiny",))
 def yolov3_tiny(
     num_classes: int = 80,
     image_size: Sequence[int] = (416, 416),
@@ -120,7 +119,6 @@ def yolov3_tiny(
 
     Source: Darknet's yolov3-tiny.cfg.
     """
-    check_backbone(backbone, ("darknet-tiny",))
     if backbone == "darknet-tiny":
         if depth != 1.0:
             log.warning("%s: no stage repeats a block; depth=%g changes nothing", name, depth)

@@ -10,6 +10,7 @@ from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Whole
 from kzoo.options.words import Place, Text
 
+IMAGENET = "imagenet"  # the name of published weights of backbones
 WIDTH = Number(help="Factor of the number of channels of every layer.", above=0, most=16)
 DEPTH = Number(help="Factor of the number of blocks that a stage repeats.", above=0, most=16)
 NUM_CLASSES = Whole(help="Number of classes.", unit="classes", least=1, most=100_000)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kzoo.options.kinds import Special
-from kzoo.options.quantities import Number
+from kzoo.options.quantities import Number, Whole
 from kzoo.options.words import Text, Word
 
 SCHEDULES = ("cosine", "step", "constant")
@@ -77,6 +77,19 @@ def _word_or_numbers(text: str) -> str | list[float]:
     return [float(side) for side in text.split(",")] if "," in text else text
 
 
+def _epochs(value: Any) -> int | str:
+    """A number of epochs, or "all"; truth values stand for all and none."""
+    if isinstance(value, bool):
+        return ALL if value else 0
+    return value if value == ALL else Whole(least=0, most=1_000_000).sound(value)
+
+
+ALL = "all"
+EPOCHS = Special(
+    reads=lambda text: text if text == ALL else int(text),
+    takes=_epochs,
+    form="a number of epochs, 0 or more, or all",
+)
 SCHEDULE = Special(takes=_schedule, form="cosine, step or constant")
 # What the names mean is asked of `kzoo.augment.compose.transforms`.
 AUGMENT = Special(

@@ -88,7 +88,18 @@ MODEL: dict[str, Option] = {
         none=True,
         needs={"weights": (None,)},
     ),
-    "freeze_backbone": Flag(help="Keep the backbone's weights as they are, and train neck and head alone."),
+    "pretrained": Flag(
+        help="Start from the backbone that was trained on ImageNet; short for --backbone-weights imagenet.",
+        needs={"weights": (None,), "backbone_weights": (None,)},
+    ),
+    "freeze_backbone": forms.EPOCHS.but(
+        help="Number of epochs at the beginning in which neck and head alone are trained; all is the whole training."
+    ),
+    "backbone_rate": Number(
+        help="Factor of the learning rate for the backbone; its pretrained weights want smaller steps than a new head.",
+        above=0,
+        most=10,
+    ),
     "stop_at": Whole(
         help="Number of layers of a Darknet .cfg that take their weights from --weights.",
         otherwise="all",

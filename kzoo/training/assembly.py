@@ -10,11 +10,12 @@ import numpy as np
 
 from kzoo.data.anchors import input_shapes, kmeans_anchors, shape_iou
 from kzoo.heads.levels import anchors_by_level
-from kzoo.model import ZooModel, backbone_layers
+from kzoo.model import ZooModel
 from kzoo.policy import dtype_policy
 from kzoo.registry import architecture_function, build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
+from kzoo.training.freezing import freeze
 from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
 from kzoo.weights.classes import with_classes
 from kzoo.weights.saved import open_saved, recast, with_options
@@ -172,12 +173,7 @@ def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
 
 def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) -> ZooModel:
     """The model with optimizer, frozen layers and compilation as the options have them."""
-    if config.freeze_backbone:
-        frozen = backbone_layers(model)
-        if not frozen:
-            raise ValueError(f"{model.name}: has no backbone to freeze")
-        for layer in frozen:
-            layer.trainable = False
+    freeze(model, config)
     hasten_statistics(model, config.epochs * steps_per_epoch)
     optimizer = make_optimizer(config, steps_per_epoch)
     model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale or bool(config.sizes)))

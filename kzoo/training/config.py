@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kzoo.options import Option, check_known
+from kzoo.options.building import IMAGENET
 from kzoo.options.training import TRAIN
 
 # Learning rates from scratch. Every convolution is batch-normalised: AdamW's usual 1e-3 takes twice the epochs on blood
@@ -55,7 +56,8 @@ class TrainConfig:
     accumulate: int = 1
     patience: int = 0
     precision: str = "auto"
-    freeze_backbone: bool = False
+    freeze_backbone: int | str = 0
+    backbone_rate: float = 1.0
     multi_scale: bool = False
     rectangular: bool = False
     sizes: Sequence | None = None
@@ -76,6 +78,7 @@ class TrainConfig:
     weights: str | None = None
     stop_at: int | None = None
     backbone_weights: str | None = None
+    pretrained: bool = False
     skip_faulty: bool = False
     bits: int | None = None
     name: str = "exp"
@@ -88,9 +91,13 @@ class TrainConfig:
         for name, option in self.options.items():
             object.__setattr__(self, name, option.check(name, getattr(self, name)))
         if self.learning_rate is None:
-            pretrained = self.weights is not None or self.backbone_weights is not None
-            rate = FINE_TUNING_RATE if pretrained else LEARNING_RATES[self.optimizer]
+            rate = FINE_TUNING_RATE if self.starts_from_weights else LEARNING_RATES[self.optimizer]
             object.__setattr__(self, "learning_rate", rate)
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether any part of a new model starts from weights that were trained before."""
+        return self.weights is not None or self.backbone_weights is not None or self.pretrained
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> TrainConfig:
@@ -115,6 +122,8 @@ class TrainConfig:
         """What `kzoo.build` takes besides classes, names, image size and anchors."""
         names = ("width", "depth", "backbone", "box_loss", "loss", "weights", "backbone_weights")
         asked_for = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.pretrained:
+            asked_for["backbone_weights"] = IMAGENET
         return {**asked_for, **self.head}
 
 

@@ -13,6 +13,7 @@ from kzoo.data.loading.loader import steps_per_epoch
 from kzoo.evaluation.detection import check_any_size
 from kzoo.model import ZooModel
 from kzoo.options import refuse_idle
+from kzoo.options.forms import ALL
 from kzoo.system.memory import check_batch
 from kzoo.training.config import TrainConfig
 from kzoo.training.inputs import input_sizes
@@ -54,6 +55,7 @@ def check_options(
             "itself; leave one of them out"
         )
     _check_mosaic(options, config)
+    _check_freezing(options, config, is_new)
     if config.sat and keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"sat={config.sat}: self-adversarial training runs on TensorFlow alone, not on {keras.backend.backend()}; "
@@ -74,6 +76,22 @@ def _check_mosaic(options: Mapping[str, Any], config: TrainConfig) -> None:
         raise ValueError(
             f"close_mosaic={config.close_mosaic}: more than epochs={config.epochs}; give so many or fewer"
         )
+
+
+def _check_freezing(options: Mapping[str, Any], config: TrainConfig, is_new: bool) -> None:
+    """Refuses a frozen backbone that has learnt nothing, or that is frozen for longer than the training lasts."""
+    if not config.freeze_backbone:
+        return
+    what = f"freeze_backbone={config.freeze_backbone!r}"
+    if is_new and not config.starts_from_weights:
+        raise ValueError(f"{what}: keeps random weights; give pretrained (--pretrained), or leave it out")
+    if config.freeze_backbone == ALL:
+        if options.get("backbone_rate"):
+            raise ValueError(
+                f"backbone_rate={config.backbone_rate}: has no effect with {what}; leave one of them out"
+            )
+    elif "epochs" in options and config.freeze_backbone > config.epochs:
+        raise ValueError(f"{what}: more than epochs={config.epochs}; give fewer, or all")
 
 
 def check_data(options: Mapping[str, Any], config: TrainConfig, train_set, val_set, image_size) -> None:

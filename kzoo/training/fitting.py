@@ -18,6 +18,7 @@ from kzoo.training.callbacks import Recorder
 from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint
 from kzoo.training.config import TrainConfig
 from kzoo.training.fitness import check_data, check_model, check_options
+from kzoo.training.freezing import trained_backbone
 from kzoo.training.inputs import open_inputs, training_batches
 from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.origins import Adopted, origin_of
@@ -73,6 +74,7 @@ def train(
         trained = origin.build(datasets[0], config)
         check_model(trained, config, datasets[1])
         batches = training_batches(datasets[0], config, trained.image_size, resize=trained.resize)
+        frozen = trained_backbone(trained)
         compile_model(trained, config, len(batches))
     task = task_of(trained)
     if config.run is None:
@@ -85,6 +87,7 @@ def train(
             RunFolder.at(config.run, config.exist_ok)
         folder.write_args({**sources, **config.to_dict()})
         recorder = Recorder(folder, config.patience)
+        recorder.state["frozen"] = frozen
         save_checkpoint(folder.last, trained, recorder.state)
         picture_batch(task, batches.maker.batch(0, 0), trained.names, folder.train_batch)
         result = run_epochs(trained, config, batches, datasets, recorder, callbacks, verbose)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
+from kzoo.model import BACKBONE
 from kzoo.training.config import TrainConfig
 from kzoo.training.rates import SGD, AdamW
 from kzoo.training.schedules import DarknetSchedule, make_schedule
@@ -36,6 +37,7 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
         "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
         "use_ema": config.ema,
         "ema_momentum": average_momentum(steps) if config.ema_momentum is None else config.ema_momentum,
+        "rates": {BACKBONE: float(config.backbone_rate)} if config.backbone_rate != 1 else None,
     }
     if config.optimizer == "sgd":
         return SGD(momentum=float(config.momentum), nesterov=config.nesterov, **common)
@@ -68,7 +70,7 @@ def follow_options(optimizer, config: TrainConfig, steps_per_epoch: int) -> None
         config: the training's options.
         steps_per_epoch: batches in an epoch.
     """
-    wanted, optimizer = make_optimizer(config, steps_per_epoch), _inner(optimizer)
+    wanted, optimizer = make_optimizer(config, steps_per_epoch), inner_optimizer(optimizer)
     optimizer.ema_momentum = wanted.ema_momentum
     if isinstance(optimizer, (AdamW, SGD)):
         optimizer.follow(wanted.schedule)
@@ -95,7 +97,7 @@ def hasten_statistics(model: keras.Model, steps: int) -> None:
 
 def exclude_from_decay(model: keras.Model) -> None:
     """Keeps weight decay on kernels alone: off biases, and batch normalisation's scales and offsets."""
-    optimizer = _inner(model.optimizer)
+    optimizer = inner_optimizer(model.optimizer)
     optimizer.exclude_from_weight_decay(
         var_list=[weight for weight in model.trainable_variables if weight.name != "kernel"]
     )
@@ -103,7 +105,7 @@ def exclude_from_decay(model: keras.Model) -> None:
 
 def averages_weights(model: keras.Model) -> bool:
     """Whether the model's optimizer keeps an average that `averaged_weights` can show."""
-    optimizer = _inner(model.optimizer)
+    optimizer = inner_optimizer(model.optimizer)
     return bool(getattr(optimizer, "use_ema", False) and optimizer.built)
 
 
@@ -124,20 +126,26 @@ def swap_averages(model: keras.Model) -> None:
     """Exchanges weights and averages, to the last bit: doing it twice changes nothing."""
     if not averages_weights(model):
         return
-    optimizer = _inner(model.optimizer)
-    for weight, average in zip(
-        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
-    ):
+    for weight, average in averages(model.optimizer):
         raw = ops.convert_to_numpy(weight).copy()
         weight.assign(ops.convert_to_numpy(average).copy())
         average.assign(raw)
 
 
+def averages(optimizer) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Each weight that an optimizer trains, with its average; nothing where none are kept."""
+    optimizer = inner_optimizer(optimizer)
+    if not optimizer.use_ema:
+        return []
+    weights, kept = optimizer._trainable_variables, optimizer._model_variables_moving_average
+    return list(zip(weights, kept, strict=True))
+
+
 def batches_seen(optimizer) -> keras.Variable:
     """How many batches an optimizer has been shown; its `iterations` count updates."""
-    return _inner(optimizer)._iterations
+    return inner_optimizer(optimizer)._iterations
 
 
-def _inner(optimizer):
+def inner_optimizer(optimizer):
     """The optimizer itself, where float16's loss scaling wraps it."""
     return getattr(optimizer, "inner_optimizer", optimizer)

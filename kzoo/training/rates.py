@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 from keras import ops
 
@@ -16,17 +18,28 @@ class _Following:
     has the very rate that was set, and later ones the schedule's shape from there on. A rate above the present one
     ends a burn-in, which would lift it further; one below lets it go on. Where the schedule is 0, it stays 0.
 
+    Layers may have rates of their own: `rates` has factors of the learning rate by how the layers' names begin.
+
     Attributes:
         schedule: what the rate follows.
+        rates: factors of the rate by beginnings of layers' names.
+        since: by such beginnings the update before which those layers were not trained; 0 for all others.
     """
 
-    def __init__(self, learning_rate, **options):
+    def __init__(
+        self,
+        learning_rate,
+        rates: Mapping[str, float] | None = None,
+        since: Mapping[str, int] | None = None,
+        **options,
+    ):
         schedule = learning_rate
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             schedule = BurnIn(float(learning_rate), 0)
         first = float(ops.convert_to_numpy(schedule(0)))
         super().__init__(learning_rate=first, **options)
         self.schedule = schedule
+        self.rates, self.since = dict(rates or {}), dict(since or {})
         self.known = self._number("known_rate", first)  # what the rate is, unless somebody has set it
         self.scale = self._number("rate_scale", 1.0)
         self.risen = self._number("rate_risen", 0.0)  # 1 once the burn-in was ended
@@ -42,6 +55,22 @@ class _Following:
         super().apply(grads, trainable_variables)
         self._learning_rate.assign(self._next_rate())
         self.known.assign(self._learning_rate)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """One update for each group of variables that have the same rate."""
+        groups: dict[tuple, list] = {}
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            key = (_of(self.rates, variable, 1.0), _of(self.since, variable, 0))
+            groups.setdefault(key, []).append((gradient, variable))
+        for (factor, since), pairs in groups.items():
+            rate = (
+                learning_rate if (factor, since) == (1.0, 0) else learning_rate * factor * self._late(since)
+            )
+            super()._backend_update_step(*map(list, zip(*pairs, strict=True)), rate)
+
+    def _late(self, since: int):
+        """Factor of the rate of variables whose averages began at an update, 0 for the first."""
+        return 1.0
 
     def _heed(self) -> None:
         """Takes over a rate that was set since the last step."""
@@ -72,7 +101,13 @@ class _Following:
 
     def get_config(self):
         schedule = keras.optimizers.schedules.serialize(self.schedule)
-        return {**super().get_config(), "learning_rate": schedule}
+        own = {"learning_rate": schedule, "rates": dict(self.rates), "since": dict(self.since)}
+        return {**super().get_config(), **own}
+
+
+def _of(values: Mapping[str, float], variable: keras.Variable, otherwise: float) -> float:
+    """What holds for a variable, by how its layer's name begins."""
+    return next((value for start, value in values.items() if variable.path.startswith(start)), otherwise)
 
 
 def _share(part, whole):
@@ -86,6 +121,10 @@ class AdamW(_Following, keras.optimizers.AdamW):
 
     Args:
         learning_rate: a schedule, or a number.
+        rates: factors of the learning rate, above 0, by how the names of layers begin, such as {"backbone_": 0.1}; 1
+            for all layers by default. Weight decay goes by the learning rate itself.
+        since: numbers of updates by how the names of layers begin: those layers are trained from that update on alone,
+            and the correction of their averages, which begin at 0, counts from there. From the first by default.
         **options: further arguments of `keras.optimizers.AdamW`, such as `weight_decay`.
 
     Example:
@@ -94,6 +133,18 @@ class AdamW(_Following, keras.optimizers.AdamW):
         >>> model.fit(batches, epochs=50, callbacks=[keras.callbacks.ReduceLROnPlateau("loss")])
     """
 
+    def _late(self, since):
+        # Keras divides by what the averages lack since the first update: (1 - beta ** step) of the weights' sum. Of
+        # averages that began later more is lacking.
+        if not since:
+            return 1.0
+        step = ops.cast(self.iterations + 1, "float32")
+        return self._correction(ops.maximum(step - since, 1.0)) / self._correction(step)
+
+    def _correction(self, steps):
+        """The factor by which Adam corrects its rate after a number of updates (Kingma and Ba 2015, section 2)."""
+        return ops.sqrt(1.0 - self.beta_2**steps) / (1.0 - self.beta_1**steps)
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class SGD(_Following, keras.optimizers.SGD):
@@ -101,5 +152,7 @@ class SGD(_Following, keras.optimizers.SGD):
 
     Args:
         learning_rate: a schedule, or a number.
+        rates: factors of the learning rate by how the names of layers begin; 1 for all layers by default.
+        since: as `AdamW` has it; without effect, for momentum is not corrected.
         **options: further arguments of `keras.optimizers.SGD`, such as `momentum`.
     """

@@ -12,9 +12,11 @@ import keras
 
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
+from kzoo.options.forms import ALL
 from kzoo.training import callbacks
 from kzoo.training.adversarial import Adversary
 from kzoo.training.config import TrainConfig
+from kzoo.training.freezing import Release, described
 from kzoo.training.inputs import describe_parts, validation_batches
 from kzoo.training.plots import plot_results
 from kzoo.training.resuming import nothing_to_do
@@ -66,7 +68,7 @@ def run_epochs(
         verbose = 1 if sys.stdout.isatty() else 2
     folder, state, (train_set, val_set) = recorder.folder, recorder.state, datasets
     if verbose:
-        _print_header(model, train_set, val_set, folder, state["epoch"])
+        _print_header(model, train_set, val_set, folder, state["epoch"], described(config))
     if state["epoch"] < config.epochs and not state["stopped"]:
         _fit(model, config, batches, val_set, recorder, user_callbacks, verbose)
     elif verbose:
@@ -118,10 +120,12 @@ def _ordered_callbacks(config: TrainConfig, val_set, val_batches, recorder, user
         options = {"batch_size": config.batch_size, "rectangular": config.rectangular}
         figures.append(callbacks.Validation(val_set, val_batches, **options))
     figures.append(callbacks.LearningRate())
-    event_logs = []
+    release, event_logs = [], []
+    if config.freeze_backbone and config.freeze_backbone != ALL:
+        release.append(Release(config.freeze_backbone, recorder.state["frozen"]))
     if keras.backend.backend() == "tensorflow":
         event_logs.append(callbacks.EventLog(recorder.folder.logs))
-    return [*figures, *user_callbacks, *event_logs, recorder, callbacks.EpochBar()]
+    return [*release, *figures, *user_callbacks, *event_logs, recorder, callbacks.EpochBar()]
 
 
 def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbose) -> TrainResult:
@@ -141,10 +145,12 @@ def _report(folder: RunFolder, config: TrainConfig, val_set, state: dict, verbos
     return TrainResult(folder.path, model, state["best_epoch"], metrics, state["rows"])
 
 
-def _print_header(model: ZooModel, train_set, val_set, folder: RunFolder, epoch: int) -> None:
+def _print_header(model: ZooModel, train_set, val_set, folder: RunFolder, epoch: int, backbone: str) -> None:
     height, width = model.image_size
     print(
         f"{model.name}: {model.count_params():,} parameters, {width} x {height} pixels, {model.dtype_policy.name}"
     )
     print(f"{describe_parts(train_set, val_set)}; {', '.join(model.names)}")
+    if backbone:
+        print(backbone)
     print(f"{folder.path}: " + (f"goes on after epoch {epoch}" if epoch else "a new run"))

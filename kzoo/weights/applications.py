@@ -13,11 +13,11 @@ from kzoo.backbones.resnet import RESNETS
 from kzoo.backbones.vgg import VGG16_STAGES
 from kzoo.layers.residual import BATCH_NORM_EPSILON
 from kzoo.model import ZooModel, backbone_layers
+from kzoo.options.building import IMAGENET
 from kzoo.weights import convnext, inverted
 from kzoo.weights.assigning import Assignment, named_layers
 from kzoo.weights.published import Published, fetch, find
 
-IMAGENET = "imagenet"
 NORMALIZATION = "caffe"
 _EPSILON = 1.001e-5  # of their batch normalisation
 

@@ -16,9 +16,9 @@ import numpy as np
 from kzoo.darknet.importing import planned, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
 from kzoo.model import ZooModel, backbone_layers
+from kzoo.options.building import IMAGENET
 from kzoo.system.files import refuse_address
 from kzoo.weights.applications import (
-    IMAGENET,
     backbone_of,
     fetch_imagenet,
     has_imagenet,

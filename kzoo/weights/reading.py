@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kzoo.layers.normalize import NORMALIZATIONS
 from kzoo.model import ZooModel
-from kzoo.weights.applications import IMAGENET, NORMALIZATION, backbone_of, is_applications
+from kzoo.options.building import IMAGENET
+from kzoo.weights.applications import NORMALIZATION, backbone_of, is_applications
 from kzoo.weights.torch import SUFFIXES, tensor_names
 
 

@@ -9,8 +9,10 @@ from samples import TWINS
 
 import kzoo
 from kzoo.backbones.named import BACKBONES
+from kzoo.cli.tables import backbone_families
 from kzoo.data.formats.shapes import Shapes
 from kzoo.model import backbone_layers
+from kzoo.registry import entry, list_models
 from kzoo.training.assembly import build_model, build_saved
 from kzoo.training.config import TrainConfig
 
@@ -20,6 +22,14 @@ FAMILIES = (
 )  # fmt: skip
 SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}
+
+
+def test_the_pairs_are_those_of_the_table():
+    families = backbone_families([entry(name) for name in list_models()])
+    listed = {name: taken for names, taken in families.values() for name in names}
+    assert len([name for names, _ in families.values() for name in names if name in FAMILIES]) == len(FAMILIES)
+    assert all(set(names) & set(FAMILIES) for names, _ in families.values())
+    assert all(set(listed[name]) >= set(BACKBONES) for name in FAMILIES)
 
 
 def marked(family, backbone):
