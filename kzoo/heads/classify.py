@@ -111,8 +111,9 @@ class ClassifyHead(Head):
         if self.activation == "sigmoid":
             each = sigmoid_cross_entropy(smooth_labels(true, self.label_smoothing), logits)  # (B, C)
             return {"class": ops.mean(image_weighted(ops.sum(each, axis=-1), sample_weight))}
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
-        return {"class": loss(true, logits, sample_weight)}
+        # Not Keras's class of it, whose mean is divided by the number of devices, as the model's sum of losses is, too.
+        each = keras.losses.categorical_crossentropy(true, logits, True, self.label_smoothing)  # (B,)
+        return {"class": ops.mean(image_weighted(each, sample_weight))}
 
     def decode(self, outputs):
         if self.tree is not None:
