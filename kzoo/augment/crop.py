@@ -53,7 +53,7 @@ class RandomResizedCrop(Geometric):
         crops, fits = _crops(
             rng, _picture(sample, matrix, size), rng.uniform(*self.scale, _TRIES), self.ratio, size
         )  # (K, 4), (K,)
-        shares = _common(crops, boxes) / np.maximum(_areas(boxes), 1e-9)  # (K, N)
+        shares = common_areas(crops, boxes) / np.maximum(areas(boxes), 1e-9)  # (K, N)
         shown = (shares >= self.min_visible) & (shares > 0)
         good = fits & (shown.any(1) | (len(boxes) == 0))  # (K,)
         if not (applied and good.any()):
@@ -200,12 +200,13 @@ def _cut(sample, keep, bounds, matrix) -> tuple[Sample, np.ndarray]:
     return cut, moved
 
 
-def _areas(boxes: np.ndarray) -> np.ndarray:
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """Areas of (N, 4) xyxy boxes: (N,)."""
     return (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
-def _common(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The area that each of K crops has in common with each of N boxes: (K, N)."""
+def common_areas(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The area that each of (K, 4) xyxy crops has in common with each of (N, 4) boxes: (K, N)."""
     low = np.maximum(crops[:, None, :2], boxes[None, :, :2])
     high = np.minimum(crops[:, None, 2:], boxes[None, :, 2:])
     return np.maximum(high - low, 0.0).prod(2)
@@ -213,8 +214,8 @@ def _common(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def _ious(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Intersection over union of each of K crops with each of N boxes: (K, N)."""
-    common = _common(crops, boxes)
-    return common / np.maximum(_areas(crops)[:, None] + _areas(boxes)[None] - common, 1e-9)
+    common = common_areas(crops, boxes)
+    return common / np.maximum(areas(crops)[:, None] + areas(boxes)[None] - common, 1e-9)
 
 
 def _centres_inside(crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:

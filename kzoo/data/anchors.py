@@ -40,10 +40,14 @@ def kmeans_anchors(
 
 
 def input_shapes(dataset: Dataset, image_size: tuple[int, int]) -> np.ndarray:
-    """Widths and heights of all boxes, (N, 2) float64, after letterboxing to `image_size`."""
+    """Widths and heights of all boxes, (N, 2) float64, after letterboxing to `image_size`.
+
+    Images are decoded where the dataset has no `record(i)`, which tells boxes without that.
+    """
     shapes = [np.zeros((0, 2))]  # each (n, 2) width, height of an image's boxes
+    annotation = getattr(dataset, "record", dataset.__getitem__)
     for index in range(len(dataset)):
-        record = dataset.record(index)
+        record = annotation(index)
         sides = record.boxes[:, 2:].astype(np.float64) - record.boxes[:, :2]
         with np.errstate(invalid="ignore"):
             usable = (sides > 0).all(axis=1) & np.isfinite(sides).all(axis=1) & ~record.crowd

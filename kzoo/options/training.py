@@ -92,6 +92,21 @@ MODEL: dict[str, Option] = {
         help="Start from the backbone that was trained on ImageNet; short for --backbone-weights imagenet.",
         needs={"weights": (None,), "backbone_weights": (None,)},
     ),
+    "pretrain": Word(
+        help="What the backbone learns before the first epoch; it tells what crops of the training boxes show, or how "
+        "much of each class is on tiles of the pictures with masks.",
+        otherwise="nothing",
+        choices=("classify",),
+        none=True,
+        needs={"weights": (None,)},
+    ),
+    "pretrain_epochs": Whole(
+        help="Number of passes over the crops or tiles of --pretrain.",
+        unit="epochs",
+        least=1,
+        most=1_000_000,
+        needs={"pretrain": (ANY,)},
+    ),
     "freeze_backbone": forms.EPOCHS.but(
         help="Number of epochs at the beginning in which neck and head alone are trained; all is the whole training."
     ),

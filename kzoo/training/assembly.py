@@ -154,6 +154,8 @@ def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
         ValueError: an option is given that only a new model takes, or that contradicts the weights.
     """
     options = config.model_arguments()
+    if config.pretrain is not None:
+        raise ValueError(f"pretrain={config.pretrain!r}: all of {path} is trained already; leave it out")
     for name in ("width", "depth", "backbone", "weights", "backbone_weights"):
         if name in options:
             raise ValueError(f"{name}={options[name]!r}: for a model by name only; {path} is built already")

@@ -79,6 +79,8 @@ class TrainConfig:
     stop_at: int | None = None
     backbone_weights: str | None = None
     pretrained: bool = False
+    pretrain: str | None = None
+    pretrain_epochs: int = 10
     skip_faulty: bool = False
     bits: int | None = None
     name: str = "exp"
@@ -96,7 +98,11 @@ class TrainConfig:
 
     @property
     def starts_from_weights(self) -> bool:
-        """Whether any part of a new model starts from weights that were trained before."""
+        """Whether any part of a new model starts from weights that were trained before, on other pictures.
+
+        A backbone that has learnt from crops of the same ones is none: what larger steps undo it learns again, and
+        small ones take twice the epochs for neck and head.
+        """
         return self.weights is not None or self.backbone_weights is not None or self.pretrained
 
     @classmethod

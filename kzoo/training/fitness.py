@@ -83,8 +83,11 @@ def _check_freezing(options: Mapping[str, Any], config: TrainConfig, is_new: boo
     if not config.freeze_backbone:
         return
     what = f"freeze_backbone={config.freeze_backbone!r}"
-    if is_new and not config.starts_from_weights:
-        raise ValueError(f"{what}: keeps random weights; give pretrained (--pretrained), or leave it out")
+    if is_new and not (config.starts_from_weights or config.pretrain):
+        raise ValueError(
+            f"{what}: keeps random weights; give pretrained (--pretrained) or pretrain (--pretrain classify), or leave "
+            "it out"
+        )
     if config.freeze_backbone == ALL:
         if options.get("backbone_rate"):
             raise ValueError(

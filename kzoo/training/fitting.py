@@ -22,6 +22,7 @@ from kzoo.training.freezing import trained_backbone
 from kzoo.training.inputs import open_inputs, training_batches
 from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.origins import Adopted, origin_of
+from kzoo.training.pretraining import cut_crops, pretrain
 from kzoo.training.resuming import changed, go_on, laid_out, with_transforms
 from kzoo.training.run import SOURCES, RunFolder
 from kzoo.training.running import TrainResult, run_epochs
@@ -76,6 +77,7 @@ def train(
         batches = training_batches(datasets[0], config, trained.image_size, resize=trained.resize)
         frozen = trained_backbone(trained)
         compile_model(trained, config, len(batches))
+    crops = None if config.pretrain is None else cut_crops(trained, config, *datasets)
     task = task_of(trained)
     if config.run is None:
         folder = RunFolder.create(config.runs or f"runs/{trained.task}", config.name)
@@ -86,6 +88,9 @@ def train(
         if config.run is not None:
             RunFolder.at(config.run, config.exist_ok)
         folder.write_args({**sources, **config.to_dict()})
+        if crops is not None:
+            pretrain(trained, config, *crops, frozen, verbose)
+            del crops  # of up to half a gigabyte
         recorder = Recorder(folder, config.patience)
         recorder.state["frozen"] = frozen
         save_checkpoint(folder.last, trained, recorder.state)

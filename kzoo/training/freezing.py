@@ -32,7 +32,7 @@ def freeze(model: ZooModel, config: TrainConfig) -> None:
     if (config.freeze_backbone or config.backbone_rate != 1) and not backbone_layers(model):
         raise ValueError(f"{model.name}: has no backbone; leave freeze_backbone and backbone_rate out")
     if config.freeze_backbone:
-        _set_trainable(model, trained_backbone(model), False)
+        set_trainable(model, trained_backbone(model), False)
 
 
 def described(config: TrainConfig) -> str:
@@ -72,7 +72,7 @@ def release(model: ZooModel, names: list[str]) -> None:
         model: a compiled model.
         names: names of the layers.
     """
-    _set_trainable(model, names, True)
+    set_trainable(model, names, True)
     with devices.strategy_of(model):
         model.optimizer = _widened(model.optimizer, model)
     exclude_from_decay(model)
@@ -102,6 +102,13 @@ def _named(model: ZooModel, names: list[str]) -> list[keras.layers.Layer]:
     return [model.network.get_layer(name) for name in names]
 
 
-def _set_trainable(model: ZooModel, names: list[str], trainable: bool) -> None:
+def set_trainable(model: ZooModel, names: list[str], trainable: bool) -> None:
+    """Freezes layers or releases them; what is compiled already does not heed it.
+
+    Args:
+        model: the model that has them.
+        names: names of the layers.
+        trainable: whether they are trained from now on.
+    """
     for layer in _named(model, names):
         layer.trainable = trainable

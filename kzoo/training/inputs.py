@@ -195,7 +195,7 @@ def training_batches(
         config.batch_size,
         config.augment,
         seed=config.seed,
-        workers=_workers(config),
+        workers=worker_count(config),
         worker_kind=_worker_kind(dataset, config, image_size),
         repeat=True,
         start_epoch=start_epoch,
@@ -221,7 +221,7 @@ def validation_batches(
         config.batch_size,
         "none",
         shuffle=False,
-        workers=_workers(config),
+        workers=worker_count(config),
         repeat=True,
         resize=resize,
     )
@@ -245,7 +245,8 @@ def sizes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
     return [(height + step, width + step) for step in steps if min(height, width) + step >= _STRIDE]
 
 
-def _workers(config: TrainConfig) -> int:
+def worker_count(config: TrainConfig) -> int:
+    """Threads or processes that make batches: those that are asked for, or one a core, four at most."""
     return min(_MOST_WORKERS, os.cpu_count() or 1) if config.workers is None else config.workers
 
 
@@ -254,6 +255,6 @@ def _worker_kind(dataset, config: TrainConfig, image_size: tuple[int, int]) -> s
     if config.worker_kind != "auto":
         return config.worker_kind
     pixels = config.epochs * len(dataset) * image_size[0] * image_size[1]
-    if _workers(config) < 2 or pixels < _MANY_PIXELS or config.cache == "memory" or os.name != "posix":
+    if worker_count(config) < 2 or pixels < _MANY_PIXELS or config.cache == "memory" or os.name != "posix":
         return "thread"
     return "process" if is_sendable((dataset, config.augment)) else "thread"
