@@ -308,7 +308,8 @@ def test_every_folder_with_a_page_of_its_own_is_linked_from_the_first():
 
 
 @pytest.mark.parametrize(
-    "command, table", [("kzoo list --markdown", family_table), ("kzoo list --backbones --markdown", backbone_table)]
+    "command, table",
+    [("kzoo list --markdown", family_table), ("kzoo list --backbones --markdown", backbone_table)],
 )
 def test_the_tables_of_models_are_the_registrys(command, table):
     text = (ROOT / "README.md").read_text()
