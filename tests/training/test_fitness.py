@@ -20,6 +20,8 @@ IDLE = [
     ({"ema_momentum": 0.9, "ema": False}, "ema=True alone"),
     ({"multi_scale": True, "sizes": [64, 96]}, "beside sizes="),
     ({"backbone_weights": "a.keras", "weights": "b.keras"}, "beside weights="),
+    ({"pretrained": True, "weights": "b.keras"}, "beside weights="),
+    ({"pretrained": True, "backbone_weights": "b.keras"}, "beside backbone_weights="),
     ({"name": "a", "run": "b"}, "beside run='b'"),
     ({"runs": "a", "run": "b"}, "beside run='b'"),
     ({"exist_ok": True}, "without run"),

@@ -148,8 +148,6 @@ def test_rates_come_back_from_a_file():
             {"freeze_backbone": "all", "backbone_rate": 0.1, "pretrained": True},
             "backbone_rate=0.1: has no effect with freeze_backbone='all'",
         ),
-        ({"pretrained": True, "weights": "a.keras"}, "pretrained=True.*weights"),
-        ({"pretrained": True, "backbone_weights": "a.keras"}, "pretrained=True.*backbone_weights"),
         ({"freeze_backbone": -1}, "freeze_backbone=-1: give a number of epochs, 0 or more, or all"),
         ({"freeze_backbone": "some"}, "freeze_backbone='some': give a number of epochs"),
         ({"backbone_rate": 0}, "backbone_rate=0: give a number, above 0"),
