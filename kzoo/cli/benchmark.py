@@ -13,8 +13,8 @@ from kzoo.options.commands import BENCHMARK
 def benchmark(
     model: argument(
         BENCHMARK["model"].but(
-            help="The model to time: a registered name, a .keras file, a run folder, a Darknet .cfg, or an export as "
-            "it is."
+            help="The model to time: a registered name, a .keras file, a run folder, hf://USER/NAME, a Darknet .cfg, "
+            "or an export as it is."
         ),
         metavar="MODEL",
     ),
@@ -48,9 +48,10 @@ def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, 
     """The model of a registered name, untrained where no weights are given, or the one that a path leads to."""
     from kzoo.data.formats.names import class_names
     from kzoo.registry import build
+    from kzoo.weights.hub import is_address
     from kzoo.weights.opening import load
 
-    if not Path(model).exists() and not model.endswith(".cfg"):
+    if not (Path(model).exists() or model.endswith(".cfg") or is_address(model)):
         known = class_names(names)
         classes = {} if known is None else {"names": known, "num_classes": len(known)}
         return build(model, **set_options(image_size=image_size, weights=weights), **classes)
