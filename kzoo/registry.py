@@ -70,11 +70,12 @@ def build(name: str, /, **arguments):
             f"backbone_weights={str(arguments['backbone_weights'])!r}: weights={str(arguments['weights'])!r} has the "
             "backbone, too; leave one of them out"
         )
-    from kzoo.weights.hub import local_file
     from kzoo.weights.loading import given_arguments
     from kzoo.weights.saved import completed
+    from kzoo.weights.shipped import model_file, shipped_arguments
 
-    files = {one: local_file(arguments[one]) for one in ("weights", "backbone_weights") if one in arguments}
+    arguments = shipped_arguments(entry(name).name, arguments)
+    files = {one: model_file(arguments[one]) for one in ("weights", "backbone_weights") if one in arguments}
     arguments = {**arguments, **files}
     from_file = str(arguments.get("weights") or "").endswith(".keras")
     token = given_arguments.set(arguments)

@@ -48,10 +48,10 @@ def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, 
     """The model of a registered name, untrained where no weights are given, or the one that a path leads to."""
     from kzoo.data.formats.names import class_names
     from kzoo.registry import build
-    from kzoo.weights.hub import is_address
     from kzoo.weights.opening import load
+    from kzoo.weights.shipped import is_saved
 
-    if not (Path(model).exists() or model.endswith(".cfg") or is_address(model)):
+    if not (Path(model).exists() or model.endswith(".cfg") or is_saved(model)):
         known = class_names(names)
         classes = {} if known is None else {"names": known, "num_classes": len(known)}
         return build(model, **set_options(image_size=image_size, weights=weights), **classes)

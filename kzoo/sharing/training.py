@@ -9,11 +9,11 @@ from typing import Any
 
 from kzoo.options import Flag
 from kzoo.options.training import RUN, SPEED, TRAIN
-from kzoo.training.assembly import is_saved
 from kzoo.training.callbacks import score_of
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.run import RunFolder
 from kzoo.weights.hub import is_address
+from kzoo.weights.shipped import is_saved
 
 UNNAMED = "a dataset without a name"
 # Of the machine and of the run, not of what comes of it; a seed and a precision are.

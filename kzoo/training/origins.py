@@ -10,11 +10,11 @@ from typing import Any
 from kzoo.model import ZooModel
 from kzoo.registry import entry
 from kzoo.training import devices
-from kzoo.training.assembly import adopt_model, build_cfg, build_model, build_saved, is_saved
+from kzoo.training.assembly import adopt_model, build_cfg, build_model, build_saved
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
-from kzoo.weights.hub import local_file
 from kzoo.weights.saved import task_of
+from kzoo.weights.shipped import is_saved, model_file
 
 
 class Origin:
@@ -109,7 +109,7 @@ class Saved(Origin):
 
     @functools.cached_property
     def task(self) -> str:
-        return task_of(Path(local_file(self.path)))
+        return task_of(Path(model_file(self.path)))
 
     def build(self, dataset, config):
         return build_saved(self.path, dataset, config)

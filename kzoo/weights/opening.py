@@ -8,7 +8,8 @@ from pathlib import Path
 from kzoo.data.formats.names import class_names
 from kzoo.options import Place
 from kzoo.system.files import refuse_address
-from kzoo.weights.hub import MODEL_FILE, local_file
+from kzoo.weights.hub import MODEL_FILE
+from kzoo.weights.shipped import model_file
 
 _FORMS = (
     "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, Darknet's .cfg, or "
@@ -29,7 +30,7 @@ def load(
             export: a `.tflite` or `.onnx` file, a SavedModel folder, or a folder of its versions, of which the
             highest is taken; a network of Darknet's, by its `.cfg`; or a repository on Hugging Face's hub, as
             `hf://USER/NAME`, `hf://USER/NAME@REVISION` or `hf://USER/NAME/FILE.keras`, which is fetched once,
-            and of which no code is run.
+            and of which no code is run; or "cards", "cells" or "nuclei", which come with kzoo.
         compile: whether a `.keras` file's optimizer and its state are restored too.
         weights: the `.weights` file of a `.cfg`; the file of the same name beside it where None.
         names: class names in the place of the model's own, or the file they are in: see `kzoo.data.formats.names`.
@@ -45,9 +46,10 @@ def load(
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg")
         >>> kzoo.load("hf://somebody/cells").detect("blood.jpg")
+        >>> kzoo.load("cells").detect("blood.jpg")
     """
     Place(what="a model").check("model", path)  # Path("") would be the folder one is in
-    path = local_file(path)
+    path = model_file(path)
     refuse_address(path, f"download it and {_FORMS}")
     path = Path(path)
     if not path.exists():

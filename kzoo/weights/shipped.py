@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kzoo.system.files import replacing
+from kzoo.weights.hub import is_address, local_file
 from kzoo.weights.published import cache_folder
 
 _FOLDER = Path(__file__).with_name("shipped")  # its README has a card for each
@@ -40,6 +41,29 @@ SHIPPED = {
 def is_shipped(path) -> bool:
     """Whether this is the name of a model that comes with kzoo, and nothing of that name lies where one is."""
     return isinstance(path, (str, Path)) and str(path) in SHIPPED and not Path(path).exists()
+
+
+def is_saved(model) -> bool:
+    """Whether this means a `.keras` file: by its path, an address on the hub, or the name of a shipped model."""
+    by_path = isinstance(model, (str, Path)) and Path(model).suffix == ".keras"
+    return by_path or is_address(model) or is_shipped(model)
+
+
+def model_file(path):
+    """The file on this machine that is meant by an address on the hub or by the name of a shipped model.
+
+    Args:
+        path: one of these; all else, paths and None among it, is given back as it is.
+
+    Raises:
+        ValueError: what is at an address is no model that may be opened, or the installation is damaged.
+        OSError: it cannot be fetched; the message says why, and what to do.
+
+    Example:
+        >>> model_file("cards").suffix
+        '.keras'
+    """
+    return shipped_file(str(path)) if is_shipped(path) else local_file(path)
 
 
 def shipped_arguments(architecture: str, arguments: Mapping) -> dict:
