@@ -28,6 +28,7 @@ _CURVES = {
     "What is taken for what": "confusion",
 }
 _PREDICTIONS = {"What it finds on images to validate on": "predictions"}
+_AGAIN = "look to the network, and push again"
 
 
 @checked(PUSH)
@@ -193,7 +194,7 @@ def _upload(folder: Path, address: Address, private: bool) -> None:
 
     api = interface()
     files = [CommitOperationAdd(path.name, str(path)) for path in sorted(folder.iterdir())]
-    with speaking_to_hub(address):
+    with speaking_to_hub(address, _AGAIN):
         api.create_repo(address.repository, private=private or None, exist_ok=True)
         public = private and not api.model_info(address.repository).private
     if public:  # it was there, and the hub does not change what it is
@@ -201,7 +202,7 @@ def _upload(folder: Path, address: Address, private: bool) -> None:
             f"{address}: is there already and public, so that private=True has no effect; make it private on "
             f"{address.page}, or leave private out"
         )
-    with speaking_to_hub(address):
+    with speaking_to_hub(address, _AGAIN):
         if address.revision:
             api.create_branch(address.repository, branch=address.revision, exist_ok=True)
         message = f"A model of kzoo {__version__}"

@@ -58,11 +58,6 @@ class Training:
         return cls(public(sources["model"]), data, val, options, len(rows), max(rows, key=score_of))
 
     @property
-    def validated(self) -> bool:
-        """Whether there were images to validate on."""
-        return any(name.startswith("val_") for name in self.best)
-
-    @property
     def validation(self) -> str:
         """The images that the figures are of, as Markdown: "the part `val` of `street`"."""
         part = self.options.get("val_split") or ("val" if self.val is None else None)

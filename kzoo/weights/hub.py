@@ -93,7 +93,8 @@ def local_file(path):
         raise ValueError(
             f"{address}: of the hub .keras files alone are opened; download {file} ({address.page}), and give its path"
         )
-    with speaking_to_hub(address):
+    remedy = f"look to the network, or download it elsewhere ({address.page}), and give its path"
+    with speaking_to_hub(address, remedy):
         fetched = Path(interface().hf_hub_download(address.repository, file, revision=address.revision))
     check_stranger(fetched, str(address))
     return fetched
@@ -107,10 +108,14 @@ def interface():
 
 
 @contextlib.contextmanager
-def speaking_to_hub(address: Address) -> Iterator[None]:
+def speaking_to_hub(address: Address, remedy: str) -> Iterator[None]:
     """Says what huggingface_hub raises in the block in words of one line: the address, what is wrong, what to do.
 
     Its progress bars are for terminals alone, and what it notes of each new try for nobody.
+
+    Args:
+        address: the repository that is spoken of.
+        remedy: what to do where the hub cannot be reached.
     """
     from huggingface_hub import utils
 
@@ -122,14 +127,15 @@ def speaking_to_hub(address: Address) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of several libraries that speak to the net, and of the disk
-        raise _told(address, error) from error
+        raise _told(address, error, remedy) from error
     finally:
         utils.logging.set_verbosity(verbosity)
         if bars:
             utils.enable_progress_bars()
 
 
-def _told(address: Address, error: Exception) -> Exception:
+def _told(address: Address, error: Exception, remedy: str) -> Exception:
+    """An error of huggingface_hub's, or of the libraries below it, in our words."""
     from huggingface_hub import constants, errors
 
     if isinstance(error, (errors.LocalEntryNotFoundError, RuntimeError)):  # the reason is what it comes of
@@ -137,16 +143,16 @@ def _told(address: Address, error: Exception) -> Exception:
     if constants.HF_HUB_OFFLINE and isinstance(
         error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
     ):
-        return OSError(f"{address}: not in the cache, and HF_HUB_OFFLINE keeps kzoo from the hub; unset it")
-    for known, kind, words in _known(address):
+        return OSError(f"{address}: HF_HUB_OFFLINE keeps kzoo from the hub; unset it")
+    for known, kind, words in _known(address, remedy):
         if isinstance(error, known):
             return kind(f"{address}: {words}")
     if isinstance(error, ValueError) and not hasattr(error, "response"):  # of the card's head, or of a name
         return ValueError(f"{address}: refused by the hub: {shorten(str(error), 300)}")
-    return OSError(f"{address}: {_other(address, error)}")
+    return OSError(f"{address}: {_other(address, error, remedy)}")
 
 
-def _known(address: Address) -> list[tuple[type, type, str]]:
+def _known(address: Address, remedy: str) -> list[tuple[type, type, str]]:
     """What huggingface_hub raises, the narrower first: its error, the kind of ours, and the words."""
     from huggingface_hub import errors
 
@@ -170,12 +176,12 @@ def _known(address: Address) -> list[tuple[type, type, str]]:
             FileNotFoundError,
             f"no revision {address.revision!r} in it; give a branch, a tag or a commit that {address.page} has",
         ),
-        (errors.LocalEntryNotFoundError, OSError, f"cannot be reached; {_by_other_means(address)}"),
+        (errors.LocalEntryNotFoundError, OSError, f"cannot be reached; {remedy}"),
         (errors.EntryNotFoundError, FileNotFoundError, f"no {file} in this repository; {other}"),
     ]
 
 
-def _other(address: Address, error: Exception) -> str:
+def _other(address: Address, error: Exception, remedy: str) -> str:
     """What is wrong by the server's answer, by the disk's, or by what little is known."""
     disk = disk_error(error)
     if disk is not None:
@@ -190,8 +196,4 @@ def _other(address: Address, error: Exception) -> str:
         return f"this token may not do that (403: {said}); {LOG_IN}, with a token that may write"
     if status is not None:
         return f"refused by the hub ({status}: {said}); try again later, or look at {address.page}"
-    return f"cannot be reached ({said}); {_by_other_means(address)}"
-
-
-def _by_other_means(address: Address) -> str:
-    return f"look to the network, or download it elsewhere ({address.page}), and give its path"
+    return f"cannot be reached ({said}); {remedy}"

@@ -34,6 +34,7 @@ _LAYERS = (
     *("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"),
     *("StringLookup", "IntegerLookup", "TextVectorization"),
 )
+_MOST_BYTES = 2**26  # of a configuration; EfficientNet-B7's has less than 2**20
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__")
 
 
@@ -54,7 +55,7 @@ def check_stranger(path: Path, name: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()  # HDF5 reads wrong bytes without a word
-            config = json.loads(archive.read("config.json"))
+            config = _config(archive)
     except Exception as error:  # broken files fail in every way there is
         broken = next(iter(str(error).splitlines()), type(error).__name__)
     if broken is not None:
@@ -67,6 +68,18 @@ def check_stranger(path: Path, name: str) -> None:
                 f"{name}: asks for {what}, which is neither kzoo's nor a harmless part of Keras; a file that kzoo "
                 "wrote does not: do not open it"
             )
+
+
+def _config(archive: zipfile.ZipFile) -> dict:
+    """The model's configuration.
+
+    Raises:
+        KeyError, ValueError, RecursionError: there is none, or it is none.
+    """
+    size = archive.getinfo("config.json").file_size
+    if size > _MOST_BYTES:  # a few bytes of an archive may stand for all of a machine's memory
+        raise ValueError(f"config.json of {size:,} bytes")
+    return json.loads(archive.read("config.json"))
 
 
 def _things(config) -> Iterator[dict]:

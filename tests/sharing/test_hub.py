@@ -263,6 +263,14 @@ def test_what_is_no_model_is_damaged(hub, content):
         assert said.startswith("hf://somebody/broken: damaged (")
 
 
+def test_a_configuration_that_would_fill_the_memory_is_not_read(hub):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", b" " * 2**27)
+    hub.add("somebody/bomb", {"model.keras": archive.getvalue()})
+    assert "config.json of 134,217,728 bytes" in refused(ValueError, kzoo.load, "hf://somebody/bomb")
+
+
 def test_files_of_keras_itself_are_refused(hub, tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "dense.keras")
     hub.add("somebody/dense", {"model.keras": (tmp_path / "dense.keras").read_bytes()})

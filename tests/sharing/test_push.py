@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 import kzoo
 from kzoo.sharing import pushing
@@ -200,7 +201,15 @@ def test_a_licence_that_the_hub_does_not_know(detector, hub, login):
 
 def test_no_network(detector, login):
     said = refused(OSError, detector, "hf://somebody/street")
-    assert said.startswith("hf://somebody/street: cannot be reached (") and "look to the network" in said
+    assert said.startswith("hf://somebody/street: cannot be reached (") and said.endswith(
+        "look to the network, and push again"
+    )
+
+
+def test_no_hub_is_wanted(detector, login, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    said = refused(OSError, detector, "hf://somebody/street")
+    assert said == "hf://somebody/street: HF_HUB_OFFLINE keeps kzoo from the hub; unset it"
 
 
 def test_the_command(detector, hub, login, kzoo_command, tmp_path):
