@@ -23,7 +23,7 @@ class _Following:
     Attributes:
         schedule: what the rate follows.
         rates: factors of the rate by beginnings of layers' names.
-        since: by such beginnings the update before which those layers were not trained; 0 for all others.
+        since: the update before which layers were not trained, by such beginnings; 0 for all others.
     """
 
     def __init__(
@@ -153,6 +153,6 @@ class SGD(_Following, keras.optimizers.SGD):
     Args:
         learning_rate: a schedule, or a number.
         rates: factors of the learning rate by how the names of layers begin; 1 for all layers by default.
-        since: as `AdamW` has it; without effect, for momentum is not corrected.
+        since: numbers of updates, as `AdamW` has them; without effect, for momentum is not corrected.
         **options: further arguments of `keras.optimizers.SGD`, such as `momentum`.
     """
