@@ -133,6 +133,8 @@ def test_a_training_goes_on_from_the_name(untraced, tmp_path):
     "name, data, split, figures, options",
     [
         ("cards", "playing-cards", "val", {"map50": 0.965, "map": 0.728}, {}),
+        ("cells", "bccd", "test", {"map50": 0.856, "map": 0.464}, {"skip_faulty": True}),
+        ("nuclei", "nuclei", "test", {"dice": 0.928, "mean_iou": 0.870}, {"method": "window"}),
     ],
 )
 def test_the_scores_are_those_of_the_card(shared, name, data, split, figures, options):
