@@ -9,7 +9,7 @@ from kzoo.data.formats.names import class_names
 from kzoo.options import Place
 from kzoo.system.files import refuse_address
 from kzoo.weights.hub import MODEL_FILE
-from kzoo.weights.shipped import model_file
+from kzoo.weights.shipped import SHIPPED, model_file
 
 _FORMS = (
     "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, Darknet's .cfg, or "
@@ -114,6 +114,12 @@ def _in_folder(folder: Path) -> Path:
     for candidate in (folder, *sorted(versions, key=lambda one: int(one.name), reverse=True)):
         if (candidate / "saved_model.pb").is_file():
             return candidate
+    hidden = (
+        "; the model of kzoo's own that is called so is found from other folders"
+        if str(folder) in SHIPPED
+        else ""
+    )
     raise ValueError(
-        f"{folder}: neither best.keras nor last.keras nor {MODEL_FILE} nor saved_model.pb in this folder; {_FORMS}"
+        f"{folder}: neither best.keras nor last.keras nor {MODEL_FILE} nor saved_model.pb in this folder{hidden}; "
+        f"{_FORMS}"
     )
