@@ -20,6 +20,7 @@ _EXPORTS = {
     "export": "kzoo.deploy",
     "list_models": "kzoo.registry",
     "load": "kzoo.weights.opening",
+    "push": "kzoo.sharing.pushing",
     "train": "kzoo.training",
     "with_nms": "kzoo.inference.detect",
 }

@@ -48,10 +48,11 @@ def build(name: str, /, **arguments):
     Args:
         name: one of `kzoo.list_models()`.
         **arguments: the architecture function's own, such as `num_classes`, `image_size` (height and width, or one
-            side), `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, or the name of
-            published ones, such as "coco") and `backbone_weights`. A `.keras` file is a model's settings, too: classes,
-            names, input size, anchors, normalisation and the head's options are its own where they are not given. Of
-            other classes than the file's the rows of the last layers start anew, but for those of the same name.
+            side), `width`, `depth`, `weights` (a `.keras`, `.weights.h5` or Darknet's `.weights` file, a model on
+            Hugging Face's hub as `hf://USER/NAME`, or the name of published ones, such as "coco") and
+            `backbone_weights`. A `.keras` file is a model's settings, too: classes, names, input size, anchors,
+            normalisation and the head's options are its own where they are not given. Of other classes than the
+            file's the rows of the last layers start anew, but for those of the same name.
 
     Returns:
         A `kzoo.ZooModel`, untrained where no weights are given.
@@ -71,7 +72,11 @@ def build(name: str, /, **arguments):
         )
     from kzoo.weights.loading import given_arguments
     from kzoo.weights.saved import completed
+    from kzoo.weights.shipped import model_file, shipped_arguments
 
+    arguments = shipped_arguments(entry(name).name, arguments)
+    files = {one: model_file(arguments[one]) for one in ("weights", "backbone_weights") if one in arguments}
+    arguments = {**arguments, **files}
     from_file = str(arguments.get("weights") or "").endswith(".keras")
     token = given_arguments.set(arguments)
     try:

@@ -18,6 +18,10 @@ from kzoo.training import Evaluation
 
 MODELS = {
     "unet": ("unet", {"width": 0.25, "batch_norm": True}),
+    "unet-pretrained": (
+        "unet",
+        {"backbone": "efficientnet-lite0", "backbone_weights": "imagenet", "batch_norm": True},
+    ),
     "unet-upsampling": ("unet", {"width": 0.25, "batch_norm": True, "up": "upsampling"}),
     "fcn8": ("fcn8", {"width": 0.25, "batch_norm": True}),
     "dilated8": ("dilated8", {"width": 0.125, "batch_norm": True}),
@@ -53,8 +57,11 @@ model = kzoo.build(
 schedule = keras.optimizers.schedules.CosineDecay(
     0.0, (args.epochs - 3) * steps, warmup_target=3e-3, warmup_steps=3 * steps
 )
-optimizer = keras.optimizers.AdamW(
-    schedule, weight_decay=5e-4, global_clipnorm=10.0, use_ema=True, ema_momentum=0.95
+rates = (
+    {"backbone_": 0.2} if "backbone_weights" in options else None
+)  # what is trained already takes smaller steps
+optimizer = kzoo.training.AdamW(
+    schedule, rates, weight_decay=5e-4, global_clipnorm=10.0, use_ema=True, ema_momentum=0.95
 )
 model.compile(optimizer, jit_compile=False)
 model.fit(

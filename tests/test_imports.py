@@ -21,6 +21,7 @@ HOUSE = (
     ("weights",),
     ("evaluation", "models", "registry"),
     ("training",),
+    ("sharing",),
     ("cli",),
 )
 FLOORS = {room: floor for floor, rooms in enumerate(HOUSE, 1) for room in rooms}

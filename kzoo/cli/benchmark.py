@@ -13,8 +13,8 @@ from kzoo.options.commands import BENCHMARK
 def benchmark(
     model: argument(
         BENCHMARK["model"].but(
-            help="The model to time: a registered name, a .keras file, a run folder, a Darknet .cfg, or an export as "
-            "it is."
+            help="The model to time: a registered name, a .keras file, a run folder, hf://USER/NAME, a Darknet .cfg, "
+            "or an export as it is."
         ),
         metavar="MODEL",
     ),
@@ -49,8 +49,9 @@ def _load(model: str, image_size: tuple[int, int] | None, weights: Path | None, 
     from kzoo.data.formats.names import class_names
     from kzoo.registry import build
     from kzoo.weights.opening import load
+    from kzoo.weights.shipped import is_saved
 
-    if not Path(model).exists() and not model.endswith(".cfg"):
+    if not (Path(model).exists() or model.endswith(".cfg") or is_saved(model)):
         known = class_names(names)
         classes = {} if known is None else {"names": known, "num_classes": len(known)}
         return build(model, **set_options(image_size=image_size, weights=weights), **classes)

@@ -14,7 +14,7 @@ from kzoo.options.commands import CONVERT
 Files = argument(
     Place(
         help="The file OUT to write: .keras, or Darknet's .weights with a .cfg beside it. Before it, unless there is "
-        "--cfg, the MODEL to read: a .keras file or a run folder.",
+        "--cfg, the MODEL to read: a .keras file, a run folder or hf://USER/NAME.",
         path=True,
     ),
     many=True,
@@ -54,7 +54,7 @@ def convert(
     to_darknet = out.suffix == ".weights" or partial_stop(out) is not None
     if out.suffix != ".keras" and not to_darknet:
         raise typer.BadParameter(f"{out}: end its name in .keras or .weights")
-    if source and out.exists() and out.samefile(source[0]):
+    if source and out.exists() and source[0].exists() and out.samefile(source[0]):
         raise typer.BadParameter(f"{out}: the model itself; write to another file")
     if stop_at is not None and source and not to_darknet:
         raise typer.BadParameter("--stop-at goes with --cfg, or with a .weights file to write")

@@ -14,7 +14,9 @@ from kzoo.options.commands import EXPORT
 
 def export(
     model: argument(
-        EXPORT["model"].but(help="The model to export: a .keras file, a run folder or a Darknet .cfg."),
+        EXPORT["model"].but(
+            help="The model to export: a .keras file, a run folder, hf://USER/NAME or a Darknet .cfg."
+        ),
         metavar="MODEL",
     ),
     format: parameter(EXPORT["format"]) = None,
@@ -48,7 +50,7 @@ def export(
     opened = with_nms(load(model, weights=weights, names=names), nms)
     images = load_data(data, split, task=data_task(opened), bits=bits) if data is not None else None
     size = opened.check_size(image_size or opened.image_size)
-    name = _name(Path(model), opened.name)
+    name = _name(model, opened.name)
     with _spinner("exporting"):
         path = writing.export(opened, out, format, quantize, images, size, batch_size, name, resize)
         agreement = checking.compare(opened, path, checking.picture(images, size, resize_of(opened, resize)))
@@ -70,9 +72,13 @@ def _files(path: Path) -> list[Path]:
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
-def _name(path: Path, default: str) -> str:
-    """What a model is called: its run folder, or its file unless that is only called best or last."""
-    path = path.resolve()
+def _name(model: str, default: str) -> str:
+    """What a model is called: its repository, its run folder, or its file unless that is only called best or last."""
+    from kzoo.weights.hub import Address, is_address
+
+    if is_address(model):
+        return Address.parse(model).name
+    path = Path(model).resolve()
     if path.is_file():
         path = path.parent if path.stem in ("best", "last") else path.with_suffix("")
     return path.name or default

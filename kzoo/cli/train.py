@@ -65,7 +65,8 @@ def _with_fields(command: Callable) -> Callable:
 
 
 _MODEL = Place(
-    help="The model to train: a name that `kzoo list` shows, a .keras file to go on from, or a Darknet .cfg.",
+    help="The model to train: a name that `kzoo list` shows, a .keras file or hf://USER/NAME to go on from, or "
+    "a Darknet .cfg.",
     what="a model, or its name",
     none=True,
 )

@@ -15,7 +15,8 @@ WIDTH = Number(help="Factor of the number of channels of every layer.", above=0,
 DEPTH = Number(help="Factor of the number of blocks that a stage repeats.", above=0, most=16)
 NUM_CLASSES = Whole(help="Number of classes.", unit="classes", least=1, most=100_000)
 WEIGHTS = Place(
-    help="The .keras, .weights.h5 or .weights file of the same model, or the name of published weights, to start from.",
+    help="The .keras, .weights.h5 or .weights file of the same model, hf://USER/NAME, or the name of published "
+    "weights, to start from.",
     otherwise="random weights",
     what="a file of weights, or the name of published ones",
     none=True,

@@ -23,7 +23,8 @@ FORMS = ("keras", "saved_model", "tflite", "tflite-float16", "tflite-int8", "onn
 LAYOUTS = ("voc", "yolo", "coco")
 
 MODEL = Place(
-    help="The trained model: a .keras file, a run folder, a Darknet .cfg, or an export (.tflite, .onnx, SavedModel).",
+    help="The trained model: a .keras file, a run folder, hf://USER/NAME, a Darknet .cfg, an export (.tflite, .onnx, "
+    "SavedModel), or cards, cells or nuclei, which come with kzoo.",
     what="a model",
     others=True,
 )

@@ -82,7 +82,8 @@ MODEL: dict[str, Option] = {
         help="A further argument of the model's head, as `kzoo info` lists them; may be given several times."
     ),
     "backbone_weights": Place(
-        help="The file of a trained model with the same backbone, of kzoo, Darknet, torchvision or timm, or imagenet.",
+        help="The file of a trained model with the same backbone, of kzoo, Darknet, torchvision or timm; also "
+        "hf://USER/NAME, or imagenet.",
         otherwise="random weights",
         what="a file of weights, or imagenet",
         none=True,

@@ -19,6 +19,7 @@ from kzoo.training.freezing import freeze
 from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
 from kzoo.weights.classes import with_classes
 from kzoo.weights.saved import open_saved, recast, with_options
+from kzoo.weights.shipped import is_saved, model_file
 
 log = logging.getLogger("kzoo")
 _WRONG_ANCHORS = "anchors={!r}: give auto, default, or widths and heights"
@@ -142,11 +143,6 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
     return model
 
 
-def is_saved(model) -> bool:
-    """Whether this is the path of a `.keras` file."""
-    return isinstance(model, (str, Path)) and Path(model).suffix == ".keras"
-
-
 def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     """The model of a `.keras` file for a dataset's classes: as `build_model` with the file as `weights`.
 
@@ -159,7 +155,7 @@ def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
     for name in ("width", "depth", "backbone", "weights", "backbone_weights"):
         if name in options:
             raise ValueError(f"{name}={options[name]!r}: for a model by name only; {path} is built already")
-    model = open_saved(path)
+    model = open_saved(model_file(path))
     if not isinstance(config.anchors, str):
         levels = len(getattr(model.head, "strides", (1,)))
         options["anchors"] = anchors_by_level(_pairs(config.anchors), levels)

@@ -42,10 +42,10 @@ def train(
     """Trains a detector or a segmenter and keeps all that comes of it in a run folder.
 
     Args:
-        model: a registered name; the path of a `.keras` file, whose settings and weights are taken, all but the rows
-            of classes that the dataset has and it has not; the path of a Darknet `.cfg`, which is trained as it says,
-            unless options say otherwise; or a model, which is compiled anew and ends up with the weights of the best
-            epoch.
+        model: a registered name; the path of a `.keras` file, or `hf://USER/NAME`, whose settings and weights are
+            taken, all but the rows of classes that the dataset has and it has not; the path of a Darknet `.cfg`, which
+            is trained as it says, unless options say otherwise; or a model, which is compiled anew and ends up with
+            the weights of the best epoch.
         data: a dataset, or the path of one, whose parts "train" and "val" are taken, or those that `split` and
             `val_split` name.
         val: a dataset to validate on, or the path of one. Its classes may be some of those trained on.

@@ -20,7 +20,7 @@ from kzoo.training.optimizers import averages, exclude_from_decay, inner_optimiz
 
 def trained_backbone(model: ZooModel) -> list[str]:
     """Names of the backbone's layers that are trained."""
-    return [layer.name for layer in backbone_layers(model) if layer.trainable and layer.weights]
+    return [layer.name for layer in backbone_layers(model) if layer.trainable]
 
 
 def freeze(model: ZooModel, config: TrainConfig) -> None:

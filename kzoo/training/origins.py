@@ -10,10 +10,11 @@ from typing import Any
 from kzoo.model import ZooModel
 from kzoo.registry import entry
 from kzoo.training import devices
-from kzoo.training.assembly import adopt_model, build_cfg, build_model, build_saved, is_saved
+from kzoo.training.assembly import adopt_model, build_cfg, build_model, build_saved
 from kzoo.training.config import FINE_TUNING_RATE, TrainConfig
 from kzoo.training.darknet import CfgTraining, is_cfg
 from kzoo.weights.saved import task_of
+from kzoo.weights.shipped import is_saved, model_file
 
 
 class Origin:
@@ -100,7 +101,7 @@ class Cfg(Origin):
 
 
 class Saved(Origin):
-    """A `.keras` file: its settings and weights, and new rows for the classes that it does not know."""
+    """A `.keras` file, here or on the hub: its settings and weights, and new rows for classes that it does not know."""
 
     def __init__(self, path: str | Path, options: Mapping[str, Any]):
         super().__init__({"learning_rate": FINE_TUNING_RATE, **options})
@@ -108,7 +109,7 @@ class Saved(Origin):
 
     @functools.cached_property
     def task(self) -> str:
-        return task_of(Path(self.path))
+        return task_of(Path(model_file(self.path)))
 
     def build(self, dataset, config):
         return build_saved(self.path, dataset, config)
@@ -135,15 +136,15 @@ def origin_of(model: str | Path | ZooModel, options: Mapping[str, Any]) -> Origi
     """The origin that the `model` of `kzoo.train` means.
 
     Args:
-        model: a registered name, the path of a `.keras` file or of a `.cfg`, or a model.
+        model: a registered name, the path of a `.keras` file or of a `.cfg`, `hf://USER/NAME`, or a model.
         options: options of `TrainConfig` by name, as the user gave them.
 
     Raises:
         ValueError: the name is unknown, or the `.cfg` cannot be trained.
         FileNotFoundError: there is no such `.cfg`.
     """
-    if is_cfg(model):
-        return Cfg(model, options)
     if is_saved(model):
         return Saved(model, options)
+    if is_cfg(model):
+        return Cfg(model, options)
     return Registered(model, options) if isinstance(model, (str, Path)) else Adopted(model, options)

@@ -168,6 +168,25 @@ class RunFolder:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         write_atomically(self.results, text.getvalue())
 
+    def read_results(self) -> list[dict[str, float]]:
+        """The figures of each epoch by name, the epoch's number among them; without those that an epoch lacks.
+
+        Raises:
+            FileNotFoundError: the run has no table, for it was stopped before the end of its first epoch.
+            ValueError: the table is damaged; the message has the line.
+        """
+        rows = []
+        for number, row in enumerate(csv.DictReader(io.StringIO(read_text(self.results))), 2):
+            try:
+                rows.append({name: float(value) for name, value in row.items() if value})
+            except (ValueError, TypeError):  # no number; more or fewer cells than columns
+                raise ValueError(
+                    f"{self.results}:{number}: not a line of numbers; correct or remove it"
+                ) from None
+            if "epoch" not in rows[-1]:
+                raise ValueError(f"{self.results}:{number}: has no epoch; correct or remove it")
+        return rows
+
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -199,8 +199,9 @@ def read_applications(model: ZooModel, path: Path, backbone: bool = False) -> Zo
             assignment.put(variable, _in_shape_of(variable, array), source)
     behind = {source for name in tables if name not in layers for source in tables[name]}
     behind |= {"fc1", "fc2", "predictions"} if backbone else set()
-    left_out = [name for name in theirs if name not in used and not _IGNORED.match(name)]
-    assignment.extra += [name for name in left_out if not (backbone and name in behind)]
+    for name in theirs:
+        if name not in used and not _IGNORED.match(name):
+            (assignment.unused if backbone and name in behind else assignment.extra).append(name)
     return assignment.finish()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,8 @@ class Assignment:
         misshapen: names and both shapes of arrays that do not fit.
         fresh: names of arrays that are of other classes, in layers that count the model's classes: there the model
             keeps what it has.
+        unused: names of arrays that the file has and may have, and nobody takes: beside the backbone, where that alone
+            is taken, or of an auxiliary classifier.
     """
 
     file: Path
@@ -71,6 +73,7 @@ class Assignment:
     extra: list[str] = field(default_factory=list)
     misshapen: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     def put(self, variable: keras.Variable, array: np.ndarray, name: str) -> None:
         """Notes that a variable takes an array.
@@ -119,9 +122,22 @@ class Assignment:
                 self.file,
                 _listed(self.fresh),
             )
+        warn_of_unused(self.file, self.model, self.unused)
         for variable, array in self.values:
             variable.assign(np.asarray(array, np.float32))
         return self.model
+
+
+def warn_of_unused(file: Path, model: ZooModel, names: Sequence[str]) -> None:
+    """Says in one line what of a file a model does not use; nothing where it uses all.
+
+    Args:
+        file: the file that is read.
+        model: the model that takes its weights.
+        names: names of the arrays, or of the layers, that are left out.
+    """
+    if names:
+        log.warning("%s: %s does not use %s", file, model.name, _listed(names))
 
 
 def _listed(names: Iterable[str]) -> str:

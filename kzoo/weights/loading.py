@@ -25,6 +25,7 @@ from kzoo.weights.applications import (
     is_applications,
     read_applications,
 )
+from kzoo.weights.assigning import warn_of_unused
 from kzoo.weights.classes import check_places, for_classes, old_numbers, take_head, warn_of_changes
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon, table
 from kzoo.weights.reading import file_epsilon
@@ -261,7 +262,8 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         return read_applications(model, path, backbone=True)
     if path.suffix not in _KERAS:
         return _darknet_backbone(model, path)
-    source = {layer.name: layer for layer in open_saved(path).network.layers}
+    saved = open_saved(path)
+    source = {layer.name: layer for layer in saved.network.layers}
     for layer in backbone_layers(model):
         if not layer.weights:
             continue
@@ -273,6 +275,9 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
                 "use a classifier of the same backbone, width and depth"
             )
         layer.set_weights(trained)
+    taken = {layer.name for layer in backbone_layers(model)}
+    left = [name for name, layer in source.items() if layer.weights and name not in taken]
+    warn_of_unused(path, model, [*left, saved.head.name])
     return model
 
 

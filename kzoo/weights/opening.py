@@ -8,8 +8,13 @@ from pathlib import Path
 from kzoo.data.formats.names import class_names
 from kzoo.options import Place
 from kzoo.system.files import refuse_address
+from kzoo.weights.hub import MODEL_FILE
+from kzoo.weights.shipped import SHIPPED, model_file
 
-_FORMS = "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, or Darknet's .cfg"
+_FORMS = (
+    "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, Darknet's .cfg, or "
+    "hf://USER/NAME"
+)
 
 
 def load(
@@ -21,9 +26,11 @@ def load(
     """Opens a trained model, whatever form it is in.
 
     Args:
-        path: a `.keras` file; a run folder, whose best model is taken; an export: a `.tflite` or `.onnx`
-            file, a SavedModel folder, or a folder of its versions, of which the highest is taken; or a network
-            of Darknet's, by its `.cfg`.
+        path: a `.keras` file; a run folder, whose best model is taken; a folder that `kzoo push` wrote; an
+            export: a `.tflite` or `.onnx` file, a SavedModel folder, or a folder of its versions, of which the
+            highest is taken; a network of Darknet's, by its `.cfg`; or a repository on Hugging Face's hub, as
+            `hf://USER/NAME`, `hf://USER/NAME@REVISION` or `hf://USER/NAME/FILE.keras`, which is fetched once,
+            and of which no code is run; or "cards", "cells" or "nuclei", which come with kzoo.
         compile: whether a `.keras` file's optimizer and its state are restored too.
         weights: the `.weights` file of a `.cfg`; the file of the same name beside it where None.
         names: class names in the place of the model's own, or the file they are in: see `kzoo.data.formats.names`.
@@ -34,11 +41,15 @@ def load(
     Raises:
         FileNotFoundError: there is nothing at `path`.
         ValueError: it is no model, or cannot be read.
+        OSError: a repository cannot be reached, or not be read with this login.
 
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg")
+        >>> kzoo.load("hf://somebody/cells").detect("blood.jpg")
+        >>> kzoo.load("cells").detect("blood.jpg")
     """
     Place(what="a model").check("model", path)  # Path("") would be the folder one is in
+    path = model_file(path)
     refuse_address(path, f"download it and {_FORMS}")
     path = Path(path)
     if not path.exists():
@@ -95,14 +106,20 @@ def _open(path: Path, compile: bool):
 
 
 def _in_folder(folder: Path) -> Path:
-    """The model a folder means: its best or last `.keras` file, or the SavedModel it is or holds."""
-    for name in ("best.keras", "last.keras"):
+    """The model a folder means: its best, last or only `.keras` file, or the SavedModel it is or holds."""
+    for name in ("best.keras", "last.keras", MODEL_FILE):
         if (folder / name).is_file():
             return folder / name
     versions = [one for one in folder.iterdir() if one.name.isdigit()]
     for candidate in (folder, *sorted(versions, key=lambda one: int(one.name), reverse=True)):
         if (candidate / "saved_model.pb").is_file():
             return candidate
+    hidden = (
+        "; the model of kzoo's own that is called so is found from other folders"
+        if str(folder) in SHIPPED
+        else ""
+    )
     raise ValueError(
-        f"{folder}: neither best.keras nor last.keras nor saved_model.pb in this folder; {_FORMS}"
+        f"{folder}: neither best.keras nor last.keras nor {MODEL_FILE} nor saved_model.pb in this folder{hidden}; "
+        f"{_FORMS}"
     )

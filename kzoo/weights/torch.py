@@ -62,7 +62,8 @@ RULES = (
 # What stands before a residual network's names in detectors, a backbone's in whole models, all in saved replicas.
 PREFIXES = ("body.", "backbone.", "module.")
 # What a file may have and a model may do without: counters; a second classifier, which is of training.
-_IGNORED = re.compile(r"num_batches_tracked$|^aux_classifier\.")
+_IGNORED = re.compile(r"num_batches_tracked$")
+_AUXILIARY = "aux_classifier."
 _NO_BACKBONE = re.compile(r"^(fc|classifier|pre_logits|head|fpn|extra\.[1-9])\.|^scale_weight$")
 
 # Our variables, and what torch calls them.
@@ -80,8 +81,8 @@ _PARAMETERS = {
 def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: float | None = None) -> ZooModel:
     """Reads a state dict into a model.
 
-    An auxiliary classifier that the file has and the model has not is ignored. Of a detector whose classes are the 91
-    of COCO's ids, as torchvision's are, a model of 80 classes takes those that are COCO's.
+    What the model does not use of the file, such as an auxiliary classifier, is told by a warning. Of a detector whose
+    classes are the 91 of COCO's ids, as torchvision's are, a model of 80 classes takes those that are COCO's.
 
     Args:
         model: takes the weights; of torchvision's architecture, at width and depth 1 where the file is torchvision's.
@@ -117,12 +118,11 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
                 assignment.put(variable, _fitted(tensors[key], variable, name, model, name in partial), key)
             else:
                 assignment.missing.append(key)
-    unused = [key for key in tensors if key not in used and not _IGNORED.search(key)]
-    if backbone:
-        unused = [
-            key for key in unused if not _NO_BACKBONE.search(key) and key.rpartition(".")[0] not in behind
-        ]
-    assignment.extra += unused
+    for key in tensors:
+        if key not in used and not _IGNORED.search(key):
+            beside = backbone and (_NO_BACKBONE.search(key) or key.rpartition(".")[0] in behind)
+            beside = beside or key.startswith(_AUXILIARY)
+            (assignment.unused if beside else assignment.extra).append(key)
     return assignment.finish()
 
 

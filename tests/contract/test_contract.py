@@ -17,6 +17,7 @@ import kzoo
 from kzoo.heads import ClassifyHead, YoloHead
 from kzoo.model import flops
 from kzoo.registry import entry
+from kzoo.weights.strangers import check_stranger
 
 SIZE = 64
 CLASSES = 3
@@ -245,6 +246,7 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     model = compiled(build(name, names=["a", "b", "c"]))
     model.fit(images(), targets(model.task), verbose=0)
     model.save(tmp_path / "model.keras")
+    check_stranger(tmp_path / "model.keras", name)  # as others look at it who fetch it from the hub
     again = kzoo.load(tmp_path / "model.keras", compile=True)
     assert again.names == ["a", "b", "c"] and again.image_size == (SIZE, SIZE)
     before, after = (m.predict(images(), verbose=0) for m in (model, again))

@@ -21,6 +21,7 @@ NEEDED = {
     "predict": ("nothing.keras", "nowhere.jpg"),
     "export": ("nothing.keras",),
     "convert": ("nothing.keras", "out.keras"),
+    "push": ("nothing", "nowhere"),
     "benchmark": ("nothing.keras",),
     "anchors": ("--data", "nowhere"),
     "data check": ("nowhere",),
@@ -164,6 +165,7 @@ def test_choices_are_those_of_the_functions():
         ("export a.keras --format tflite --quantize int8", "--data"),
         ("export a.keras --out x.onnx --format tflite", "must end in .tflite"),
         ("convert a.keras b.keras --features", "--features goes with --cfg"),
+        ("push a b --private", "private=True: has an effect with target=hf://USER/NAME alone"),
     ],
 )
 def test_a_whole_command_line_says_one_line(kzoo_command, tmp_path, words, said):

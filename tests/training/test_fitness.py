@@ -23,6 +23,7 @@ IDLE = [
     ({"pretrained": True, "weights": "b.keras"}, "beside weights="),
     ({"pretrain": "classify", "weights": "b.keras"}, "beside weights="),
     ({"pretrain_epochs": 3}, "without pretrain"),
+    ({"pretrained": True, "backbone_weights": "b.keras"}, "beside backbone_weights="),
     ({"name": "a", "run": "b"}, "beside run='b'"),
     ({"runs": "a", "run": "b"}, "beside run='b'"),
     ({"exist_ok": True}, "without run"),

@@ -32,6 +32,10 @@ def test_results_keep_columns_in_order_and_gaps_empty(tmp_path):
         {"epoch": "1", "loss": "2.5", "val_map": ""},
         {"epoch": "2", "loss": "1.25", "val_map": "0.123457"},
     ]
+    assert folder.read_results() == [
+        {"epoch": 1, "loss": 2.5},
+        {"epoch": 2, "loss": 1.25, "val_map": 0.123457},
+    ]
 
 
 def test_what_is_no_run_cannot_be_resumed(tmp_path):

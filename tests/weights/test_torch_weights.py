@@ -121,10 +121,11 @@ def test_a_backbone_alone(prefix, tmp_path):
     np.testing.assert_array_equal(kernel, state[f"{prefix}layer4.1.conv2.weight"].transpose(2, 3, 1, 0))
 
 
-def test_an_auxiliary_classifier_is_left_where_nobody_wants_it(tmp_path):
+def test_an_auxiliary_classifier_is_left_where_nobody_wants_it(tmp_path, caplog):
     state = fcn(auxiliary=True)
     path = write(tmp_path, state)
     model = _fcn(weights=path)
+    assert "fcn-resnet50 does not use aux_classifier.0.weight, aux_classifier.1.bias" in caplog.text
     np.testing.assert_array_equal(model.head.classifier.bias, state["classifier.4.bias"])
     whole = _fcn(weights=path, auxiliary=True)
     np.testing.assert_array_equal(whole.head.auxiliary_classifier.bias, state["aux_classifier.4.bias"])
@@ -254,3 +255,12 @@ def test_pth_wrapped_as_training_programs_do(tmp_path):
     np.testing.assert_array_equal(
         keras.ops.convert_to_numpy(model.head.classifier.bias), state["module.fc.bias"].numpy()
     )
+
+
+def test_what_a_backbone_does_not_take_is_named(tmp_path, caplog):
+    small = {"num_classes": 3, "image_size": 64, "width": 0.25, "backbone": "resnet18"}
+    kzoo.build("retinanet", backbone_weights=write(tmp_path, resnet18()), **small)
+    assert "retinanet does not use fc.bias, fc.weight" in caplog.text
+    kzoo.build("resnet18", num_classes=5, width=0.25).save(tmp_path / "classifier.keras")
+    kzoo.build("retinanet", backbone_weights=tmp_path / "classifier.keras", **small)
+    assert "classifier.keras: retinanet does not use head" in caplog.text
