@@ -75,3 +75,15 @@ def test_entries_are_read_as_they_are_written():
         "two": "a phrase that goes on: with a colon.",
         "more": "further ones.",
     }
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (("--backbones", "--task", "classify"), "classifiers are backbones themselves"),
+        (("--json", "--markdown"), "--json and --markdown: give one of them"),
+    ],
+)
+def test_lists_that_would_be_empty_or_of_two_kinds_are_refused(kzoo_command, options, words):
+    status, said, error = kzoo_command("list", *options)
+    assert status and not said and words in " ".join(error.split())

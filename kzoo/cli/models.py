@@ -41,6 +41,8 @@ def list_models(
     entries = [entry(name) for name in names(task)]
     if not entries:
         raise ValueError(f"task {task!r}: no model is registered for it; use detect, segment or classify")
+    if json and markdown:
+        raise typer.BadParameter("--json and --markdown: give one of them")
     if backbones:
         _list_backbones(entries, json, markdown)
         return
@@ -62,10 +64,15 @@ def list_models(
 
 def _list_backbones(entries: list[Entry], json: bool, markdown: bool) -> None:
     """Prints which backbones which models take."""
+    families = backbone_families(entries)
+    if not families:
+        raise ValueError(
+            "--backbones: classifiers are backbones themselves; give --task detect or segment, or neither"
+        )
     if markdown:
         print(backbone_table(entries))
         return
-    taken = {name: backbones for names, backbones in backbone_families(entries).values() for name in names}
+    taken = {name: backbones for names, backbones in families for name in names}
     if json:
         print(json_module.dumps(taken, indent=1))
         return

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from kzoo.entries import Entry
 from kzoo.options.commands import TASK
+from kzoo.system.messages import markdown_table
 
 TASKS = TASK.choices  # in the order of the tables
 
@@ -35,7 +36,7 @@ def family_table(entries: Sequence[Entry]) -> str:
             ["x".join(str(side) for side in dict.fromkeys(model.image_size)) for model in models],
         )
         rows.append(["<br>".join(column) for column in columns])
-    return _markdown(heading, rows)
+    return markdown_table(heading, rows)
 
 
 def _paper_link(paper: str) -> str:
@@ -44,19 +45,19 @@ def _paper_link(paper: str) -> str:
     return paper if match is None else f"[{match[2]}](https://arxiv.org/abs/{match[3]}), {match[1]}"
 
 
-def backbone_families(entries: Sequence[Entry]) -> dict[str, tuple[list[str], tuple[str, ...]]]:
+def backbone_families(entries: Sequence[Entry]) -> list[tuple[list[str], tuple[str, ...]]]:
     """The models that are built on a backbone of one's choice.
 
     Args:
         entries: what the registry knows of each model.
 
     Returns:
-        By the name of an architecture function its models' names, the smallest first, and the backbones that it takes,
-        its own first. Models that differ in their backbone alone are one.
+        For each architecture function its models' names, the smallest first, and the backbones that it takes, its own
+        first. Of models that differ in their backbone alone one is there.
     """
     from kzoo.registry import architecture_function
 
-    families: dict[str, tuple[list[str], tuple[str, ...]]] = {}
+    families: dict[str, tuple[list[str], tuple[str, ...]]] = {}  # by the function's name
     for one in sorted(entries, key=lambda entry: (TASKS.index(entry.task), entry.parameters)):
         function, settings = architecture_function(one.name), {}
         while isinstance(function, functools.partial):  # a variant: another function with some arguments set
@@ -64,7 +65,7 @@ def backbone_families(entries: Sequence[Entry]) -> dict[str, tuple[list[str], tu
         if function.backbones and "backbone" not in settings:
             names, _ = families.setdefault(function.__name__, ([], function.backbones))
             names.append(one.name)
-    return families
+    return list(families.values())
 
 
 def backbone_table(entries: Sequence[Entry]) -> str:
@@ -77,7 +78,7 @@ def backbone_table(entries: Sequence[Entry]) -> str:
 
     heading = ["models", "of their own", *("<br>".join(f"`{name}`" for name in names) for names in FAMILIES)]
     rows = []
-    for names, taken in backbone_families(entries).values():
+    for names, taken in backbone_families(entries):
         own = [f"`{name}`" for name in taken if not any(name in family for family in FAMILIES)]
         fits = [all(name in taken for name in family) for family in FAMILIES]
         rows.append(
@@ -87,9 +88,4 @@ def backbone_table(entries: Sequence[Entry]) -> str:
                 *("yes" if one else "" for one in fits),
             ]
         )
-    return _markdown(heading, rows)
-
-
-def _markdown(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(line)} |" for line in (heading, *rows)]
-    return "\n".join([lines[0], "|---" * len(heading) + "|", *lines[1:]])
+    return markdown_table(heading, rows)

@@ -114,10 +114,12 @@ def unet(
 
 def _backbone(backbone: str, encoder: str | None) -> str:
     """The backbone's name, given as `backbone` or by the earlier name of that argument."""
-    if encoder is not None and backbone not in ("plain", encoder):
+    if encoder is None:
+        return backbone
+    if backbone not in ("plain", encoder):
         raise ValueError(f"unet: encoder={encoder!r} with backbone={backbone!r}; leave encoder out")
-    check_backbone(encoder or backbone, OWN_BACKBONES)
-    return encoder or backbone
+    check_backbone(encoder, OWN_BACKBONES)
+    return encoder
 
 
 def _decoded(skips: list, levels: int, width: float, up: str, attention: bool, blocks: Blocks):

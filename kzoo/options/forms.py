@@ -9,6 +9,7 @@ from kzoo.options.kinds import Special
 from kzoo.options.quantities import Number, Whole
 from kzoo.options.words import Text, Word
 
+ALL = "all"  # in the place of a number of epochs
 SCHEDULES = ("cosine", "step", "constant")
 # Darknet's learning rates, which a mapping asks for: see `kzoo.training.schedules.DarknetSchedule`.
 POLICIES = ("constant", "exp", "poly", "random", "sgdr", "sigmoid", "step", "steps")
@@ -84,7 +85,6 @@ def _epochs(value: Any) -> int | str:
     return value if value == ALL else Whole(least=0, most=1_000_000).sound(value)
 
 
-ALL = "all"
 EPOCHS = Special(
     reads=lambda text: text if text == ALL else int(text),
     takes=_epochs,

@@ -15,7 +15,7 @@ from kzoo.model import ZooModel
 from kzoo.options.training import TRAIN
 from kzoo.registry import entry, list_models
 from kzoo.sharing.training import UNNAMED, Training, quoted
-from kzoo.system.messages import one_line
+from kzoo.system.messages import markdown_table, one_line
 from kzoo.training.tasks import TASKS
 
 # What the hub calls each task, and what a model of it does.
@@ -81,7 +81,10 @@ def write_card(subject: Subject) -> str:
         *("## Scores", *_scores(subject.training)),
         *(["## Pictures", *_pictures(subject.pictures)] if subject.pictures else []),
         *("## Known failures and limits", subject.notes or _no_notes(subject)),
-        *("## Files", _table(("file", "bytes"), [(quoted(n), f"{s:,}") for n, s in subject.files.items()])),
+        *(
+            "## Files",
+            markdown_table(("file", "bytes"), [(quoted(n), f"{s:,}") for n, s in subject.files.items()]),
+        ),
         *("## Licence", _licence(subject.licence)),
     ]
     return f"---\n{_front_matter(subject)}---\n\n" + "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -148,7 +151,7 @@ def _model(subject: Subject) -> str:
         ("classes", f"{model.head.num_classes}{f': {names}' if names else ', without names'}"),
         ("written by", f"kzoo {__version__}"),
     ]
-    return _table(("", ""), rows)
+    return markdown_table(("", ""), rows)
 
 
 def _training(training: Training | None) -> list[str]:
@@ -170,7 +173,7 @@ def _training(training: Training | None) -> list[str]:
             (quoted(name), _cell(quoted(str(value))), escaped(TRAIN[name].help))
             for name, value in training.options.items()
         ]
-        told += ["What differs from kzoo's defaults:", _table(("option", "value", "meaning"), rows)]
+        told += ["What differs from kzoo's defaults:", markdown_table(("option", "value", "meaning"), rows)]
     return told
 
 
@@ -189,7 +192,7 @@ def _scores(training: Training | None) -> list[str]:
     return [
         f"Of {training.validation}, after epoch {training.best['epoch']:g}, measured by `kzoo train`. The epoch was "
         "chosen by them, so they flatter a little; on other images look for yourself with `kzoo evaluate`.",
-        _table(("figure", "value"), rows),
+        markdown_table(("figure", "value"), rows),
     ]
 
 
@@ -210,11 +213,6 @@ def _licence(licence: str | None) -> str:
     if licence is None:
         return "The author has not stated one: ask before you use the weights."
     return f"{quoted(licence)}, of the weights."
-
-
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:

@@ -49,6 +49,8 @@ def check_options(
         raise ValueError(
             f"anchors={config.anchors!r}: for a model by name only; this one has its own: leave them out"
         )
+    if config.pretrained and (is_cfg or not is_new):
+        raise ValueError("pretrained=True: for a model by name only; leave it out")
     if options.get("worker_kind", "auto") != "auto" and config.workers == 0:
         raise ValueError(
             f"worker_kind={config.worker_kind!r}: has no effect with workers=0, which makes batches in the training "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -95,7 +96,7 @@ def unpack(path: str | Path) -> ZooModel:
             config = json.loads(archive.read(_CONFIG))
             with np.load(io.BytesIO(archive.read(_WEIGHTS))) as arrays:
                 held = {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, zipfile.zlib.error, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError) as error:
         raise ValueError(f"{path}: no packed model, or damaged; install kzoo anew ({error})") from error
     model = keras.saving.deserialize_keras_object(config)
     for number, variable in enumerate(model.variables):

@@ -6,7 +6,7 @@ import functools
 import tempfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kzoo.system.files import replacing
@@ -23,18 +23,16 @@ class Shipped:
     Attributes:
         architecture: the registered name that it was built by.
         arguments: what it was built with besides classes and input size.
-        finds: what it finds, as a phrase.
     """
 
     architecture: str
-    finds: str
-    arguments: Mapping = field(default_factory=dict)
+    arguments: Mapping
 
 
 SHIPPED = {
-    "cards": Shipped("yolov3-tiny", "playing cards, nine to ace", {"backbone": "efficientnet-lite0"}),
-    "cells": Shipped("yolov3-tiny", "blood cells under the microscope", {"width": 0.25}),
-    "nuclei": Shipped("unet", "cell nuclei under the microscope", {"width": 0.1875, "batch_norm": True}),
+    "cards": Shipped("yolov3-tiny", {"backbone": "efficientnet-lite0"}),
+    "cells": Shipped("yolov3-tiny", {"width": 0.25}),
+    "nuclei": Shipped("unet", {"width": 0.1875, "batch_norm": True}),
 }
 
 

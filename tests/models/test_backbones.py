@@ -24,14 +24,10 @@ SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}
 
 
-def test_the_pairs_are_those_of_the_table():
+def test_every_row_of_the_table_has_a_model_that_is_trained_here():
     families = backbone_families([entry(name) for name in list_models()])
-    listed = {name: taken for names, taken in families.values() for name in names}
-    assert len([name for names, _ in families.values() for name in names if name in FAMILIES]) == len(
-        FAMILIES
-    )
-    assert all(set(names) & set(FAMILIES) for names, _ in families.values())
-    assert all(set(listed[name]) >= set(BACKBONES) for name in FAMILIES)
+    assert {name for names, _ in families for name in names} >= set(FAMILIES)
+    assert all(set(names) & set(FAMILIES) for names, _ in families)
 
 
 def marked(family, backbone):

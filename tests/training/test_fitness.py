@@ -175,3 +175,9 @@ def test_paths_that_are_empty_are_refused():
         from kzoo.training import resume
 
         resume("")
+
+
+@pytest.mark.parametrize("kind", [{"is_new": False}, {"is_cfg": True}])
+def test_pretrained_is_for_models_by_name(kind):
+    with pytest.raises(ValueError, match="pretrained=True: for a model by name only; leave it out"):
+        check({"pretrained": True}, **kind)
