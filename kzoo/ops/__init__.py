@@ -22,6 +22,7 @@ from kzoo.ops.nms import (
     softer_nms,
     weighted_boxes_fusion,
 )
+from kzoo.ops.roi import precise_roi_pool, pyramid_levels, roi_align, roi_pool
 
 __all__ = [
     "area",
@@ -37,6 +38,10 @@ __all__ = [
     "pair_nms",
     "pairwise_diou",
     "pairwise_iou",
+    "precise_roi_pool",
+    "pyramid_levels",
+    "roi_align",
+    "roi_pool",
     "shape_iou",
     "soft_nms",
     "softer_nms",

@@ -1,0 +1,8 @@
+"""Boxes cut out of feature maps at one size: RoIAlign, RoI max pooling, precise RoI pooling."""
+
+from kzoo.ops.roi.align import roi_align
+from kzoo.ops.roi.maps import pyramid_levels
+from kzoo.ops.roi.maximum import roi_pool
+from kzoo.ops.roi.precise import precise_roi_pool
+
+__all__ = ["precise_roi_pool", "pyramid_levels", "roi_align", "roi_pool"]
