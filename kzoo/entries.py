@@ -32,6 +32,11 @@ class Entry:
 
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
+_FASTER_RCNN = (
+    "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
+    "arXiv:1506.01497"
+)
+_MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
 _UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
 _CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
 _DEEPLABV3 = (
@@ -117,6 +122,20 @@ ENTRIES = (
           _RESNET, 44_654_504, 1000, 15.6),
     Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224),
           _RESNET, 60_344_232, 1000, 23.03),
+    Entry("faster-rcnn", "kzoo.models.faster_rcnn:faster_rcnn", "detect", (800, 800),
+          _FASTER_RCNN, 41_861_526, 90, 268.76),
+    Entry("faster-rcnn-v2", "kzoo.models.faster_rcnn:faster_rcnn_v2", "detect", (800, 800),
+          _FASTER_RCNN, 43_771_542, 90, 560.74),
+    Entry("cascade-rcnn", "kzoo.models.faster_rcnn:cascade_rcnn", "detect", (800, 800),
+          "Cai & Vasconcelos 2018, Cascade R-CNN: Delving into High Quality Object Detection, arXiv:1712.00726",
+          69_447_886, 80, 323.92),
+    Entry("softer-rcnn", "kzoo.models.faster_rcnn:softer_rcnn", "detect", (800, 800),
+          "He et al. 2019, Bounding Box Regression with Uncertainty for Accurate Object Detection, arXiv:1809.08545",
+          42_142_376, 80, 269.32),
+    Entry("mask-rcnn", "kzoo.models.mask_rcnn:mask_rcnn", "instance", (800, 800),
+          _MASK_RCNN, 44_507_633, 90, 375.17),
+    Entry("mask-rcnn-v2", "kzoo.models.mask_rcnn:mask_rcnn_v2", "instance", (800, 800),
+          _MASK_RCNN, 46_420_721, 90, 667.15),
     Entry("retinanet", "kzoo.models.retinanet:retinanet", "detect", (800, 800),
           _RETINANET, 34_121_239, 91, 303.08),
     Entry("retinanet-resnet18", "kzoo.models.retinanet:retinanet_resnet18", "detect", (800, 800),

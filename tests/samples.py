@@ -13,6 +13,7 @@ TWINS = {
     "deeplabv3plus-resnet101": "deeplabv3plus",
     **{f"efficientnet-b{i}": "efficientnet-b0" for i in range(1, 8)},
     **{f"efficientnet-lite{i}": "efficientnet-lite0" for i in range(1, 5)},
+    "cascade-rcnn": "faster-rcnn",
     "fcn16": "fcn8",
     "fcn32": "fcn8",
     "fcn-resnet101": "fcn-resnet50",
@@ -22,6 +23,7 @@ TWINS = {
     "retinanet": "retinanet-v2",
     "retinanet-resnet18": "retinanet-v2",
     "retinanet-resnet101": "retinanet-v2",
+    "softer-rcnn": "faster-rcnn",
     "ssd512": "ssd300",
     "yolov3": "yolov3-spp",
 }
@@ -32,9 +34,24 @@ HEADS = {
     "AnchorHead focal": "retinanet-resnet18",
     "AnchorHead hard_negative": "ssd300",
     "ClassifyHead": "resnet18",
+    "MaskRCNNHead softmax": "mask-rcnn",
     "PixelHead": "unet",
+    "RCNNHead softmax": "faster-rcnn",
     "YoloHead": "yolov3-tiny",
 }
+
+
+# Heads that another is made of, which shows in quick tests what they do.
+WITHIN = ("RCNNHead softmax",)
+
+# What keeps models small besides width and depth, by the module that builds them.
+_FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
+_SMALL = {"kzoo.models.faster_rcnn": _FEW_REGIONS, "kzoo.models.mask_rcnn": _FEW_REGIONS}
+
+
+def small(name: str) -> dict:
+    """Further arguments of a registered model with which it is small enough for tests."""
+    return _SMALL.get(entry(name).target.partition(":")[0], {})
 
 
 def families() -> dict[str, list[str]]:
@@ -61,7 +78,7 @@ def of_each_head(names: Iterable[str], shown: Iterable[str] = ()) -> list:
         names: registered ones.
         shown: kinds of heads, as `HEADS` has them, of which other quick tests show the same.
     """
-    return _marked(names, {name for head, name in HEADS.items() if head not in shown})
+    return _marked(names, {name for head, name in HEADS.items() if head not in (*shown, *WITHIN)})
 
 
 def _marked(names: Iterable[str], quick: set[str]) -> list:

@@ -6,7 +6,9 @@ from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
+from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
+from kzoo.heads.rcnn import RCNNHead
 from kzoo.heads.yolo import YoloHead
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "FeatureHead",
     "GridHead",
     "Head",
+    "MaskRCNNHead",
     "PixelHead",
+    "RCNNHead",
     "YoloHead",
 ]

@@ -250,9 +250,9 @@ class AnchorHead(AnchorLayers):
         scores = take_rows(scores, chosen)  # (B, T, classes)
         anchors = ops.take(self.boxes_of_anchors(sizes), chosen, axis=0)  # (B, T, 4)
         boxes = decode_deltas(take_rows(deltas, chosen), anchors, self.coder_weights)  # (B, T, 4)
-        return self.suppress(self._clipped(boxes, sizes), scores if softmax else ops.sigmoid(scores))
+        return self.suppress(self.clipped(boxes, sizes), scores if softmax else ops.sigmoid(scores))
 
-    def _clipped(self, boxes, sizes):
+    def clipped(self, boxes, sizes):
         """Boxes (..., 4) within the image, which the first map covers; within its very size where that is known."""
         stride, known = self.strides[0], self.image_size or (0, 0)
         # A map of as many cells as the known size has, rounded up, is that of such an image; others are run-time's.

@@ -76,11 +76,13 @@ class AnchorLayers(DetectionHead):
             return level_convs(kind, self.levels, channels)
         return shared_convs(kind, last, channels[0], self.tower, self.tower_width, self.tower_norm, prior)
 
+    def check_levels(self, shapes: Sequence) -> None:
+        """Refuses feature maps, given by their shapes, that are not as many as there are strides."""
+        if len(shapes) != len(self.levels):
+            raise ValueError(f"strides={self.strides}: {len(shapes)} feature maps; give a stride for each")
+
     def build(self, input_shape):
-        if len(input_shape) != len(self.levels):
-            raise ValueError(
-                f"strides={self.strides}: {len(input_shape)} feature maps; give a stride for each"
-            )
+        self.check_levels(input_shape)
         for subnet in (self.class_layers, self.box_layers):
             if not self.shared:
                 for conv, shape in zip(subnet, input_shape, strict=True):

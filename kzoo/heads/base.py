@@ -79,7 +79,7 @@ class Head(keras.layers.Layer):
         Args:
             shapes: shapes (B, H, W, C) of the feature maps, in their order.
         """
-        layers = [layer for layer in self._flatten_layers(include_self=False) if hasattr(layer, "kernel")]
+        layers = [layer for layer in leaves(self) if hasattr(layer, "kernel")]
         return list(zip(layers, shapes, strict=False))
 
     def class_outputs(self) -> list[tuple[keras.layers.Layer, int, int]]:
@@ -106,6 +106,11 @@ class Head(keras.layers.Layer):
     def decode(self, outputs: dict) -> dict:
         """Results of fixed shapes from raw outputs: boxes, scores, labels; or a mask; or class scores."""
         raise NotImplementedError
+
+
+def leaves(layer: keras.layers.Layer) -> list:
+    """The layers inside a layer that are not made of others, in their order."""
+    return [one for one in layer._flatten_layers(include_self=False) if not one._layers]
 
 
 def check_choice(name: str, value, choices: Sequence):

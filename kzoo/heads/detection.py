@@ -68,13 +68,15 @@ class DetectionHead(Head):
         self.nms_beta = nms_beta
         self.nms_sigma = nms_sigma
 
-    def suppress(self, boxes, scores, labels=None) -> dict:
+    def suppress(self, boxes, scores, labels=None, variance=None) -> dict:
         """Detections from boxes with a score for every class, or from (box, class) pairs.
 
         Args:
             boxes: (B, N, 4) xyxy pixels.
             scores: (B, N, num_classes); where there are labels (B, N).
             labels: (B, N) int32, the class of each box; all those pairs take part then, past `candidates`.
+            variance: (B, N, 4) variances of the coordinates of such pairs, by which "softer" weighs votes; 1 for all
+                where None (default).
 
         Returns:
             `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there
@@ -90,5 +92,5 @@ class DetectionHead(Head):
             "sigma": self.nms_sigma,
         }
         if labels is not None:
-            return pair_nms(boxes, scores, labels, **settings)
+            return pair_nms(boxes, scores, labels, variance=variance, **settings)
         return multiclass_nms(boxes, scores, self.candidates, **settings)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import keras
 from keras import layers, ops
+
+from kzoo.layers.residual import batch_normalization
 
 # What the levels coarser than the network's own are made from.
 EXTRAS = ("p5", "c5", "pool")
@@ -28,7 +31,12 @@ class CropLike(keras.layers.Layer):
 
 
 def fpn(
-    features: Sequence, filters: int = 256, first: int = 3, extra: str | None = "p5", name: str = "neck"
+    features: Sequence,
+    filters: int = 256,
+    first: int = 3,
+    extra: str | None = "p5",
+    name: str = "neck",
+    batch_norm: str | None = None,
 ) -> list:
     """A feature pyramid: each map plus all coarser ones, enlarged.
 
@@ -45,6 +53,8 @@ def fpn(
             "pool": one more, every second place of the pyramid's coarsest (for two-stage detectors); None for none.
         name: prefix of the layers' names, which go on with the level: neck_lateral3, neck_smooth3, neck_p6; "neck" by
             default.
+        batch_norm: kind of batch normalisation after the lateral and the smoothing convolutions, which have no biases
+            then: see `kzoo.layers.residual.batch_normalization`; None (default) for none.
 
     Returns:
         Maps of `filters` channels, finest first: of the features' sizes, and of the further levels, each half the one
@@ -61,15 +71,16 @@ def fpn(
     if extra not in (*EXTRAS, None):
         raise ValueError(f"extra={extra!r}: no such levels; give one of {', '.join(EXTRAS)}, or None")
     last = first + len(features) - 1
+    conv = functools.partial(_conv_bn, batch_norm=batch_norm)
     # From the coarsest map down: `x` sums up what all coarser levels have seen.
-    x = _conv(features[-1], filters, 1, f"{name}_lateral{last}")
-    maps = [_conv(x, filters, 3, f"{name}_smooth{last}")]
+    x = conv(features[-1], filters, 1, f"{name}_lateral{last}")
+    maps = [conv(x, filters, 3, f"{name}_smooth{last}")]
     for level in reversed(range(first, last)):
-        lateral = _conv(features[level - first], filters, 1, f"{name}_lateral{level}")
+        lateral = conv(features[level - first], filters, 1, f"{name}_lateral{level}")
         x = layers.UpSampling2D(2, name=f"{name}_up{level}")(x)
         x = CropLike(name=f"{name}_crop{level}")([x, lateral])
         x = layers.Add(name=f"{name}_add{level}")([lateral, x])
-        maps.insert(0, _conv(x, filters, 3, f"{name}_smooth{level}"))
+        maps.insert(0, conv(x, filters, 3, f"{name}_smooth{level}"))
     if extra == "pool":
         maps.append(layers.MaxPooling2D(1, 2, name=f"{name}_p{last + 1}")(maps[-1]))
     elif extra:
@@ -80,13 +91,22 @@ def fpn(
     return maps
 
 
-def _conv(x, filters: int, size: int, name: str, stride: int = 1, padding: str = "same"):
+def _conv_bn(x, filters: int, size: int, name: str, batch_norm: str | None):
+    """A convolution of the pyramid, and batch normalisation where there is to be one."""
+    x = _conv(x, filters, size, name, use_bias=batch_norm is None)
+    return x if batch_norm is None else batch_normalization(batch_norm, f"{name}_bn")(x)
+
+
+def _conv(
+    x, filters: int, size: int, name: str, stride: int = 1, padding: str = "same", use_bias: bool = True
+):
     """A convolution of the pyramid, without an activation."""
     return layers.Conv2D(
         filters,
         size,
         stride,
         padding=padding,
+        use_bias=use_bias,
         kernel_initializer=keras.initializers.LecunUniform(),  # no ReLU follows
         name=name,
     )(x)

@@ -19,11 +19,13 @@ class Assignment:
         owner: (B, N) int32, which of the M objects; meaningless where not positive.
         positive: (B, N) bool: the anchor is to find that object.
         negative: (B, N) bool: the anchor is to find nothing. What is neither is not trained.
+        overlap: (B, N) its IoU with that object, 0 to 1; below 0 where there is no object at all.
     """
 
     owner: object
     positive: object
     negative: object
+    overlap: object
 
 
 def sound_boxes(boxes):
@@ -39,7 +41,7 @@ def assign_anchors(
     """Gives every anchor the object that it overlaps most, if it does so enough.
 
     Args:
-        anchors: (N, 4) xyxy pixels.
+        anchors: (N, 4) xyxy pixels, or (B, N, 4) where each image has its own.
         boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
         labels: (B, M) int, -1 for none. A box with area and without a label is neither object nor background.
         positive: least IoU with the object that an anchor is to find, 0 to 1, 0.5 by default.
@@ -76,7 +78,7 @@ def assign_anchors(
         _, taken, last = last_owner(nearest, objects, overlaps.shape[1])
         owner = ops.where(taken > 0, last, owner)
         positives = ops.logical_or(positives, taken > 0)
-    return Assignment(owner, positives, ops.logical_and(negatives, ops.logical_not(positives)))
+    return Assignment(owner, positives, ops.logical_and(negatives, ops.logical_not(positives)), most)
 
 
 def last_owner(index, takes, total):

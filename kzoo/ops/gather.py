@@ -32,3 +32,14 @@ def stable_top_k(values, k: int):
         return ops.take_along_axis(values, indices, axis=-1), ops.cast(indices, "int32")
     values, indices = ops.top_k(values, k)
     return values, ops.cast(indices, "int32")
+
+
+def enough_rows(values, count: int, fill: float = 0.0):
+    """Values (B, N, ...), with `count` rows of `fill` behind them where N is not known before running.
+
+    Selections ask then already for a number of rows. Where N is known, the values are left as they are.
+    """
+    if values.shape[1] is not None:
+        return values
+    behind = [[0, 0], [0, count], *[[0, 0]] * (len(values.shape) - 2)]
+    return ops.pad(values, behind, constant_values=fill)

@@ -34,6 +34,28 @@ def _rates(value: Any) -> Any:
     return [Whole(least=1, most=1000).sound(one) for one in value]
 
 
+def _shares(value: Any) -> Any:
+    return [_SHARE.sound(one) for one in _listed(value)]
+
+
+def _units(value: Any) -> Any:
+    return [Whole(least=1, most=1_000_000).sound(one) for one in _listed(value)]
+
+
+def _listed(value: Any) -> list:
+    """A list of one or more; a text, whose letters would pass for one, or a number is none."""
+    if isinstance(value, str) or not len(value):
+        raise TypeError(value)
+    return list(value)
+
+
+def _exactly(count: int, value: Any) -> list:
+    """A list of so many."""
+    if len(_listed(value)) != count:
+        raise ValueError(value)
+    return list(value)
+
+
 def _weights(value: Any) -> Any:
     for one in value:
         _WEIGHT.sound(one)
@@ -119,6 +141,48 @@ ANCHOR: dict[str, Option] = {
     "box_weight": _WEIGHT,
     "multiple": Whole(least=1, most=16384, none=True),
     **{name: Flag() for name in ("shared", "fit_strides")},
+}
+_SIDES = Special(
+    takes=lambda value: [_COUNT.sound(one) for one in _exactly(2, value)],
+    form="two whole numbers above 0: in training and in inference",
+)
+RCNN: dict[str, Option] = {
+    **DETECTION,
+    "pooled_levels": Whole(least=1, most=16),
+    "rpn_tower": Whole(least=1, most=100),
+    **dict.fromkeys(("rpn_width", "conv_width"), Whole(least=1, most=65536)),
+    **dict.fromkeys(
+        (
+            "rpn_positive_threshold",
+            "rpn_negative_threshold",
+            "rpn_nms_threshold",
+            "region_positives",
+            "background_from",
+        ),
+        _SHARE,
+    ),
+    **dict.fromkeys(("rpn_samples", "region_samples"), Whole(least=2, most=1_000_000)),
+    **dict.fromkeys(("anchors_kept", "proposals"), _SIDES),
+    "region_thresholds": Special(takes=_shares, form="numbers of 0 to 1, one for each stage"),
+    **dict.fromkeys(("pool_size", "pool_sampling"), Whole(least=1, most=64)),
+    "convs": Whole(least=0, most=100),
+    "dense": Special(takes=_units, form="a list of whole numbers above 0"),
+    "dropout": _SMOOTHING,
+    "focal_gamma": _WEIGHT.but(needs=_FOCAL_CLASSES),
+    "smooth_l1_beta": Number(least=0, needs={"box_loss": ("smooth_l1",)}),
+    **dict.fromkeys(("class_weight", "box_weight", "smallest"), _WEIGHT),
+    "stage_weights": Special(takes=_weights, form="numbers, 0 or more, one for each stage", none=True),
+    "multiple": Whole(least=1, most=16384),
+    "seed": Whole(least=0, most=2**32 - 1, none=True),
+    **{name: Flag() for name in ("joined", "fit_strides", "pool_aligned", "agnostic")},
+}
+MASK_RCNN: dict[str, Option] = {
+    **RCNN,
+    "mask_size": Whole(least=1, most=256),
+    "mask_convs": Whole(least=0, most=100),
+    "mask_width": Whole(least=1, most=65536),
+    "mask_norm": Flag(),
+    "mask_weight": _WEIGHT,
 }
 _SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
 GRID: dict[str, Option] = {

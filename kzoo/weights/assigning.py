@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kzoo.heads.base import leaves
 from kzoo.model import ZooModel, backbone_layers
 
 log = logging.getLogger("kzoo")
@@ -22,7 +23,7 @@ def named_layers(model: ZooModel, backbone: bool) -> dict[str, keras.layers.Laye
     """Layers with weights by name: the backbone's, or all of the network's and the head's, called `head_...`."""
     if backbone:
         return {layer.name: layer for layer in backbone_layers(model) if layer.weights}
-    head = {f"head_{layer.name}": layer for layer in model.head._flatten_layers(include_self=False)}
+    head = {f"head_{layer.name}": layer for layer in leaves(model.head)}
     network = {layer.name: layer for layer in model.network.layers}
     return {name: layer for name, layer in {**network, **head}.items() if layer.weights}
 

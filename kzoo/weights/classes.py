@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kzoo.heads import Head
+from kzoo.heads.base import leaves
 from kzoo.model import ZooModel
 
 log = logging.getLogger("kzoo")
@@ -45,9 +46,9 @@ def take_head(target: Head, source: Head, origins: Sequence[int | None]) -> None
         source: the head that has them, of the same kind and settings but for the classes.
         origins: for each class of the target the number of the source's, or None, as `old_numbers` gives it.
     """
-    layers = {layer.name: layer for layer in source._flatten_layers(include_self=False)}
+    layers = {layer.name: layer for layer in leaves(source)}
     rows = {id(layer): (groups, before) for layer, groups, before in target.class_outputs()}
-    for layer in target._flatten_layers(include_self=False):
+    for layer in leaves(target):
         if not layer.weights or layer.name not in layers:
             continue
         groups, before = rows.get(id(layer), (1, 0))

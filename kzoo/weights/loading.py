@@ -15,6 +15,7 @@ import numpy as np
 
 from kzoo.darknet.importing import planned, read_weights
 from kzoo.darknet.weights import Header, open_weights, partial_stop
+from kzoo.heads.base import leaves
 from kzoo.model import ZooModel, backbone_layers
 from kzoo.options.building import IMAGENET
 from kzoo.system.files import refuse_address
@@ -118,7 +119,7 @@ def _load_what_fits(model: ZooModel, path: Path) -> list[str]:
     Keras passes over layers of other shapes and does not say which, so kernels are filled with NaN before: those that
     have it still were passed over.
     """
-    layers = [*model.network.layers, *model.head._flatten_layers(include_self=False)]
+    layers = [*model.network.layers, *leaves(model.head)]
     layers = [layer for layer in layers if hasattr(layer, "kernel")]
     kernels = [(layer, layer.kernel, keras.ops.convert_to_numpy(layer.kernel)) for layer in layers]
     for _, kernel, value in kernels:

@@ -38,12 +38,7 @@ RULES = (
     (r"neck_head_bn", ("classifier.2",)),
     (r"neck_auxiliary_conv", ("aux_classifier.0",)),
     (r"neck_auxiliary_bn", ("aux_classifier.1",)),
-    # Detectors: pyramids by level, as they are written since 2022 and as they were before.
-    *(
-        (f"neck_{ours}{3 + i}", (f"fpn.{theirs}.{i}.0", f"fpn.{theirs}.{i}"))
-        for ours, theirs in (("lateral", "inner_blocks"), ("smooth", "layer_blocks"))
-        for i in range(3)
-    ),
+    # Detectors, as they are written since 2022 and as they were before.
     (r"neck_(p\d)", (r"fpn.extra_blocks.\1",)),
     (r"neck_l2norm", ("",)),
     (r"neck_extra(\d)_1", (r"extra.\1.0",)),
@@ -56,9 +51,27 @@ RULES = (
     *((rf"head_{ours}_tower(\d)_norm", (rf"head.{theirs}_head.conv.\1.1",)) for ours, theirs in _SUBNETS),
     (r"head_class_logits", ("head.classification_head.cls_logits",)),
     (r"head_box_deltas", ("head.regression_head.bbox_reg",)),
+    (r"head_rpn_conv(\d)", (r"rpn.head.conv.\1.0", "rpn.head.conv")),
+    (r"head_rpn_class", ("rpn.head.cls_logits",)),
+    (r"head_rpn_box", ("rpn.head.bbox_pred",)),
+    (r"head_box_tower(\d)_conv", (r"roi_heads.box_head.\1.0",)),
+    (r"head_box_tower(\d)_bn", (r"roi_heads.box_head.\1.1",)),
+    (r"head_box_dense0", ("roi_heads.box_head.fc6", "roi_heads.box_head.5")),
+    (r"head_box_dense1", ("roi_heads.box_head.fc7",)),
+    (r"head_box_class", ("roi_heads.box_predictor.cls_score",)),
+    (r"head_box_box", ("roi_heads.box_predictor.bbox_pred",)),
+    *(
+        (f"head_mask_tower{i}_conv", (f"roi_heads.mask_head.{i}.0", f"roi_heads.mask_head.mask_fcn{i + 1}"))
+        for i in range(4)
+    ),
+    (r"head_mask_tower(\d)_bn", (r"roi_heads.mask_head.\1.1",)),
+    (r"head_mask_finer", ("roi_heads.mask_predictor.conv5_mask",)),
+    (r"head_mask_class", ("roi_heads.mask_predictor.mask_fcn_logits",)),
     (r"head_classifier", ("fc", "classifier.4", "classifier.6", "head.fc")),
     (r"head_auxiliary_classifier", ("aux_classifier.4",)),
 )
+# Layers that count classes and the background of regions.
+_OF_REGIONS = ("head_box_class", "head_box_box", "head_mask_class")
 # What stands before a residual network's names in detectors, a backbone's in whole models, all in saved replicas.
 PREFIXES = ("body.", "backbone.", "module.")
 # What a file may have and a model may do without: counters; a second classifier, which is of training.
@@ -223,7 +236,7 @@ def _modules(
         tables: for layers that no rule is for, what they may be called.
     """
     modules = {}
-    numbered = {**_vgg_modules(layers), **_level_modules(layers), **tables}
+    numbered = {**_vgg_modules(layers), **_level_modules(layers), **_pyramid_modules(layers), **tables}
     for name in layers:
         candidates = numbered.get(name)
         if candidates is None:
@@ -276,14 +289,34 @@ def _level_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, list[str]
     return modules
 
 
+def _pyramid_modules(layers: dict[str, keras.layers.Layer]) -> dict[str, list[str]]:
+    """What the modules of a feature pyramid may be called, by our name: from 0, where ours have their levels."""
+    modules = {}
+    for ours, theirs in (("lateral", "inner_blocks"), ("smooth", "layer_blocks")):
+        levels = sorted(name for name in layers if re.fullmatch(rf"neck_{ours}\d", name))
+        for i, name in enumerate(levels):
+            modules[name] = [f"fpn.{theirs}.{i}.0", f"fpn.{theirs}.{i}"]
+            modules[f"{name}_bn"] = [f"fpn.{theirs}.{i}.1"]
+    return modules
+
+
 def _fitted(
     tensor: np.ndarray, variable: keras.Variable, name: str, model: ZooModel, partial: bool
 ) -> np.ndarray:
     """A tensor as a variable of the layer `name` takes it, as far as that can be."""
     shape = tuple(variable.shape)
-    if name.startswith("head_class_"):
+    if (
+        name == "head_box_box" and tensor.shape[0] % 4 == 0
+    ):  # class by class; ours go coordinate by coordinate
+        tensor = tensor.reshape(-1, 4, *tensor.shape[1:]).swapaxes(0, 1).reshape(tensor.shape)
+    if name == "head_box_dense0" and tensor.ndim == 2 and tensor.shape[1] % model.head.channels == 0:
+        side = math.isqrt(tensor.shape[1] // model.head.channels)  # channels first; ours are last
+        grid = tensor.reshape(len(tensor), model.head.channels, side, side)
+        tensor = grid.transpose(0, 2, 3, 1).reshape(tensor.shape)
+    if name.startswith("head_class_") or name in _OF_REGIONS:
         num_classes = model.head.num_classes
-        tensor = select_ids(tensor, shape[-1], num_classes, model.head.fields > num_classes)
+        background = name in _OF_REGIONS or model.head.fields > num_classes
+        tensor = select_ids(tensor, shape[-1], num_classes, background)
     array = _in_keras_order(tensor, shape)
     return subsampled(array, shape) if partial else array
 

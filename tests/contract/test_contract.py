@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from samples import HEADS, TWINS, of_each_family, of_each_head
+from samples import HEADS, TWINS, of_each_family, of_each_head, small
 from shapes_only import shapes_only
 
 import kzoo
@@ -20,6 +20,7 @@ from kzoo.registry import entry
 from kzoo.weights.strangers import check_stranger
 
 SIZE = 64
+MASK_SIDE = 56  # cells
 CLASSES = 3
 
 
@@ -27,7 +28,14 @@ def build(name, **arguments):
     keras.utils.set_random_seed(0)
     return kzoo.build(
         name,
-        **{"num_classes": CLASSES, "image_size": (SIZE, SIZE), "width": 0.25, "depth": 0.05, **arguments},
+        **{
+            "num_classes": CLASSES,
+            "image_size": (SIZE, SIZE),
+            "width": 0.25,
+            "depth": 0.05,
+            **small(name),
+            **arguments,
+        },
     )
 
 
@@ -54,6 +62,9 @@ def targets(task, count=2, objects=3, padding=8, seed=0, classes=CLASSES, size=S
             corner = size / 3 * i + rng.uniform(0, 4, 2)
             boxes[b, i] = [*corner, *(corner + rng.uniform(10, size / 3 - 4, 2))]
             labels[b, i] = rng.integers(classes)
+    if task == "instance":
+        full = np.full((count, padding, MASK_SIDE, MASK_SIDE), 255, np.uint8)
+        return {"boxes": boxes, "labels": labels, "masks": full * (labels >= 0)[..., None, None]}
     return {"boxes": boxes, "labels": labels}
 
 
@@ -72,7 +83,7 @@ every_name = by_name(kzoo.list_models())
 some_of_each_family = by_name(of_each_family(kzoo.list_models()))
 some_of_each_head = by_name(of_each_head(kzoo.list_models()))
 every_segmenter = by_name(of_each_family(kzoo.list_models("segment")))
-every_detector = by_name(of_each_family(kzoo.list_models("detect")))
+every_detector = by_name(of_each_family([*kzoo.list_models("detect"), *kzoo.list_models("instance")]))
 
 
 @functools.lru_cache(maxsize=1)
@@ -156,6 +167,8 @@ def check_result(model, result, height, width):
     else:
         count = model.head.max_detections
         shapes = {key: value.shape for key, value in result.items()}
+        masks = shapes.pop("masks", None)
+        assert masks == ((2, count, 28, 28) if model.task == "instance" else None)
         assert shapes == {"boxes": (2, count, 4), "scores": (2, count), "labels": (2, count)}
         assert (np.diff(result["scores"], axis=-1) <= 0).all()
         assert ((result["labels"] >= 0) == (result["scores"] > 0)).all()
@@ -282,7 +295,7 @@ def test_another_number_of_classes_trains(name):
 def test_weights_bring_their_settings_and_of_other_classes_all_but_the_last_layers(name, tmp_path, caplog):
     source, path = build(name, num_classes=5, names=[*"abcde"]), tmp_path / "five.keras"
     source.save(path)
-    again = kzoo.build(name, width=0.25, depth=0.05, weights=path)
+    again = kzoo.build(name, width=0.25, depth=0.05, weights=path, **small(name))
     assert again.names == source.names and again.image_size == source.image_size
     before, after = (m.predict_on_batch(images()) for m in (source, again))
     for key in before:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from random_models import NAMES, SIZE, randomised
-from samples import of_each_head
+from samples import of_each_head, small
 
 import kzoo
 from kzoo.augment.letterbox import fit
@@ -233,7 +233,9 @@ def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
     keras.utils.set_random_seed(0)
     # Without a threshold of its own: a detector that knows nothing yet is sure of nothing.
     finds = {"score_threshold": 0.001} if name in kzoo.list_models("detect") else {}
-    model = randomised(kzoo.build(name, num_classes=3, image_size=SIZE, width=0.125, depth=0.1, **finds))
+    model = randomised(
+        kzoo.build(name, num_classes=3, image_size=SIZE, width=0.125, depth=0.1, **small(name), **finds)
+    )
     expected = model.predict_on_batch(images)
     for file in ("1", "m.tflite", "m.onnx"):
         path = kzoo.export(model, tmp_path / file)

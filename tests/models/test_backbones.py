@@ -5,7 +5,7 @@ import importlib.util
 import keras
 import numpy as np
 import pytest
-from samples import TWINS
+from samples import TWINS, small
 
 import kzoo
 from kzoo.backbones.named import BACKBONES
@@ -18,7 +18,7 @@ from kzoo.training.config import TrainConfig
 
 FAMILIES = (
     "retinanet", "ssd300", "yolov3", "yolov3-tiny", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
-    "deeplabv3plus",
+    "deeplabv3plus", "faster-rcnn", "mask-rcnn",
 )  # fmt: skip
 SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}
@@ -44,7 +44,7 @@ def marked(family, backbone):
 )
 def test_a_pair_trains_a_step(family, backbone):
     keras.utils.set_random_seed(0)
-    model = kzoo.build(family, backbone=backbone, **SMALL)
+    model = kzoo.build(family, backbone=backbone, **SMALL, **small(family))
     model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
     images = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
     if model.task == "segment":
@@ -52,6 +52,8 @@ def test_a_pair_trains_a_step(family, backbone):
     else:
         targets = {"boxes": np.array([[[4, 4, 40, 40]], [[20, 10, 60, 50]]], "float32")}
         targets["labels"] = np.array([[0], [2]], "int32")
+        if model.task == "instance":
+            targets["masks"] = np.full((2, 1, 56, 56), 255, np.uint8)
     assert np.isfinite(model.fit(images, targets, verbose=0).history["loss"]).all()
 
 

@@ -79,6 +79,7 @@ def pair_nms(
     kind: str = "greedy",
     beta: float = 0.6,
     sigma: float | None = None,
+    variance=None,
 ) -> dict:
     """Detections from pairs of a box and a class, by any kind of suppression.
 
@@ -94,6 +95,7 @@ def pair_nms(
         kind: kind of suppression, one of `KINDS`, "greedy" by default.
         beta: power of the centres' distance that "diou" takes off the IoU, 0 or more, 0.6 by default.
         sigma: width of the kernel of "soft-gaussian", "softer" and "matrix", above 0; the paper's where None.
+        variance: (B, K, 4) variances of the coordinates, by which "softer" weighs its votes; None (default) for 1.
 
     Returns:
         `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there is no
@@ -109,7 +111,7 @@ def pair_nms(
     if kind in ("soft-linear", "soft-gaussian"):
         chosen = soft_nms(boxes, scores, of_class, *limits, None if kind == "soft-linear" else width)
     elif kind == "softer":
-        chosen = softer_nms(boxes, scores, of_class, *limits, width)
+        chosen = softer_nms(boxes, scores, of_class, *limits, width, variance=variance)
     elif kind == "weighted":
         chosen = weighted_boxes_fusion(boxes, scores, of_class, *limits)
     else:
