@@ -66,7 +66,7 @@ def detect(
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg").draw()
     """
-    if getattr(detector, "task", "detect") != "detect":
+    if getattr(detector, "task", "detect") not in ("detect", "instance"):
         raise ValueError(
             f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
         )
@@ -185,7 +185,7 @@ def refuse_idle_inference(model, table: Mapping[str, Option], options: Mapping[s
     settings = {**asked, "method": asked.get("method") or "resize"}
     task = getattr(model, "task", "detect")
     # Of other tasks it is said elsewhere that nothing is found at all.
-    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment") else None)
+    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment", "instance") else None)
 
 
 def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:

@@ -38,7 +38,7 @@ class Instances(Dataset):
         split: the part; None for all.
         masks: whether samples carry instance masks.
         name: what the objects are; the last line of `classes.txt`, or else "object", where None.
-        task: "segment", or "detect" for boxes alone, whose only class is the objects'.
+        task: "segment", or "detect" and "instance" for objects, whose only class is theirs.
 
     Raises:
         ValueError: there is no such split.
