@@ -165,11 +165,30 @@ def warp_masks(
     """A sample's instance masks (N, height, width) and its semantic mask (height, width), moved as by `warp`."""
     masks, mask = sample.masks, sample.mask  # (N, H, W) and (H, W)
     if masks is not None:
-        layers = [_warp(m.astype(np.uint8), matrix, size, cv2.INTER_NEAREST, 0) > 0 for m in masks]
-        masks = np.array(layers, bool).reshape(-1, *size)
+        masks = _warp_instances(masks, matrix, size)
     if mask is not None:
         mask = _warp(mask, matrix, size, cv2.INTER_NEAREST, IGNORED)
     return masks, mask
+
+
+def _warp_instances(masks: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Instance masks (N, H, W) moved as by `warp`: (N, height, width). Of each no more than its own box is drawn."""
+    moved = np.zeros((len(masks), *size), bool)
+    for mask, canvas in zip(masks, moved, strict=True):
+        x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+        if not width:
+            continue
+        low_x, low_y, high_x, high_y = transform_boxes([[x, y, x + width, y + height]], matrix)[0]
+        # One pixel more: nearest pixels are rounded.
+        left, right = np.clip((np.floor(low_x) - 1, np.ceil(high_x) + 1), 0, size[1]).astype(int).tolist()
+        top, bottom = np.clip((np.floor(low_y) - 1, np.ceil(high_y) + 1), 0, size[0]).astype(int).tolist()
+        if right > left and bottom > top:
+            part = np.ascontiguousarray(mask[y : y + height, x : x + width]).view(np.uint8)
+            from_part = matrix @ np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+            window = (bottom - top, right - left)
+            drawn = _warp(part, from_part, window, cv2.INTER_NEAREST, 0, start=(left, top))
+            canvas[top:bottom, left:right] = drawn.view(bool)
+    return moved
 
 
 class Geometric:
