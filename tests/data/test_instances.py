@@ -12,8 +12,8 @@ import kzoo
 from kzoo.data.checks.check import check, require_sound
 from kzoo.data.formats.convert import write
 from kzoo.data.formats.shapes import make_splits
-from kzoo.data.painting.rle import compress_mask, encode_mask
 from kzoo.structures.cells import MASK_SIDE, crop_masks
+from kzoo.structures.runs import compress_mask, encode_mask
 
 BOXES = [[3, 2, 9, 10], [5, 8, 20, 15], [39, 20, 40, 24]]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from kzoo import __version__
 from kzoo.data.dataset import Dataset
-from kzoo.data.painting.rle import encode_mask
 from kzoo.data.parts import choose_split
 from kzoo.data.record import Record
 from kzoo.structures import Sample
+from kzoo.structures.runs import encode_mask
 
 CLASSES = ("circle", "rectangle", "triangle")
 SPLITS = ("train", "val", "test")

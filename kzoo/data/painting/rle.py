@@ -211,20 +211,3 @@ def box_of_runs(runs: np.ndarray, height: int) -> tuple[int, int, int, int] | No
     if (first != last).any():  # such a run goes down to the lowest row and on from the top
         return x1, 0, x2, height
     return x1, int((starts % height).min()), x2, int(((ends - 1) % height).max()) + 1
-
-
-def encode_mask(mask: np.ndarray) -> dict:
-    """A (H, W) bool mask as COCO's uncompressed run-length encoding: runs down the columns, zeros first."""
-    flat = np.concatenate(([False], mask.ravel(order="F"), [False]))
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff(np.concatenate(([0], edges, [mask.size])))
-    counts = counts[:-1] if counts[-1] == 0 else counts
-    return {"size": [int(side) for side in mask.shape], "counts": [int(count) for count in counts]}
-
-
-def compress_mask(mask: np.ndarray) -> dict:
-    """A (H, W) bool mask as COCO's compressed run-length encoding, which takes a byte or two a run."""
-    from faster_coco_eval.core import mask as rle
-
-    encoded = rle.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [int(side) for side in mask.shape], "counts": encoded["counts"].decode("ascii")}
