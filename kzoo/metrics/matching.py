@@ -27,7 +27,7 @@ class EvaluatedImage:
         found_xywh: (D, 4) float64 x, y, width, height of the detections as they were given; those of `found` where
             None.
         masks: the objects' masks as COCO's compressed run lengths, one each; None where only boxes are compared.
-        found_masks: those of the detections, in the same form.
+        found_masks: the detections' masks in the same form.
         mask_areas: (G,) float64 square pixels by which COCO tells small, medium and large masks; None without masks.
     """
 
