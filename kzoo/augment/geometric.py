@@ -8,6 +8,7 @@ transforms resamples at every link, at the photograph's full size: three times t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -153,23 +154,53 @@ def warp(
     boxes, keep = clip_boxes(
         transform_boxes(sample.boxes, matrix), (0, 0, size[1], size[0]), min_visible, min_side
     )
-    moved = select(sample, keep, boxes)
+    moved = select(sample, keep, boxes, masks=False)
     moved.image = warp_image(sample.image, matrix, size, fill, out)
-    moved.masks, moved.mask = warp_masks(moved, matrix, size)
+    moved.masks, moved.mask = warp_masks(sample, matrix, size, keep)
     return moved
 
 
 def warp_masks(
-    sample: Sample, matrix: np.ndarray, size: tuple[int, int]
+    sample: Sample, matrix: np.ndarray, size: tuple[int, int], keep: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """A sample's instance masks (N, height, width) and its semantic mask (height, width), moved as by `warp`."""
+    """A sample's masks moved as by `warp`.
+
+    Args:
+        sample: N objects with masks or without, and a semantic mask or none.
+        matrix: (3, 3) affine or projective, from the image's to the canvas's edge coordinates.
+        size: (height, width) of the canvas in pixels.
+        keep: (N,) bool, the objects whose masks are moved.
+
+    Returns:
+        Instance masks (n, height, width) and the semantic mask (height, width), or None for either.
+    """
     masks, mask = sample.masks, sample.mask  # (N, H, W) and (H, W)
     if masks is not None:
-        layers = [_warp(m.astype(np.uint8), matrix, size, cv2.INTER_NEAREST, 0) > 0 for m in masks]
-        masks = np.array(layers, bool).reshape(-1, *size)
+        # One by one: to pick them all at once would copy each.
+        masks = _warp_instances([masks[i] for i in np.flatnonzero(keep)], matrix, size)
     if mask is not None:
         mask = _warp(mask, matrix, size, cv2.INTER_NEAREST, IGNORED)
     return masks, mask
+
+
+def _warp_instances(masks: Sequence[np.ndarray], matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """N masks (H, W) bool moved as by `warp`: (N, height, width). Of each no more than its own box is drawn."""
+    moved = np.zeros((len(masks), *size), bool)
+    for mask, canvas in zip(masks, moved, strict=True):
+        x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+        if not width:
+            continue
+        low_x, low_y, high_x, high_y = transform_boxes([[x, y, x + width, y + height]], matrix)[0]
+        # One pixel more: nearest pixels are rounded.
+        left, right = np.clip((np.floor(low_x) - 1, np.ceil(high_x) + 1), 0, size[1]).astype(int).tolist()
+        top, bottom = np.clip((np.floor(low_y) - 1, np.ceil(high_y) + 1), 0, size[0]).astype(int).tolist()
+        if right > left and bottom > top:
+            part = np.ascontiguousarray(mask[y : y + height, x : x + width]).view(np.uint8)
+            from_part = matrix @ np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+            window = (bottom - top, right - left)
+            drawn = _warp(part, from_part, window, cv2.INTER_NEAREST, 0, start=(left, top))
+            canvas[top:bottom, left:right] = drawn.view(bool)
+    return moved
 
 
 class Geometric:

@@ -91,9 +91,16 @@ class Placement:
         boxes = np.asarray(boxes, np.float64)
         return (boxes * np.tile(self.scale, 2) + np.tile(self.offset, 2)).astype(np.float32)
 
-    def to_original(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (..., 4) xyxy from the input's pixels to the image's, clipped to the image, float32."""
+    def to_original(self, boxes: np.ndarray, clip: bool = True) -> np.ndarray:
+        """Boxes (..., 4) xyxy from the input's pixels to the image's, float32.
+
+        Args:
+            boxes: (..., 4) xyxy in pixels of the input.
+            clip: whether they end with the image (default); masks inside boxes lie where the boxes do as they are.
+        """
         boxes = (np.asarray(boxes, np.float64) - np.tile(self.offset, 2)) / np.tile(self.scale, 2)
+        if not clip:
+            return boxes.astype(np.float32)
         height, width = self.original
         return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
 

@@ -144,26 +144,29 @@ def _with_objects(canvas: Sample, samples, matrices: np.ndarray, cells) -> Sampl
     boxes, keep = clip_boxes(moved, np.array(cells)[picture], MIN_VISIBLE, MIN_SIDE)
     result = select(objects, keep, boxes)
     if any(sample.masks is not None or sample.mask is not None for sample in samples):
-        kept = np.split(keep, np.cumsum(counts)[:-1])
-        kept_samples = [select(sample, stays) for sample, stays in zip(samples, kept, strict=True)]
-        _add_masks(result, kept_samples, matrices, cells)
+        _add_masks(result, samples, np.split(keep, np.cumsum(counts)[:-1]), matrices, cells)
     return result
 
 
-def _add_masks(canvas: Sample, samples: Sequence[Sample], matrices: np.ndarray, cells) -> None:
-    """Gives the canvas the masks of its pictures, each in its cell; of a kind, instance or semantic, that all have."""
+def _add_masks(canvas: Sample, samples: Sequence[Sample], kept, matrices: np.ndarray, cells) -> None:
+    """Gives the canvas the masks of its pictures, each in its cell; of a kind, instance or semantic, that all have.
+
+    Of the objects of each picture those that are `kept` (N,) bool are on the canvas.
+    """
     moved = []  # of each, its instance masks (n, h, w) and its semantic mask (h, w) in its cell, or None
-    for sample, matrix, (x1, y1, x2, y2) in zip(samples, matrices, cells, strict=True):
+    for sample, keep, matrix, (x1, y1, x2, y2) in zip(samples, kept, matrices, cells, strict=True):
         size = (y2 - y1, x2 - x1)
-        moved.append(warp_masks(sample, _shifted(matrix, -x1, -y1), size) if min(size) else (None, None))
+        own = _shifted(matrix, -x1, -y1)
+        moved.append(warp_masks(sample, own, size, keep) if min(size) else (None, None))
     if all(sample.mask is not None for sample in samples):
         canvas.mask = np.full(canvas.size, IGNORED, samples[0].mask.dtype)
         for (_, mask), (x1, y1, x2, y2) in zip(moved, cells, strict=True):
             canvas.mask[y1:y2, x1:x2] = IGNORED if mask is None else mask
-    if all(sample.masks is not None or not len(sample.boxes) for sample in samples):
+    if all(sample.masks is not None or not keep.any() for sample, keep in zip(samples, kept, strict=True)):
         canvas.masks = np.zeros((len(canvas.boxes), *canvas.size), bool)
         first = 0
-        for sample, (masks, _), (x1, y1, x2, y2) in zip(samples, moved, cells, strict=True):
-            if len(sample.boxes):
-                canvas.masks[first : first + len(sample.boxes), y1:y2, x1:x2] = masks
-            first += len(sample.boxes)
+        for keep, (masks, _), (x1, y1, x2, y2) in zip(kept, moved, cells, strict=True):
+            count = np.count_nonzero(keep)
+            if count:
+                canvas.masks[first : first + count, y1:y2, x1:x2] = masks
+            first += count

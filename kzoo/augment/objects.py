@@ -44,21 +44,23 @@ def clip_boxes(
     return clipped, visible & (width >= min_side) & (height >= min_side)
 
 
-def select(sample: Sample, keep: np.ndarray, boxes: np.ndarray | None = None) -> Sample:
+def select(sample: Sample, keep: np.ndarray, boxes: np.ndarray | None = None, masks: bool = True) -> Sample:
     """The sample with some of its objects, and with other boxes where they are given.
 
     Args:
         sample: a sample of N objects.
         keep: (N,) bool, or positions.
         boxes: (N, 4) in place of the sample's own.
+        masks: whether the objects' masks come along, which takes a copy of each.
     """
-    masks, weights = (None if field is None else field[keep] for field in (sample.masks, sample.weights))
+    layers = sample.masks if masks else None
+    layers, weights = (None if field is None else field[keep] for field in (layers, sample.weights))
     # `dataclasses.replace` takes twice the time.
     return Sample(
         sample.image,
         (sample.boxes if boxes is None else boxes)[keep],
         sample.labels[keep],
-        masks,
+        layers,
         sample.mask,
         sample.difficult[keep],
         sample.crowd[keep],

@@ -68,7 +68,7 @@ def info(
     description = {
         "path": str(path),
         "format": whole.format,
-        "task": "segment" if whole.semantic else "detect",
+        "task": _task(whole),
         "classes": whole.classes,
         "splits": {
             name: _counts(data.load(path, name, task=task))
@@ -79,7 +79,8 @@ def info(
     }
     if json:
         return _print_json(description)
-    kind = f"{whole.format}{', semantic masks' if whole.semantic else ''}"
+    has = {"segment": ", semantic masks", "instance": ", instance masks"}.get(_task(whole), "")
+    kind = f"{whole.format}{has}"
     typer.echo(f"{path}: {kind}, {plural(len(whole), 'image')}")
     typer.echo(f"classes ({len(whole.classes)}): {', '.join(whole.classes)}")
     for name, counts in [*description["splits"].items(), (split or "all", description["all"])]:
@@ -163,6 +164,13 @@ def preview(
         width=width,
     )
     typer.echo(save_picture(out, sheet))
+
+
+def _task(dataset) -> str:
+    """The task that a dataset is open for."""
+    if dataset.semantic:
+        return "segment"
+    return "instance" if dataset.instances else "detect"
 
 
 def _counts(dataset) -> dict[str, int]:

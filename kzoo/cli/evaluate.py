@@ -54,7 +54,7 @@ def evaluate(
     weights: Weights = None,
     names: Names = None,
 ):
-    """Measure average precision of boxes (COCO's and Pascal VOC's), or IoU, Dice and boundary F1 of masks."""
+    """Measure average precision of boxes (COCO's and Pascal VOC's) and their masks, or IoU, Dice and boundary F1."""
     from time import perf_counter
 
     from kzoo import evaluation
@@ -76,23 +76,23 @@ def evaluate(
     )
     seconds = round(perf_counter() - start, 2)
     subject = {"model": model, "data": data, "split": dataset.split, "seconds": seconds}
-    masks = evaluation.data_task(opened) == "segment"
+    semantic = evaluation.data_task(opened) == "segment"
     if out is not None:
-        _write(out, subject, metrics, masks)
+        _write(out, subject, metrics, semantic)
         if errors:
             evaluation.write_error_page(metrics, dataset, out)
     if json:
         typer.echo(_json({**subject, **metrics.to_dict()}))
     else:
-        _show(subject, metrics, masks, errors, out)
+        _show(subject, metrics, semantic, errors, out)
 
 
-def _show(subject: dict, metrics, masks: bool, errors: bool, out: Path | None) -> None:
+def _show(subject: dict, metrics, semantic: bool, errors: bool, out: Path | None) -> None:
     """Tables, and where the rest is."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    (_print_masks if masks else _print)(console, subject, metrics)
+    (_print_masks if semantic else _print)(console, subject, metrics)
     if errors:
         console.print(_errors(metrics.errors))
     if out is not None:
@@ -100,15 +100,15 @@ def _show(subject: dict, metrics, masks: bool, errors: bool, out: Path | None) -
         console.print(f"metrics.json{page} and pictures written to {out}", markup=False)
 
 
-def _write(out: Path, subject: dict, metrics, masks: bool) -> None:
+def _write(out: Path, subject: dict, metrics, semantic: bool) -> None:
     """The figures as a file, and as pictures."""
     from kzoo.metrics import plot_confusion, plot_precision_recall
     from kzoo.system.files import write_atomically
 
-    figures = metrics.to_dict() if masks else metrics.to_dict(curves=True)
+    figures = metrics.to_dict() if semantic else metrics.to_dict(curves=True)
     write_atomically(out / "metrics.json", _json({**subject, **figures}))
     plot_confusion(metrics, out / "confusion.png")
-    if not masks:
+    if not semantic:
         plot_precision_recall(metrics, out / "precision_recall.png")
 
 
@@ -164,13 +164,18 @@ def _title(subject: dict) -> str:
 
 
 def _overall(metrics):
-    """COCO's twelve figures in two columns, and Pascal VOC's two."""
+    """COCO's twelve figures, of boxes and of masks where there are some, and Pascal VOC's two."""
     from rich.table import Table
 
-    table = Table(
-        "average precision", "", "average recall", "", title="COCO and Pascal VOC", title_justify="left"
-    )
-    coco = metrics.coco
+    masks = metrics.masks
+    kinds = {"boxes": metrics.coco}
+    if masks is not None:
+        kinds |= {"masks": masks.coco, "boundaries": masks.boundary}
+    table = Table(title="COCO and Pascal VOC", title_justify="left")
+    for heading in ("average precision", "average recall"):
+        table.add_column(heading)
+        for kind in kinds:
+            table.add_column(kind if masks is not None else "", justify="right")
     rows = [
         ("IoU .50:.95", "map", "1 detection an image", "ar_1"),
         ("IoU .50", "map50", "10 detections", "ar_10"),
@@ -180,10 +185,11 @@ def _overall(metrics):
         ("large", "map_large", "large", "ar_large"),
     ]
     for precision, name, recall, recall_name in rows:
-        table.add_row(precision, _figure(coco[name]), recall, _figure(coco[recall_name]))
+        left, right = ([_figure(coco[one]) for coco in kinds.values()] for one in (name, recall_name))
+        table.add_row(precision, *left, recall, *right)
     table.add_section()
-    table.add_row("VOC, all points", _figure(metrics.voc_ap_all), "", "")
-    table.add_row("VOC 2007, 11 points", _figure(metrics.voc_ap_11point), "", "")
+    table.add_row("VOC, all points", _figure(metrics.voc_ap_all))
+    table.add_row("VOC 2007, 11 points", _figure(metrics.voc_ap_11point))
     return table
 
 
@@ -194,10 +200,14 @@ def _by_class(metrics):
 
     table = Table(title="by class; precision and recall at the score of the best F1", title_justify="left")
     table.add_column("class")
-    for column in ("objects", "AP", "AP50", "VOC", "precision", "recall", "F1", "score"):
+    of_masks = [] if metrics.masks is None else ["mask AP", "mask AP50", "boundary AP"]
+    for column in ("objects", "AP", "AP50", "VOC", "precision", "recall", "F1", "score", *of_masks):
         table.add_column(column, justify="right")
-    for row in metrics.per_class:
-        figures = (row.ap, row.ap50, row.voc_ap_all, row.precision, row.recall, row.f1, row.score)
+    for label, row in enumerate(metrics.per_class):
+        figures = [row.ap, row.ap50, row.voc_ap_all, row.precision, row.recall, row.f1, row.score]
+        if metrics.masks is not None:
+            masks = metrics.masks.per_class[label]
+            figures += [masks.ap, masks.ap50, masks.boundary_ap]
         table.add_row(escape(row.name), str(row.objects), *map(_figure, figures))
     return table
 

@@ -38,12 +38,17 @@ def predict(
         bool, typer.Option("--txt", help="Write YOLO label files with scores to labels/ (detectors only).")
     ] = False,
     masks: Annotated[
-        bool, typer.Option("--masks", help="Write PNG files of class indices to masks/ (segmenters only).")
+        bool,
+        typer.Option(
+            "--masks",
+            help="Write PNG files of class indices, or of objects' numbers, to masks/ (models with masks only).",
+        ),
     ] = False,
     cutout: Annotated[
         bool,
         typer.Option(
-            "--cutout", help="Write the subject on transparent ground to cutouts/ (segmenters only)."
+            "--cutout",
+            help="Write the subject, or each object, on transparent ground to cutouts/ (models with masks only).",
         ),
     ] = False,
     pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,

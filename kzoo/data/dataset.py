@@ -39,6 +39,7 @@ class Dataset:
         masks: whether samples carry instance masks, drawn from the records' polygons.
         bits: how many bits of 16-bit images are in use, as `kzoo.data.read_image` takes it.
         files: whether its images are image files, each with a path of its own.
+        instances: whether it is open for the task "instance", whose batches carry the objects' masks.
         semantic: whether samples carry semantic masks. Then `classes` are the values of those, and labels of boxes
             count the same way.
 
@@ -51,6 +52,7 @@ class Dataset:
 
     format = ""
     semantic = False
+    instances = False
     bits: int | None = None
     files = True
 
@@ -184,6 +186,7 @@ class Selection(Dataset):
         super().__init__(base.root, base.split, base.classes, base.category_ids, base.masks)
         self.format = base.format
         self.semantic = base.semantic
+        self.instances = base.instances
         self.files = base.files
         self.base = base
         self.indices = [int(index) for index in indices]

@@ -11,8 +11,10 @@ from kzoo.data.formats.coco import reading as coco
 from kzoo.data.formats.foreign import name_foreign
 from kzoo.data.formats.masks import folders, instances
 from kzoo.data.formats.masks import reading as masks
+from kzoo.data.formats.outlined import Outlined
 from kzoo.data.formats.rasterised import Rasterised
 from kzoo.data.formats.voc import masks as voc_masks
+from kzoo.data.formats.voc import objects as voc_objects
 from kzoo.data.formats.voc import reading as voc
 from kzoo.data.formats.yolo import layouts as yolo_layouts
 from kzoo.data.formats.yolo import reading as yolo
@@ -51,14 +53,15 @@ def load(
             images.
         split: the part of the dataset: "train", "val", "test" or what the dataset calls it; all images where None.
         masks: whether samples carry instance masks, where the dataset has them.
-        task: "detect" for boxes, "segment" for semantic masks; where None what the format is for: boxes, or masks
-            where it has none.
+        task: "detect" for boxes, "segment" for semantic masks, "instance" for boxes with the mask of each object; where
+            None what the format is for: boxes, or masks where it has none.
         bits: how many bits of its 16-bit images are in use, as `kzoo.data.read_image` takes it: 12 where levels go
             from 0 to 4095; all where None.
 
     Returns:
         A `kzoo.data.Dataset`: `len(dataset)`, `dataset[i]` (a `Sample`), `dataset.record(i)`,
-        `dataset.classes`; `dataset.semantic` tells whether it is one of semantic masks.
+        `dataset.classes`; `dataset.semantic` tells whether it is one of semantic masks, `dataset.instances` whether
+        its batches carry instance masks.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -69,9 +72,11 @@ def load(
         >>> dataset[0].mask.shape, dataset.classes[:2]
         ((281, 500), ['background', 'aeroplane'])
     """
-    if task not in (None, "detect", "segment"):
-        raise ValueError(f"{path}: task {task!r}; give detect or segment")
-    dataset = _opened(path, split, masks, task)
+    if task not in (None, "detect", "segment", "instance"):
+        raise ValueError(f"{path}: task {task!r}; give detect, segment or instance")
+    dataset = _opened(path, split, masks or task == "instance", task)
+    if task == "instance" and not dataset.instances:
+        dataset = Outlined(dataset)
     if bits is not None:
         check_bits(bits)
         if not dataset.files:
@@ -91,17 +96,35 @@ def _opened(path: str | Path, split: str | None, masks: bool, task: str | None) 
         return instances.Instances(path, split, masks, task=task or "segment")
     if task == "detect" and (kind in _OF_MASKS or (kind == "voc" and not voc.has_boxes(path))):
         raise ValueError(f"{path}: semantic masks and no boxes; open it with task='segment'")
+    if task == "instance":
+        _refuse_shapeless(path, kind)
     if kind in _OF_MASKS:
         return _OF_MASKS[kind](path, split)
+    if kind == "voc" and task == "instance":
+        return voc_objects.VOCObjects(path, split)
     if kind == "voc":
         return voc_masks.VOCMasks(path, split, masks) if _means_masks(path, task) else voc.VOC(path, split)
     dataset = _OF_BOXES[kind](path, split, masks)
     return Rasterised(dataset) if task == "segment" else dataset
 
 
+def _refuse_shapeless(path: Path, kind: str) -> None:
+    """Raises where a format cannot say which pixels are which object's."""
+    if kind in _OF_MASKS:
+        has = "semantic masks, which do not tell one object from the next; open it with task='segment'"
+    elif kind == "boxlist":
+        has = "boxes without outlines; open it with task='detect'"
+    elif kind == "voc" and not voc_objects.has_objects(path):
+        task = "detect" if voc.has_boxes(path) else "segment"
+        has = f"no masks of objects in SegmentationObject/; open it with task={task!r}"
+    else:
+        return
+    raise ValueError(f"{path}: {has}")
+
+
 def _means_masks(path: Path, task: str | None) -> bool:
     """Whether a Pascal VOC folder is opened for its masks."""
-    return task == "segment" or not voc.has_boxes(path)
+    return task in ("segment", "instance") or not voc.has_boxes(path)
 
 
 def splits(path: str | Path, task: str | None = None) -> list[str]:
@@ -109,7 +132,7 @@ def splits(path: str | Path, task: str | None = None) -> list[str]:
 
     Args:
         path: the dataset, as `load` takes it.
-        task: "detect" or "segment", as `load` takes it: parts of the one need not be parts of the other.
+        task: "detect", "segment" or "instance", as `load` takes it: parts of the one need not be parts of the other.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -144,7 +167,7 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         return "masks"
     labels = [path / folder for folder in ("labels", "train/labels") if (path / folder).is_dir()]
     labelled = bool(labels) and not all(map(folders.holds_masks, labels))
-    boxes = task == "detect" or (task is None and labelled)
+    boxes = task in ("detect", "instance") or (task is None and labelled)
     # A data.yaml may be there for the names of masks alone.
     kinds = ("yolo", "coco", "yolo_layouts", "masks") if boxes else ("masks", "yolo", "coco", "yolo_layouts")
     boxes_alone = False

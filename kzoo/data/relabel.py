@@ -99,6 +99,7 @@ class _Samples:
         self.classes = list(classes)
         self._table = _table(base, classes)
         self.semantic = getattr(base, "semantic", False)
+        self.instances = getattr(base, "instances", False)
 
     def __len__(self) -> int:
         return len(self.base)

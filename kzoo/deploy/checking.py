@@ -26,6 +26,7 @@ class Agreement:
         scores: largest difference of the scores of those that both have; for a segmenter, of all probabilities.
         boxes: largest difference of the coordinates of those that both have, in pixels; 0 where there are none.
         unit: what is counted, "results" or "pixels".
+        masks: largest difference of the probabilities in the masks of those that both have; None where there are none.
     """
 
     total: int
@@ -34,14 +35,16 @@ class Agreement:
     scores: float
     boxes: float = 0.0
     unit: str = "results"
+    masks: float | None = None
 
     def __str__(self) -> str:
         if self.unit == "pixels":
             share = 100 * self.found / self.total
             return f"{share:.3f} % of Keras's pixels; largest difference {self.scores:.1g} in probabilities"
+        masks = "" if self.masks is None else f", {self.masks:.1g} in masks"
         return (
             f"{self.found} of Keras's {self.total} results, {self.same} at IoU > {SAME}; "
-            f"largest difference {self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes"
+            f"largest difference {self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes{masks}"
         )
 
 
@@ -77,6 +80,7 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
         sum(part.same for part in parts),
         max(part.scores for part in parts),
         max(part.boxes for part in parts),
+        masks=max((part.masks or 0.0 for part in parts), default=0.0) if "masks" in expected else None,
     )
 
 
@@ -103,7 +107,11 @@ def _agreement(expected: dict, exported: dict, score_threshold: float) -> Agreem
         return Agreement(total, 0, 0, 0.0)
     scores = np.abs(expected["scores"][rows] - exported["scores"][columns]).max()
     boxes = np.abs(expected["boxes"][rows] - exported["boxes"][columns]).max()
-    return Agreement(total, len(rows), int((np.array(overlaps) > SAME).sum()), float(scores), float(boxes))
+    masks = None
+    if "masks" in expected:
+        masks = float(np.abs(expected["masks"][rows] - exported["masks"][columns]).max())
+    same = int((np.array(overlaps) > SAME).sum())
+    return Agreement(total, len(rows), same, float(scores), float(boxes), masks=masks)
 
 
 def picture(data, image_size, resize: str = "letterbox") -> np.ndarray:

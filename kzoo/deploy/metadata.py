@@ -11,7 +11,14 @@ from kzoo.augment.letterbox import check_resize
 from kzoo.inference.detect import DEFAULT_SCORE
 
 FILE_NAME = "kzoo.json"
-_DECODING = ("score_threshold", "nms_threshold", "max_detections", "class_agnostic", "nms_kind")
+_DECODING = (
+    "score_threshold",
+    "nms_threshold",
+    "max_detections",
+    "class_agnostic",
+    "nms_kind",
+    "masks_aligned",
+)
 
 
 @dataclasses.dataclass(frozen=True)

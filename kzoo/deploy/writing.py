@@ -37,9 +37,10 @@ def export(
     """Writes a model with normalisation, decoding and suppression inside.
 
     The input is `images` (B, H, W, 3) uint8 RGB, of its size; the outputs are what `predict` gives: for a
-    detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none; for a
-    segmenter `mask` (B, H, W) and `probabilities` (B, H, W, classes). Class names, input size, thresholds and the
-    way photographs are resized are stored with it. Weights and arithmetic are float32, unless quantised.
+    detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none, and where it
+    finds masks `masks` (B, M, S, S), probabilities inside each box; for a segmenter `mask` (B, H, W) and
+    `probabilities` (B, H, W, classes). Class names, input size, thresholds and the way photographs are resized are
+    stored with it. Weights and arithmetic are float32, unless quantised.
 
     Args:
         model: a `ZooModel`.

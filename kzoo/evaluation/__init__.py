@@ -69,8 +69,8 @@ def evaluate(
         bits: number of bits that 16-bit images of a dataset at a path use, 8 to 16; all where None.
 
     Returns:
-        `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, where asked for
-        `.errors`, of which `write_error_page` makes a page; or
+        `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, of models that find
+        masks `.masks`, where asked for `.errors`, of which `write_error_page` makes a page; or
         `SegmentationMetrics`: `.mean_iou`, `.dice`, `.boundary_f1`, `.per_class`, `.to_dict()`.
 
     Raises:

@@ -13,10 +13,11 @@ import numpy as np
 
 from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
 from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
-from kzoo.inference.detect import resize_of, takes_fractions, to_detections
+from kzoo.inference.detect import kept, masks_aligned, resize_of, takes_fractions
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
 from kzoo.sources import chunks
-from kzoo.structures import Detections
+from kzoo.structures.cells import pasted
+from kzoo.structures.runs import compress_mask
 from kzoo.system.progress import track
 
 STRIDE = 32  # of the coarsest feature maps
@@ -35,6 +36,17 @@ class _Truth:
     crowd: np.ndarray  # (N,) bool
     areas: np.ndarray | None  # (N,) as the annotation has them, which COCO sorts objects by
     xywh: np.ndarray | None  # (N, 4) as the annotation has them, without rounding on the way to xyxy
+    masks: list[dict] | None = None  # of each object as run lengths
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is found on an image, in its own pixels."""
+
+    boxes: np.ndarray  # (N, 4) xyxy
+    scores: np.ndarray  # (N,)
+    labels: np.ndarray  # (N,)
+    masks: list[dict] | None = None  # of each detection as run lengths
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ class Evaluator:
         Raises:
             ValueError: the detector knows other classes, finds no boxes at all, or an image cannot be read.
         """
-        if getattr(detector, "task", "detect") != "detect":
+        if getattr(detector, "task", "detect") not in ("detect", "instance"):
             raise ValueError(f"a model for the task {detector.task!r} finds no boxes; evaluate a detector")
         classes = shared_classes(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
@@ -109,10 +121,9 @@ class Evaluator:
         self.check(detector)
         items = self._items(resize_of(detector, self.resize), takes_fractions(detector))
         for batch in track(_batches(items, size), "evaluating", total=-(-self.count // size)):
-            for item, detections in zip(batch, self._predict(detector, batch, size), strict=True):
-                detections.labels = classes.of_model[detections.labels]
+            for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
                 truth = dataclasses.replace(item.truth, labels=classes.labels(item.truth.labels))
-                evaluator.update(truth, detections)
+                evaluator.update(truth, dataclasses.replace(found, labels=classes.of_model[found.labels]))
         return evaluator.result()
 
     def check(self, detector) -> None:
@@ -133,21 +144,22 @@ class Evaluator:
                 "or give resize=letterbox"
             )
 
-    def _predict(self, detector, batch: Sequence[_Item], size: int) -> list[Detections]:
+    def _predict(self, detector, batch: Sequence[_Item], size: int) -> Iterator[_Found]:
         """What is found on each image, in its own pixels; the detector gets `size` images, some of them empty."""
         images = np.zeros((size, *batch[0].image.shape), batch[0].image.dtype)
         for position, item in enumerate(batch):
             images[position] = item.image
         # boxes (size, M, 4), scores (size, M), labels (size, M)
         outputs = {name: np.asarray(value) for name, value in detector.predict_on_batch(images).items()}
-        return [
-            to_detections(
-                {name: value[position] for name, value in outputs.items()},
-                item.placement,
-                self.score_threshold,
-            )
-            for position, item in enumerate(batch)
-        ]
+        aligned = masks_aligned(detector)
+        for position, item in enumerate(batch):
+            result = kept({name: value[position] for name, value in outputs.items()}, self.score_threshold)
+            boxes, masks = item.placement.to_original(result["boxes"]), None
+            if "masks" in result:
+                around = item.placement.to_original(result["boxes"], clip=False)
+                whole = pasted(result["masks"], around, item.placement.original, aligned=aligned)
+                masks = [compress_mask(mask) for mask in whole]  # one at a time: (H, W) each
+            yield _Found(boxes, result["scores"], result["labels"], masks)
 
     def _items(self, resize: str, exact: bool) -> Iterator[_Item]:
         """Images in the dataset's order, or by shape, read some way ahead."""
@@ -187,8 +199,9 @@ class Evaluator:
         if hasattr(self.dataset, "record"):
             record = self.dataset.record(index)
             areas, xywh = record.areas, record.xywh
+        masks = None if sample.masks is None else [compress_mask(mask) for mask in sample.masks]
         truth = _Truth(
-            index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas, xywh
+            index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas, xywh, masks
         )
         return _Item(image, placement, truth)
 

@@ -15,6 +15,7 @@ from kzoo.options.commands import EVALUATE
 from kzoo.sources import chunks
 from kzoo.sources.image import read_image
 from kzoo.structures import Detections
+from kzoo.structures.cells import paste_masks
 from kzoo.system.files import refuse_address
 from kzoo.system.memory import check_batch
 
@@ -36,7 +37,10 @@ class Detector(Protocol):
     resize: str
 
     def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M)."""
+        """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M).
+
+        Of the task "instance" also `masks` (B, M, S, S), probabilities inside each box, 0 to 1.
+        """
 
 
 @checked(EVALUATE)
@@ -47,7 +51,7 @@ def detect(
     batch_size: int = 8,
     resize: str | None = None,
 ) -> Detections | list[Detections]:
-    """Finds objects in photographs.
+    """Finds objects in photographs, and their masks where the detector finds such.
 
     Args:
         detector: a model or an exported file.
@@ -66,7 +70,7 @@ def detect(
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg").draw()
     """
-    if getattr(detector, "task", "detect") != "detect":
+    if getattr(detector, "task", "detect") not in ("detect", "instance"):
         raise ValueError(
             f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
         )
@@ -185,7 +189,7 @@ def refuse_idle_inference(model, table: Mapping[str, Option], options: Mapping[s
     settings = {**asked, "method": asked.get("method") or "resize"}
     task = getattr(model, "task", "detect")
     # Of other tasks it is said elsewhere that nothing is found at all.
-    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment") else None)
+    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment", "instance") else None)
 
 
 def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:
@@ -212,7 +216,7 @@ def takes_fractions(detector) -> bool:
 
 def _detect_batch(detector, batch, score_threshold: float, size: int, resize: str) -> Iterator[Detections]:
     """The detections of each image of a batch of (image, path), of which the detector gets `size`."""
-    exact = takes_fractions(detector)
+    exact, aligned = takes_fractions(detector), masks_aligned(detector)
     inputs, placements = zip(
         *(fit(image, detector.image_size, resize, exact) for image, _ in batch), strict=True
     )
@@ -224,21 +228,46 @@ def _detect_batch(detector, batch, score_threshold: float, size: int, resize: st
             {key: np.asarray(value)[i] for key, value in results.items()},
             placement,
             score_threshold,
+            aligned,
             names=detector.names,
             image=image,
             path=path,
         )
 
 
-def to_detections(result: dict, placement: Placement, score_threshold: float = 0.0, **fields) -> Detections:
+def to_detections(
+    result: dict,
+    placement: Placement,
+    score_threshold: float = 0.0,
+    aligned: bool = False,
+    **fields,
+) -> Detections:
     """One image's decoded result as `Detections` in the original image's pixels, clipped to it.
 
     Args:
-        result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none.
+        result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none; where the detector finds
+            them `masks` (M, S, S), probabilities inside each box, 0 to 1.
         placement: how the image lay in the input.
         score_threshold: what scores lower is left out.
+        aligned: how masks are pasted: see `kzoo.structures.cells.pasted`.
         **fields: further fields of `Detections`, such as `names`.
     """
+    result = kept(result, score_threshold)
+    boxes, masks = placement.to_original(result["boxes"]), None
+    if "masks" in result:
+        around = placement.to_original(result["boxes"], clip=False)  # where the cells lie
+        masks = paste_masks(result["masks"], around, placement.original, aligned=aligned)  # (N, H, W)
+    return Detections(boxes, result["scores"], result["labels"], masks, **fields)
+
+
+def kept(result: dict, score_threshold: float) -> dict[str, np.ndarray]:
+    """What of one image's decoded result (M, ...) are detections of a score, in the same order: (N, ...)."""
     keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)  # (M,) bool
-    boxes = placement.to_original(np.asarray(result["boxes"][keep], np.float32))
-    return Detections(boxes, result["scores"][keep], result["labels"][keep], **fields)
+    return {name: np.asarray(value)[keep] for name, value in result.items()}
+
+
+def masks_aligned(detector: Detector) -> bool:
+    """How a detector's masks are pasted: its head's `masks_aligned`, or what the description of an export says."""
+    if hasattr(detector, "metadata"):
+        return bool(detector.metadata.decoding.get("masks_aligned", False))
+    return bool(getattr(getattr(detector, "head", None), "masks_aligned", False))

@@ -60,7 +60,7 @@ def predict(
         batch_size: number of images that the model gets at once; where None 1, or as many as an export takes.
         pictures: whether annotated pictures and videos are written.
         json: whether `predictions.json` is written.
-        kinds: what else is written: "labels" of detectors, "masks" and "cutouts" of segmenters, see
+        kinds: what else is written: "labels" of detectors, "masks" and "cutouts" of models that find masks, see
             `kzoo.inference.results.Results`.
         say: a function that takes a line for each image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the model's own where None.
@@ -88,7 +88,8 @@ def predict(
         inference = Inference(method or "resize", overlap, tuple(flips), resize, size)
         find = partial(_segment, model, inference, "cutouts" in kinds)
     else:
-        _refuse_kinds(model, kinds, "masks", "cutouts")
+        if getattr(model, "task", "detect") != "instance":
+            _refuse_kinds(model, kinds, "masks", "cutouts")
         resize = resize_of(model, resize)
         find = partial(detect, model, score_threshold=score_threshold, batch_size=size, resize=resize)
     results, outcome = Results(out, paths, pictures, kinds), Outcome()

@@ -41,7 +41,8 @@ class Results:
         sources: the images and videos that are going to be looked at.
         pictures: whether annotated pictures and videos are written.
         kinds: what else is written: "labels" (detections in YOLO's format with scores), "masks" (segmentations as PNG
-            files of class indices), "cutouts" (the subjects of segmentations on transparent ground).
+            files of class indices; detections as such of the objects' numbers, from 1 in the order of their scores),
+            "cutouts" (the subjects of segmentations on transparent ground; of detections a file an object).
 
     Raises:
         ValueError: an annotated picture would replace its source.
@@ -67,13 +68,15 @@ class Results:
         known, default = ({".mp4"}, ".mp4") if is_video(source) else (_PICTURE_SUFFIXES, ".png")
         return self.folder / (name if name.suffix.lower() in known else f"{name}{default}")
 
-    def file(self, kind: str, source: Path, frame: int | None = None) -> Path:
-        """Where a file of a kind lies, of an image or of a video's frame."""
+    def file(self, kind: str, source: Path, frame: int | None = None, number: int | None = None) -> Path:
+        """Where a file of a kind lies, of an image or of a video's frame, or of one object there."""
         name = self._names[source]
         # As YOLO names it, unless a.jpg and a.png both are there.
         stem = name.with_suffix("") if self._stems[name.with_suffix("")] == 1 else name
         suffix = ".txt" if kind == "labels" else ".png"
-        return self.folder / kind / (f"{stem}{suffix}" if frame is None else f"{stem}_{frame:06}{suffix}")
+        frames = "" if frame is None else f"_{frame:06}"
+        objects = "" if number is None else f"_{number:03}"
+        return self.folder / kind / f"{stem}{frames}{objects}{suffix}"
 
     def write(self, result: Detections | Segmentation, frame: int | None = None) -> None:
         """Writes what is asked for of an image's result, or of that of a video's frame."""
@@ -81,10 +84,15 @@ class Results:
             save_picture(self.picture(result.path), result.draw())
         if "labels" in self.kinds:
             write_atomically(self.file("labels", result.path, frame), label_lines(result))
+        of_objects = isinstance(result, Detections)
         if "masks" in self.kinds:
-            write_atomically(self.file("masks", result.path, frame), encode_png(result.mask))
-        if "cutouts" in self.kinds:
+            mask = result.numbered_mask() if of_objects else result.mask
+            write_atomically(self.file("masks", result.path, frame), encode_png(mask))
+        if "cutouts" in self.kinds and not of_objects:
             write_atomically(self.file("cutouts", result.path, frame), encode_png(result.cutout()))
+        if "cutouts" in self.kinds and of_objects:
+            for number, piece in enumerate(result.cutouts(), 1):
+                write_atomically(self.file("cutouts", result.path, frame, number), encode_png(piece))
 
 
 class Tally:

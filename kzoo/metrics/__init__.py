@@ -15,6 +15,7 @@ from kzoo.metrics.curves import Curve
 from kzoo.metrics.detection import ClassMetrics, DetectionEvaluator, DetectionMetrics
 from kzoo.metrics.error_analysis import AnalysedMetrics, ErrorAnalysis, ErrorEvaluator
 from kzoo.metrics.error_pictures import draw_errors
+from kzoo.metrics.masks import MaskClassMetrics, MaskMetrics
 from kzoo.metrics.matching import EvaluatedImage, match
 from kzoo.metrics.plots import plot_confusion, plot_errors, plot_precision_recall
 from kzoo.metrics.segmentation import SegmentationClassMetrics, SegmentationEvaluator, SegmentationMetrics
@@ -29,6 +30,8 @@ __all__ = [
     "ErrorAnalysis",
     "ErrorEvaluator",
     "EvaluatedImage",
+    "MaskClassMetrics",
+    "MaskMetrics",
     "SegmentationClassMetrics",
     "SegmentationEvaluator",
     "SegmentationMetrics",

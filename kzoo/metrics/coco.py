@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kzoo.metrics.matching import EvaluatedImage, sides
+from kzoo.structures.runs import area_of_runs
 
 FIGURES = (
     *("map", "map50", "map75", "map_small", "map_medium", "map_large"),
@@ -41,7 +42,7 @@ class CocoFigures:
     ap75: np.ndarray
 
 
-def coco_figures(images: Sequence[EvaluatedImage], classes: int) -> CocoFigures:
+def coco_figures(images: Sequence[EvaluatedImage], classes: int, kind: str = "bbox") -> CocoFigures:
     """Evaluates detections as COCO does: 101 recall points, ten IoU thresholds, 100 detections a class and image.
 
     Crowds follow COCO. Difficult objects are neither hit nor miss: the detection that matches one is left out, a
@@ -50,19 +51,25 @@ def coco_figures(images: Sequence[EvaluatedImage], classes: int) -> CocoFigures:
     Args:
         images: truth and detections, in the order of their ids (see `order_by_id`).
         classes: the number of classes, C.
+        kind: what is compared: "bbox" boxes; "segm" masks; "boundary" masks by the lesser of their IoU and that of
+            their boundaries, which are as wide as 2 % of the image's diagonal.
 
     Returns:
         The twelve figures, and each class's average precision.
 
-    Source: Lin et al. 2014, Microsoft COCO: Common Objects in Context, arXiv:1405.0312.
+    Source: Lin et al. 2014, Microsoft COCO: Common Objects in Context, arXiv:1405.0312; Cheng et al. 2021,
+        Boundary IoU, arXiv:2103.16562.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
     def silent(*_) -> None:
         """The library reports its progress here."""
 
-    tables = [COCO(_table(images, classes, rows), print_function=silent) for rows in (_objects, _detections)]
-    run = COCOeval_faster(*tables, iouType="bbox", print_function=silent)
+    tables = [
+        COCO(_table(images, classes, rows, kind != "bbox"), print_function=silent)
+        for rows in (_objects, _detections)
+    ]
+    run = COCOeval_faster(*tables, iouType=kind, print_function=silent)
     if images:
         run.run()
         stats, precision = np.asarray(run.stats[:12], float), np.asarray(run.eval["precision"])
@@ -78,15 +85,22 @@ def coco_figures(images: Sequence[EvaluatedImage], classes: int) -> CocoFigures:
     return CocoFigures(figures, precision.mean((0, 1)), precision[0].mean(0), precision[5].mean(0))
 
 
-def _table(images: Sequence[EvaluatedImage], classes: int, rows) -> dict:
-    annotations = [row for number, image in enumerate(images, 1) for row in rows(number, image)]
+def _table(images: Sequence[EvaluatedImage], classes: int, rows, masks: bool) -> dict:
+    annotations = [row for number, image in enumerate(images, 1) for row in rows(number, image, masks)]
     for number, row in enumerate(annotations, 1):
         row["id"] = number
     return {
-        "images": [{"id": number} for number in range(1, len(images) + 1)],
+        "images": [{"id": number, **_size(image)} for number, image in enumerate(images, 1)],
         "categories": [{"id": label, "name": str(label)} for label in range(classes)],
         "annotations": annotations,
     }
+
+
+def _size(image: EvaluatedImage) -> dict[str, int]:
+    """The height and width of an image in pixels, as its masks say it; nothing where it has none."""
+    for runs in (*(image.masks or ()), *(image.found_masks or ())):
+        return dict(zip(("height", "width"), runs["size"], strict=True))
+    return {}
 
 
 def _row(image_id: int, xywh: Sequence[float], label: int, area: float, **more) -> dict:
@@ -100,23 +114,30 @@ def _row(image_id: int, xywh: Sequence[float], label: int, area: float, **more) 
     }
 
 
-def _objects(image_id: int, image: EvaluatedImage) -> list[dict]:
-    areas = np.where(image.difficult & ~image.crowd, BEYOND_ALL_AREAS, image.areas)
+def _objects(image_id: int, image: EvaluatedImage, masks: bool) -> list[dict]:
+    areas = image.mask_areas if masks else image.areas
+    areas = np.where(image.difficult & ~image.crowd, BEYOND_ALL_AREAS, areas)
     xywh = sides(image.boxes) if image.xywh is None else image.xywh
     columns = (xywh.tolist(), image.labels.tolist(), areas.tolist(), image.crowd.tolist())
-    return [
+    rows = [
         _row(image_id, box, label, area, iscrowd=int(crowd))
         for box, label, area, crowd in zip(*columns, strict=True)
     ]
+    for row, runs in zip(rows, image.masks if masks else (), strict=masks):
+        row["segmentation"] = runs
+    return rows
 
 
-def _detections(image_id: int, image: EvaluatedImage) -> list[dict]:
+def _detections(image_id: int, image: EvaluatedImage, masks: bool) -> list[dict]:
     xywh = sides(image.found) if image.found_xywh is None else image.found_xywh
     columns = (xywh.tolist(), image.found_labels.tolist(), image.scores.tolist())
-    return [
+    rows = [
         _row(image_id, box, label, box[2] * box[3], score=score)
         for box, label, score in zip(*columns, strict=True)
     ]
+    for row, runs in zip(rows, image.found_masks if masks else (), strict=masks):
+        row.update(segmentation=runs, area=area_of_runs(runs))
+    return rows
 
 
 def order_by_id(ids: Sequence[str | int]) -> list[int]:

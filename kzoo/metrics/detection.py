@@ -12,6 +12,7 @@ from kzoo.metrics.coco import coco_figures, order_by_id
 from kzoo.metrics.confusion import confusion_matrix
 from kzoo.metrics.curves import Curve
 from kzoo.metrics.figures import known_mean, without_nan
+from kzoo.metrics.masks import MaskMetrics, mask_fields, mask_metrics
 from kzoo.metrics.matching import EvaluatedImage, corners, match, sides
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
@@ -67,6 +68,7 @@ class DetectionMetrics:
         curves: precision and recall as the score threshold falls, one curve a class, at IoU .5.
         confusion: (C + 1, C + 1) int64 objects, true class by row, predicted by column, background last; of the
             detections from score .25 on.
+        masks: what the masks are worth; None where boxes alone were compared.
     """
 
     names: tuple[str, ...]
@@ -80,6 +82,7 @@ class DetectionMetrics:
     per_class: tuple[ClassMetrics, ...]
     curves: tuple[Curve, ...] = field(repr=False)
     confusion: np.ndarray = field(repr=False)
+    masks: MaskMetrics | None = field(default=None, kw_only=True)
 
     @property
     def map(self) -> float:
@@ -91,9 +94,20 @@ class DetectionMetrics:
         """COCO's mean average precision at IoU .50."""
         return self.coco["map50"]
 
+    @property
+    def mask_map(self) -> float:
+        """COCO's mean average precision over IoU .50:.95 of the masks; NaN without masks."""
+        return math.nan if self.masks is None else self.masks.map
+
+    @property
+    def mask_map50(self) -> float:
+        """COCO's mean average precision at IoU .50 of the masks; NaN without masks."""
+        return math.nan if self.masks is None else self.masks.map50
+
     def __str__(self) -> str:
+        masks = "" if self.masks is None else f", of masks {self.mask_map:.3f} and {self.mask_map50:.3f}"
         return (
-            f"mAP {self.map:.3f}, mAP50 {self.map50:.3f}, VOC AP {self.voc_ap_all:.3f} "
+            f"mAP {self.map:.3f}, mAP50 {self.map50:.3f}, VOC AP {self.voc_ap_all:.3f}{masks} "
             f"on {self.images} images with {self.objects} objects"
         )
 
@@ -116,6 +130,8 @@ class DetectionMetrics:
                 "true_by_predicted": self.confusion.tolist(),
             },
         }
+        if self.masks is not None:
+            table["masks"] = self.masks.to_dict()
         if curves:
             table["curves"] = {
                 "recall": np.linspace(0, 1, CURVE_POINTS).tolist(),
@@ -151,12 +167,14 @@ class DetectionEvaluator:
             truth: a `Sample`, a `Record` or whatever has their `boxes`, `labels`, `difficult`, `crowd` and `id`. Where
                 it has `xywh`, as a `Record` of COCO's has, the figures are those of these numbers, to the last bit.
             detections: `Detections` of the same image, or whatever has `boxes`, `scores` and `labels`, or `xywh` in
-                the place of `boxes`.
+                the place of `boxes`. Where they have `masks`, (N, H, W) bool or a list of COCO's compressed run
+                lengths, these are compared with the truth's, too.
             areas: (N,) square pixels by which COCO calls the objects small, medium or large. Where None, those
                 of a `Record` that has them (COCO's files give the mask's), else the boxes'.
 
         Raises:
-            ValueError: a label has no class, or a box of the truth is not finite or is inverted.
+            ValueError: a label has no class, a box of the truth is not finite or is inverted, or masks have none to be
+                compared with, or such of another size.
         """
         boxes, xywh = _both_forms(truth)  # (G, 4)
         labels = np.asarray(truth.labels, np.int64)
@@ -165,12 +183,15 @@ class DetectionEvaluator:
         scores, found_labels = np.asarray(detections.scores, float), np.asarray(detections.labels, np.int64)
         self._check_labels(found_labels, f"detections of image {truth.id!r}")
         areas = getattr(truth, "areas", None) if areas is None else areas
+        masks = mask_fields(truth, detections, areas)
         areas = xywh[:, 2] * xywh[:, 3] if areas is None else np.asarray(areas, float)
         finite = np.isfinite(found).all(1) & np.isfinite(scores)  # (D,)
         self._discarded += int(np.count_nonzero(~finite))
         # Best score first; a stable sort, so that detections of one score keep the order in which they were given.
         order = np.flatnonzero(finite)
         order = order[np.argsort(-scores[order], kind="stable")]
+        if masks:
+            masks["found_masks"] = [masks["found_masks"][position] for position in order]
         self._ids.append(truth.id)
         self._images.append(
             EvaluatedImage(
@@ -184,6 +205,7 @@ class DetectionEvaluator:
                 found_labels=found_labels[order],
                 xywh=xywh,
                 found_xywh=found_xywh[order],
+                **masks,
             )
         )
 
@@ -241,6 +263,7 @@ class DetectionEvaluator:
             per_class=tuple(rows),
             curves=curves,
             confusion=confusion_matrix(images, len(self.names), IOU_THRESHOLD, CONFUSION_SCORE),
+            masks=mask_metrics(images, self.names),
         )
 
     def _order(self) -> list[int]:

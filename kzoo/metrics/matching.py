@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ class EvaluatedImage:
         xywh: (G, 4) float64 x, y, width, height as the annotation file has them; those of `boxes` where None.
         found_xywh: (D, 4) float64 x, y, width, height of the detections as they were given; those of `found` where
             None.
+        masks: the objects' masks as COCO's compressed run lengths, one each; None where only boxes are compared.
+        found_masks: the detections' masks in the same form.
+        mask_areas: (G,) float64 square pixels by which COCO tells small, medium and large masks; None without masks.
     """
 
     boxes: np.ndarray
@@ -37,6 +41,9 @@ class EvaluatedImage:
     found_labels: np.ndarray
     xywh: np.ndarray | None = None
     found_xywh: np.ndarray | None = None
+    masks: Sequence[dict] | None = None
+    found_masks: Sequence[dict] | None = None
+    mask_areas: np.ndarray | None = None
 
     @property
     def counted(self) -> np.ndarray:

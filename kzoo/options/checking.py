@@ -86,7 +86,8 @@ def refuse_idle(
         options: the values that somebody set; what asks for nothing, as None and False do, is let pass.
         table: the declarations that say what each option needs.
         setting: takes the name of another option and gives the value that holds, defaults included.
-        task: the model's task, "detect" or "segment"; None where options for all tasks pass.
+        task: the model's task, "detect", "segment" or "instance", which takes what detectors take; None where options
+            for all tasks pass.
 
     Raises:
         ValueError: an option has no effect; the message says beside what it has, and names the remedy.
@@ -95,9 +96,10 @@ def refuse_idle(
         option = table.get(name)
         if option is None or any(value is one for one in option.neutral):
             continue
-        if task is not None and option.task not in ("", task):
+        alike = "detect" if task == "instance" else task
+        if task is not None and option.task not in ("", alike):
             models = {"detect": "a detector", "segment": "a segmenter"}
-            model = models.get(task, f"a model of the task {task!r}")
+            model = models.get(alike, f"a model of the task {task!r}")
             raise ValueError(f"{name}={shown(value)} is not for {model}; leave it out")
         for other, values in option.needs.items():
             _check_need(name, value, other, values, setting(other))

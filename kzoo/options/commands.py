@@ -256,9 +256,9 @@ TASK = Word(
     none=True,
 )
 DATA_TASK = Word(
-    help="The task that the dataset is read for; boxes, or semantic masks.",
+    help="The task that the dataset is read for; boxes, semantic masks, or boxes with the mask of each object.",
     otherwise="what its format is for",
-    choices=("detect", "segment"),
+    choices=("detect", "segment", "instance"),
     none=True,
 )
 LAYOUT = Word(help="The format of the dataset to write.", choices=LAYOUTS)

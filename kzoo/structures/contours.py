@@ -46,6 +46,12 @@ def polygon(region: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
     return whole - 1 + np.asarray(origin)
 
 
+def outlines(mask: np.ndarray) -> list[list[float]]:
+    """A mask (H, W) bool as COCO's polygons: [x, y, x, y, ...] around each connected region."""
+    around = (polygon(region, (x, y)) for region, (x, y, _, _) in regions(mask))
+    return [points.astype(float).ravel().tolist() for points in around]
+
+
 def _corners(points: np.ndarray) -> np.ndarray:
     """Middles of a contour's small pixels (K, 2) as the corners where it turns."""
     corners = np.floor((points + 0.5) / 3 + 0.5).astype(np.int64)

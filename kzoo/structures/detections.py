@@ -6,11 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from kzoo.structures.arrays import as_array
+from kzoo.structures.contours import outlines
 from kzoo.structures.draw import draw_boxes
 from kzoo.structures.result import Result
+from kzoo.structures.runs import compress_mask
+
+
+def _checked_masks(masks, count: int, image: np.ndarray | None) -> np.ndarray:
+    """Masks (N, H, W) bool of `count` objects; of the image's height and width where there is one."""
+    masks = np.asarray(masks)
+    size = masks.shape[1:3] if image is None else image.shape[:2]
+    if masks.ndim == 3 and masks.shape == (count, *size) and masks.dtype == bool:
+        return masks
+    sides = "H, W" if image is None else f"{size[0]}, {size[1]}"
+    raise ValueError(
+        f"Detections: masks of shape {masks.shape} and type {masks.dtype}; give ({count}, {sides}) bool: for each box "
+        "one of the image's height and width"
+    )
 
 
 @dataclass(repr=False)
@@ -21,7 +37,7 @@ class Detections(Result):
         boxes: (N, 4) float32 xyxy in pixels, best score first.
         scores: (N,) float32 in 0..1.
         labels: (N,) int64 indices into `names`.
-        masks: (N, H, W) bool, or None.
+        masks: (N, H, W) bool, the pixels of each object, or None: a byte for each pixel of the image an object.
         names: class names; a label beyond them shows as "class 7".
         image: (H, W, 3) uint8 RGB, or None where only figures are wanted.
         path: the file it came from, if any.
@@ -44,6 +60,8 @@ class Detections(Result):
         self.boxes = as_array(self.boxes, (0, 4), np.float32)
         self.scores = as_array(self.scores, (0,), np.float32)
         self.labels = as_array(self.labels, (0,), np.int64)
+        if self.masks is not None:
+            self.masks = _checked_masks(self.masks, len(self.scores), self.image)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -68,29 +86,41 @@ class Detections(Result):
         return ", ".join(f"{counts[i]} {self.name(labels[i])}" for i in order)
 
     def to_dict(self) -> dict:
-        """Plain data for JSON: `{"path", "objects": [{"box": xyxy pixels, "score", "label", "name"}]}`."""
-        return {
-            "path": None if self.path is None else str(self.path),
-            "objects": [
-                {
-                    "box": [round(float(v), 3) for v in box],
-                    "score": round(float(score), 6),
-                    "label": int(label),
-                    "name": self.name(label),
-                }
-                for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
-            ],
-        }
+        """Plain data for JSON: `{"path", "objects": [{"box": xyxy pixels, "score", "label", "name"}]}`.
 
-    def to_coco(self, image_id: int | str = 0, category_ids: Sequence[int] | None = None) -> list[dict]:
+        Objects with masks have "mask", too: COCO's compressed run lengths, `{"size": [height, width], "counts"}`.
+        """
+        objects = [
+            {
+                "box": [round(float(v), 3) for v in box],
+                "score": round(float(score), 6),
+                "label": int(label),
+                "name": self.name(label),
+            }
+            for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
+        ]
+        for row, mask in zip(objects, () if self.masks is None else self.masks, strict=False):
+            row["mask"] = compress_mask(mask)
+        return {"path": None if self.path is None else str(self.path), "objects": objects}
+
+    def to_coco(
+        self,
+        image_id: int | str = 0,
+        category_ids: Sequence[int] | None = None,
+        polygons: bool = False,
+    ) -> list[dict]:
         """COCO's result format: one dict an object, `bbox` as x, y, width, height.
 
         Args:
             image_id: the COCO id of the image.
             category_ids: COCO's category id of every label; the label itself where None.
+            polygons: whether masks are polygons, one along the pixels' edges of each connected region (holes are
+                reached by cuts of no width, so that COCO's tools fill exactly the mask's pixels), and not run lengths.
 
         Returns:
-            Rows with `image_id`, `category_id`, `bbox` and `score`, in the order of the detections.
+            Rows with `image_id`, `category_id`, `bbox` and `score`, in the order of the detections; those with masks
+            have `segmentation` and `area`, its pixels. COCO's tools sort rows that have a `bbox` into small, medium
+            and large by that box.
         """
         rows = []
         for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):
@@ -103,7 +133,50 @@ class Detections(Result):
                     "score": float(score),
                 }
             )
+        for row, mask in zip(rows, () if self.masks is None else self.masks, strict=False):
+            row["segmentation"] = outlines(mask) if polygons else compress_mask(mask)
+            row["area"] = int(np.count_nonzero(mask))
         return rows
+
+    def numbered_mask(self) -> np.ndarray:
+        """Which object each pixel is of, (H, W) uint8, or uint16 for more than 255 objects.
+
+        0 is none, 1 the first object; where several cover a pixel, it is the first one's, hence the best score's.
+
+        Raises:
+            ValueError: there are no masks.
+        """
+        masks = self._masks("numbered_mask")
+        numbers = np.zeros(masks.shape[1:], np.uint8 if len(masks) < 256 else np.uint16)
+        for position in reversed(range(len(masks))):
+            numbers[masks[position]] = position + 1
+        return numbers
+
+    def cutouts(self) -> list[np.ndarray]:
+        """Each object on transparent ground, cut out by the box around its mask: (h, w, 4) uint8 RGBA.
+
+        An object whose mask has no pixel is one transparent pixel.
+
+        Raises:
+            ValueError: there are no masks, or no image.
+        """
+        masks = self._masks("cutouts")
+        if self.image is None:
+            raise ValueError("cutouts: these detections carry no image; detect with a picture")
+        pieces = []
+        for mask in masks:
+            x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+            rows, columns = slice(y, y + max(height, 1)), slice(x, x + max(width, 1))
+            alpha = np.where(mask[rows, columns], np.uint8(255), np.uint8(0))
+            pieces.append(np.dstack([self.image[rows, columns], alpha]))
+        return pieces
+
+    def _masks(self, what: str) -> np.ndarray:
+        if self.masks is None:
+            raise ValueError(
+                f"{what}: these detections have no masks; take a model that finds them, such as Mask R-CNN"
+            )
+        return self.masks
 
     def to_supervision(self):
         """As `supervision.Detections`, for Roboflow's trackers and annotators (`pip install supervision`)."""
@@ -120,7 +193,7 @@ class Detections(Result):
         )
 
     def draw(self, image: np.ndarray | None = None, scale: float | None = None) -> np.ndarray:
-        """The picture with boxes, names and scores: (h, w, 3) uint8 RGB, a copy.
+        """The picture with boxes, names and scores, and masks where there are: (h, w, 3) uint8 RGB, a copy.
 
         Args:
             image: (H, W, 3) uint8 RGB, what to draw on; the detections' own image where None.
@@ -129,9 +202,14 @@ class Detections(Result):
                 names would hide what is on it.
 
         Raises:
-            ValueError: there is no image, or the scale is not above 0.
+            ValueError: there is no image, the masks are of another size, or the scale is not above 0.
         """
         image = self.image if image is None else image
         if image is None:
             raise ValueError("draw: these detections carry no image; pass one: detections.draw(image)")
-        return draw_boxes(image, self.boxes, self.labels, self.scores, self.names, scale)
+        if self.masks is not None and self.masks.shape[1:] != image.shape[:2]:
+            raise ValueError(
+                f"draw: masks of {self.masks.shape[1:]} pixels on an image of {image.shape[:2]}; give the image that "
+                "they are of"
+            )
+        return draw_boxes(image, self.boxes, self.labels, self.scores, self.names, scale, self.masks)

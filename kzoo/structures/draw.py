@@ -9,6 +9,7 @@ import numpy as np
 
 from kzoo.structures.labels import IGNORED, class_name
 from kzoo.structures.lettering import readable, text_size, write
+from kzoo.structures.overlay import lay_masks
 from kzoo.structures.placing import place_labels
 
 GOLDEN_RATIO = 0.618033988749895
@@ -62,8 +63,9 @@ def draw_boxes(
     scores: np.ndarray | None = None,
     names: Sequence[str] = (),
     scale: float | None = None,
+    masks: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Boxes, each with its name and score, on a copy of the image.
+    """Boxes, each with its name and score, on a copy of the image; under them the objects' masks where there are some.
 
     Names stand where they hide the least, see `kzoo.structures.placing.place_labels`; their letters are as large as
     the picture asks for, and smaller where there are many of them.
@@ -76,6 +78,7 @@ def draw_boxes(
         names: class names; a label beyond them shows as "class 7".
         scale: how many times as large as the image the picture is, above 0; where None 1, or more for small images
             (`automatic_scale`).
+        masks: (N, H, W) bool in pixels of the image, or None: drawn as veils with outlines.
 
     Returns:
         (h, w, 3) uint8 RGB, the image's size times the scale.
@@ -92,6 +95,8 @@ def draw_boxes(
     texts = [drawn_name(names, int(label)) for label in labels]
     if scores is not None:
         texts = [f"{text} {float(score):.2f}" for text, score in zip(texts, scores, strict=True)]
+    if masks is not None:
+        lay_masks(canvas, masks, paints, line)
     # The best score is drawn last, hence on top.
     for (x1, y1, x2, y2), paint in reversed(list(zip(frames.tolist(), paints, strict=True))):
         cv2.rectangle(canvas, (x1, y1), (x2, y2), paint, line, cv2.LINE_AA)

@@ -14,19 +14,20 @@ log = logging.getLogger("kzoo")
 # The keys of each task's targets: those that have to be there, and those that may.
 KEYS = {
     "detect": (("boxes", "labels"), ("weights",)),
-    "instance": (("boxes", "labels"), ("weights", "masks")),
+    "instance": (("boxes", "labels", "masks"), ("weights",)),
     "segment": (("mask",), ("weights",)),
     "classify": (("label",), ()),
 }
 _SHAPES = {
     "detect": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}",
-    "instance": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}",
+    "instance": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none, 'masks': (B, M, S, S) uint8, each "
+    "cut out by its box, 255 = all of a cell}",
     "segment": "{'mask': (B, H, W) int, 255 = ignored}",
     "classify": "{'label': (B,) int, or shares of the classes (B, classes)}",
 }
 _OTHER_NAMES = {
-    "classes": "labels", "class": "labels", "bboxes": "boxes", "bbox": "boxes", "masks": "mask",
-    "segmentation_masks": "mask", "labels": "label",
+    "boxes": ("bboxes", "bbox"), "labels": ("classes", "class"), "mask": ("masks", "segmentation_masks"),
+    "masks": ("mask", "segmentation_masks", "instance_masks"), "label": ("labels",),
 }  # fmt: skip
 _SHARE = 2.0  # pixels: where all objects of a batch end before, the boxes are shares of the picture
 _CHUNK = 64  # images whose masks are looked at together
@@ -51,7 +52,7 @@ def check_keys(task: str, targets) -> None:
         raise ValueError(f"targets: {received}; give {_SHAPES[task]}")
     for key in needed:
         if key not in targets:
-            meant = next((name for name in targets if _OTHER_NAMES.get(name) == key), None)
+            meant = next((name for name in _OTHER_NAMES.get(key, ()) if name in targets), None)
             hint = f"call {meant!r} so" if meant else f"give {_SHAPES[task]}"
             raise ValueError(f"targets: no {key!r} among {', '.join(map(str, targets))}; {hint}")
     unused = tuple(str(key) for key in targets if key not in (*needed, *further))
@@ -85,10 +86,14 @@ def check_targets(
             raise ValueError(
                 f"targets: {name!r} of shape {values.shape} for {images[0]} images; give one row an image"
             )
-    check = {"segment": _check_mask, "classify": _check_label}.get(
-        task, _check_boxes
-    )  # "detect" and "instance"
-    check(arrays, num_classes, tuple(images))
+    checks = {
+        "detect": (_check_boxes,),
+        "instance": (_check_boxes, _check_masks),
+        "segment": (_check_mask,),
+        "classify": (_check_label,),
+    }
+    for check in checks[task]:
+        check(arrays, num_classes, tuple(images))
 
 
 def _check_boxes(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
@@ -119,6 +124,26 @@ def _check_boxes(targets: dict[str, np.ndarray], num_classes: int, images: tuple
         "gets, so scale them with the photographs",
     )  # fmt: skip
     _check_weights(targets, labels.shape)
+
+
+def _check_masks(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
+    masks, rows = targets["masks"], targets["labels"].shape  # (B, M, S, S)
+    if masks.ndim != 4 or masks.shape[:2] != rows or masks.shape[2] != masks.shape[3] or not masks.shape[2]:
+        remedy = f"give {(*rows, 'S', 'S')}".replace("'", "")
+        if masks.shape == (*rows, *images[1:3]):
+            remedy = "masks of whole images are cut out by their boxes: kzoo.structures.cells.crop_masks(masks, boxes)"
+        raise ValueError(
+            f"targets: 'masks' of shape {masks.shape}; {remedy}, S cells along each side of a box"
+        )
+    if masks.dtype != np.uint8:
+        raise ValueError(
+            f"targets: 'masks' of type {masks.dtype} from {masks.min(initial=0):.4g} to {masks.max(initial=0):.4g}; "
+            "give uint8, 255 where the object covers all of a cell"
+        )
+    if masks.max(initial=0) == 1:
+        raise ValueError(
+            "targets: 'masks' are 0 and 1; an object that covers all of a cell has 255: multiply by 255"
+        )
 
 
 def _check_labels(labels: np.ndarray, num_classes: int, least: int, name: str = "labels") -> None:

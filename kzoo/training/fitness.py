@@ -28,7 +28,7 @@ def check_options(
     Args:
         options: the options that the user has set, by name.
         config: all options as they hold, with defaults and those of a cfg file.
-        task: the model's task, "detect" or "segment".
+        task: the model's task, "detect", "segment" or "instance".
         is_new: whether the model is going to be built by a registered name or from a cfg file.
         is_cfg: whether the model is going to be built from a cfg file.
 

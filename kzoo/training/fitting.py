@@ -74,7 +74,9 @@ def train(
     with origin.strategy(config):
         trained = origin.build(datasets[0], config)
         check_model(trained, config, datasets[1])
-        batches = training_batches(datasets[0], config, trained.image_size, resize=trained.resize)
+        batches = training_batches(
+            datasets[0], config, trained.image_size, resize=trained.resize, task=trained.task
+        )
         frozen = trained_backbone(trained)
         compile_model(trained, config, len(batches))
     crops = None if config.pretrain is None else cut_crops(trained, config, *datasets)
@@ -150,7 +152,9 @@ def resume(
             if state.pop("averaged", False):
                 swap_averages(model)
         datasets = open_inputs(data, val, config, model.task)
-        batches = training_batches(datasets[0], config, model.image_size, state["epoch"], model.resize)
+        batches = training_batches(
+            datasets[0], config, model.image_size, state["epoch"], model.resize, model.task
+        )
         follow_options(model.optimizer, config, len(batches))
         if changes:
             folder.write_args({**sources, **config.to_dict()})

@@ -17,6 +17,7 @@ from kzoo.data.loading.loader import Batches, batches
 from kzoo.data.loading.workers import is_sendable
 from kzoo.data.parts import evaluation_part, is_usual_split, shown_part, training_part, validation_part
 from kzoo.data.relabel import relabelled
+from kzoo.structures.cells import MASK_SIDE
 from kzoo.training.config import TrainConfig
 
 log = logging.getLogger("kzoo")
@@ -53,7 +54,7 @@ def open_datasets(
         data: a dataset, or the path of one, of which a part is taken (see `kzoo.data.parts`).
         val: a dataset, the path of one, or None for a part of `data`.
         skip_faulty: leave faulty images and boxes out instead of refusing them.
-        task: "detect" or "segment"; what each format is for where None.
+        task: "detect", "segment" or "instance"; what each format is for where None.
         masks: whether training samples carry instance masks, where the dataset has them.
         bits: number of bits that 16-bit images use, 8 to 16; all where None.
         split: the part of `data` to train on; "train", or the only one, where None.
@@ -131,11 +132,16 @@ def _refuse_part(name: str, part: str | None) -> None:
 
 
 def _check_kind(dataset, task: str | None) -> None:
-    """Refuses boxes to train a segmenter on, and semantic masks to train a detector on."""
-    semantic = getattr(dataset, "semantic", False)
-    if dataset is None or task is None or semantic == (task == "segment"):
+    """Refuses boxes to train a segmenter on, semantic masks to train a detector on, and objects without masks."""
+    if dataset is None or task is None:
         return
-    has, wanted = ("semantic masks", "boxes") if semantic else ("boxes", "semantic masks")
+    # What has nothing but samples does not say whether these have masks: they are looked at one by one.
+    instances = getattr(dataset, "instances", True)
+    semantic = getattr(dataset, "semantic", False)
+    if semantic == (task == "segment") and (instances or task != "instance"):
+        return
+    wanted = {"segment": "semantic masks", "instance": "instance masks"}.get(task, "boxes")
+    has = "semantic masks" if semantic else "boxes"
     raise ValueError(
         f"{describe(dataset)}: has {has}, and the model trains on {wanted}; open it with task={task!r}"
     )
@@ -186,8 +192,9 @@ def training_batches(
     image_size: tuple[int, int],
     start_epoch: int = 0,
     resize: str = "letterbox",
+    task: str | None = None,
 ) -> Batches:
-    """Endless, shuffled, augmented batches from an epoch on."""
+    """Endless, shuffled, augmented batches from an epoch on; with masks of objects for the task "instance"."""
     closing = max(1, config.epochs // 10) if config.close_mosaic is None else config.close_mosaic
     return batches(
         dataset,
@@ -205,11 +212,16 @@ def training_batches(
         resize=resize,
         cache=config.cache,
         balance=config.balance,
+        mask_side=_mask_side(task),
     )
 
 
 def validation_batches(
-    dataset, config: TrainConfig, image_size: tuple[int, int], resize: str = "letterbox"
+    dataset,
+    config: TrainConfig,
+    image_size: tuple[int, int],
+    resize: str = "letterbox",
+    task: str | None = None,
 ) -> Batches:
     """The dataset in its order, resized, over and over.
 
@@ -224,7 +236,13 @@ def validation_batches(
         workers=worker_count(config),
         repeat=True,
         resize=resize,
+        mask_side=_mask_side(task),
     )
+
+
+def _mask_side(task: str | None) -> int | None:
+    """Cells along each side of the masks that a task trains on; None where it trains on none."""
+    return MASK_SIDE if task == "instance" else None
 
 
 def input_sizes(config: TrainConfig, image_size: tuple[int, int]) -> list[tuple[int, int]]:

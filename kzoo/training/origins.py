@@ -22,7 +22,7 @@ class Origin:
 
     Attributes:
         options: the options of `TrainConfig` that hold: the user's, and with them those that the origin itself has.
-        task: the model's task, "detect" or "segment".
+        task: the model's task, "detect", "segment" or "instance".
         image_size: height and width in pixels that the model was made for; None where only building it tells.
         is_new: whether options of new models, such as `width`, have an effect.
         is_cfg: whether it is a Darknet `.cfg`.

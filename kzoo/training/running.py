@@ -80,7 +80,7 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
     """Keras's `fit`, with the curves drawn also where it is stopped."""
     state, val_batches, altered = recorder.state, None, contextlib.nullcontext()
     if val_set is not None:
-        val_batches = validation_batches(val_set, config, model.image_size, model.resize)
+        val_batches = validation_batches(val_set, config, model.image_size, model.resize, model.task)
     if config.sat:
         altered = Adversary(model, config.sat, seed=config.seed).at_work()
     try:

@@ -8,6 +8,7 @@ from kzoo.evaluation import Evaluator, MaskEvaluator
 from kzoo.inference.segment import Inference
 from kzoo.metrics import plot_confusion, plot_precision_recall
 from kzoo.sources.image import save_picture
+from kzoo.structures.cells import paste_masks
 from kzoo.structures.draw import CELL, contact_sheet, draw_boxes, draw_mask, scale_into
 from kzoo.training.run import RunFolder
 
@@ -45,6 +46,29 @@ class Detection:
         """What the model finds."""
         results = model.detect(images)
         return [result.draw(scale=scale_into(CELL, result.image)) for result in results]
+
+
+class InstanceSegmentation(Detection):
+    """Boxes with a mask each, by the average precision of both."""
+
+    figures: ClassVar[dict[str, str]] = {
+        "val_mask_map": "mask_map",
+        "val_mask_map50": "mask_map50",
+        **Detection.figures,
+    }
+
+    def draw_batch(self, batch, names) -> list:
+        """Training images (B, H, W, 3) with their boxes, and the masks as the cells of the targets have them."""
+        images, targets = batch
+        pictures = []
+        for image, boxes, labels, cells in zip(
+            images, targets["boxes"], targets["labels"], targets["masks"], strict=True
+        ):
+            keep = labels >= 0  # (M,)
+            masks = paste_masks(cells[keep] / 255.0, boxes[keep], image.shape[:2], aligned=True)
+            options = {"names": names, "scale": scale_into(CELL, image), "masks": masks}
+            pictures.append(draw_boxes(image, boxes[keep], labels[keep], **options))
+        return pictures
 
 
 class SemanticSegmentation:
@@ -87,7 +111,7 @@ class SemanticSegmentation:
         return [result.draw(scale=scale_into(CELL, result.image)) for result in results]
 
 
-TASKS = {"detect": Detection(), "segment": SemanticSegmentation()}
+TASKS = {"detect": Detection(), "instance": InstanceSegmentation(), "segment": SemanticSegmentation()}
 
 
 def task_of(model) -> Detection | SemanticSegmentation:

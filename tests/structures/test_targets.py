@@ -55,6 +55,37 @@ def test_wrong_boxes(change, words):
     assert words in refusal("detect", {"boxes": BOXES, "labels": LABELS, **change})
 
 
+CELLS = np.full((3, 2, 7, 7), 255, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        (CELLS[..., 0], "'masks' of shape (3, 2, 7); give (3, 2, S, S)"),
+        (CELLS[:, :1], "'masks' of shape (3, 1, 7, 7); give (3, 2, S, S)"),
+        (CELLS[..., :5], "'masks' of shape (3, 2, 7, 5); give (3, 2, S, S)"),
+        (np.zeros((3, 2, 64, 96), np.uint8), "crop_masks"),
+        (CELLS / 255.0, "'masks' of type float64 from 0 to 1; give uint8"),
+        (CELLS.astype(np.int32), "'masks' of type int32"),
+        (CELLS > 0, "'masks' of type bool"),
+        (CELLS // 255, "multiply by 255"),
+    ],
+)
+def test_wrong_instance_masks(masks, words):
+    assert words in refusal("instance", {"boxes": BOXES, "labels": LABELS, "masks": masks})
+
+
+def test_instance_masks_are_asked_for_and_taken():
+    targets = {"boxes": BOXES, "labels": LABELS}
+    assert "no 'masks' among boxes, labels" in refusal("instance", targets)
+    assert "call 'mask' so" in refusal("instance", {**targets, "mask": CELLS})
+    check_targets("instance", {**targets, "masks": CELLS}, 3, SHAPE)
+    check_targets("instance", {**targets, "masks": 0 * CELLS}, 3, SHAPE)  # nothing but padding, say
+    assert "boxes[1, 0]" in refusal(
+        "instance", {**targets, "masks": CELLS, "boxes": changed(BOXES, (1, 0, 3), np.nan)}
+    )
+
+
 @pytest.mark.parametrize(
     ("mask", "words"),
     [

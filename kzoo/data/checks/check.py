@@ -11,6 +11,7 @@ What is an error stops a training, unless `--skip-faulty` leaves it out; what is
 | a box or line that is none, of an unknown class, or not within its image | malformed, unknown-class, not-finite, inverted, zero-area, out-of-range | an error; the box is left out |
 | a label or a mask without its image | label-without-image, mask-without-image | an error; it is passed over |
 | a declared size that is not the image's, where `kzoo.data.formats.declared` has a rule | size-mismatch | a warning: done by the rule |
+| an object without a pixel of its mask in its box | empty-instance | a warning: its region is ignored in training |
 | an image that is taken for background | image-without-label (of YOLO), empty-file, empty-mask | a warning |
 | an oddity | duplicate, exif-rotation, unused-image, zero-based, class-without-example and others | a warning |
 """  # noqa: E501
@@ -62,15 +63,15 @@ def check(
     task: str | None = None,
     bits: int | None = None,
 ) -> Report:
-    """Looks at every image, every box and every semantic mask of a dataset.
+    """Looks at every image, every box and every mask of a dataset.
 
     Args:
         dataset: a dataset, or the path of one.
         split: where a path is given, the part to look at, such as "train"; all images where None.
         decode: whether every image is decoded; without it headers and ends of the files are looked at, which finds
             files that are missing, truncated or no images. Mask files are decoded all the same.
-        task: where a path is given, "detect" for boxes or "segment" for semantic masks; where None, what the format
-            is for (see `kzoo.data.load`).
+        task: where a path is given, "detect", "segment" or "instance"; where None, what the format is for (see
+            `kzoo.data.load`).
         bits: where a path is given, how many bits of its 16-bit images are in use, 8 to 16; all 16 where None.
 
     Returns:

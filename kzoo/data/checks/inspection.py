@@ -9,6 +9,7 @@ from kzoo.data.fault import Fault, FaultError, image_fault
 from kzoo.data.formats.declared import MISMATCH, ROUNDING
 from kzoo.data.painting.mask_faults import KINDS as MASK_KINDS
 from kzoo.data.painting.rasterise import refuse_sizes
+from kzoo.data.painting.rle import draw_masks
 from kzoo.data.record import Record
 from kzoo.sources.image import oddities, orientation
 from kzoo.structures import IGNORED
@@ -105,6 +106,8 @@ def inspect_image(
             faults.append(Fault(file, None, "unreadable-mask", str(error.strerror or error)))
         else:
             faults += _empty_mask(dataset, record, pixels)
+    if dataset.masks and not dataset.semantic and size is not None:
+        faults += _outline_faults(record, size, decode)
     of_record = inspect_record(record, size, len(dataset.classes))
     if any(fault.kind == MISMATCH and fault.severity == "error" for fault in [*faults, *of_record]):
         # Where boxes lie is not known, so neither is that they reach too far.
@@ -156,6 +159,24 @@ def _count_pixels(
         refuse_sizes(record, size)
         return None
     return np.bincount(dataset.mask_of(index, record, size).ravel(), minlength=256)
+
+
+def _outline_faults(record: Record, size: tuple[int, int], decode: bool) -> list[Fault]:
+    """What is wrong with objects' masks; those without a pixel in their box are told where all is decoded."""
+    try:
+        refuse_sizes(record, size)
+    except FaultError as error:
+        return [error.fault]
+    faults = []
+    for box, shape in enumerate(record.polygons or () if decode else ()):
+        if shape is None or not np.isfinite(record.boxes[box]).all():
+            continue
+        low, high = np.floor(record.boxes[box, :2]), np.ceil(record.boxes[box, 2:])
+        (x1, y1), (x2, y2) = (corner.clip(0, size[::-1]).astype(int) for corner in (low, high))
+        if not draw_masks([shape], size)[0, y1:y2, x1:x2].any():
+            message = "no pixel of its mask is in its box: the region is ignored in training"
+            faults.append(record.fault("empty-instance", message, "warning", box))
+    return faults
 
 
 def _empty_mask(dataset: Dataset, record: Record, pixels: np.ndarray | None) -> list[Fault]:

@@ -144,7 +144,8 @@ def _turned(record: Record, stored: _Size, turn: int) -> Record:
         )
 
     def turn_runs(runs: dict) -> dict:
-        from kzoo.data.painting.rle import compress_mask, draw_union
+        from kzoo.data.painting.rle import draw_union
+        from kzoo.structures.runs import compress_mask
 
         if tuple(runs["size"]) != stored:
             return runs  # told of where it is drawn

@@ -9,10 +9,10 @@ import numpy as np
 
 from kzoo import __version__
 from kzoo.data.dataset import Dataset
-from kzoo.data.painting.rle import encode_mask
 from kzoo.data.parts import choose_split
 from kzoo.data.record import Record
 from kzoo.structures import Sample
+from kzoo.structures.runs import encode_mask
 
 CLASSES = ("circle", "rectangle", "triangle")
 SPLITS = ("train", "val", "test")
@@ -35,7 +35,7 @@ class Shapes(Dataset):
         seed: another seed gives another dataset.
         split: "train", "val" or "test"; None is train.
         masks: whether samples carry instance masks.
-        task: "detect", or "segment" for semantic masks: ground is class 0, the shapes follow.
+        task: "detect" or "instance", or "segment" for semantic masks: ground is class 0, the shapes follow.
 
     Example:
         >>> Shapes(count=10, image_size=(128, 128))[0].image.shape
@@ -64,7 +64,8 @@ class Shapes(Dataset):
         if seed < 0:
             raise ValueError(f"shapes: seed {seed}; give 0 or more")
         split = None if split is None else choose_split(split, SPLITS, "shapes")
-        self.semantic = task == "segment"
+        self.semantic, self.instances = task == "segment", task == "instance"
+        masks |= self.instances
         super().__init__("shapes", split, ("background", *CLASSES) if self.semantic else CLASSES, masks=masks)
         self.count = count
         self.image_size = tuple(image_size)
@@ -237,7 +238,7 @@ def make_splits(
         image_size: (height, width) in pixels, 32 to 4096.
         seed: another seed gives other datasets; 0 or more.
         masks: whether samples carry instance masks.
-        task: "detect", or "segment" for semantic masks.
+        task: "detect" or "instance", or "segment" for semantic masks.
 
     Returns:
         The datasets by the name of their split.
@@ -264,7 +265,7 @@ def from_name(name: str, split: str | None = None, masks: bool = False, task: st
         name: "shapes", "shapes:COUNT" or "shapes:COUNT:SIZE"; the count is train's, val and test have a quarter of it.
         split: "train", "val" or "test"; None is train.
         masks: whether samples carry instance masks.
-        task: "detect", or "segment" for semantic masks.
+        task: "detect" or "instance", or "segment" for semantic masks.
 
     Raises:
         ValueError: the name has another form, or the split is unknown.

@@ -16,8 +16,9 @@ import numpy as np
 
 from kzoo.augment.compose import Compose
 from kzoo.data.loading.cache import Recent
+from kzoo.data.loading.rows import BLANK, fill_objects, fill_pixels
 from kzoo.data.loading.sampling import repeated_order
-from kzoo.structures import IGNORED, Sample
+from kzoo.structures import Sample
 
 # What a stream of random numbers is for: the first number of its seed, so that streams of one purpose share nothing
 # with those of another. It comes first because NumPy takes seeds for equal that differ in trailing zeros alone.
@@ -29,8 +30,6 @@ SIZE_STEPS = 10  # Darknet, detector.c: with random=1 another input size every t
 LANES = 4
 _PARTNERS = 64  # Images of a lane that partners are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
-# Targets without objects: all padding, all pixels ignored.
-_BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1, "label": 0}
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
 
@@ -66,6 +65,7 @@ class BatchMaker:
         seed: seeds order, augmentation and sizes; 0 or more.
         mosaic_epochs: the epoch from which on no sample is made of several pictures; None for never.
         size_steps: batches of one size in a row; 10 as in Darknet.
+        mask_side: cells along each side of an object's mask in the targets, S; None for targets without masks.
         factors: (N,) how often an epoch shows each image, or None for once: see `kzoo.data.loading.sampling`.
         recent: the images that were shown last, decoded.
     """
@@ -80,6 +80,7 @@ class BatchMaker:
     seed: int
     mosaic_epochs: int | None
     size_steps: int = SIZE_STEPS
+    mask_side: int | None = None
     factors: np.ndarray | None = field(default=None, compare=False, repr=False)
     recent: Recent = field(init=False, compare=False, repr=False)
 
@@ -119,8 +120,8 @@ class BatchMaker:
 
         Returns:
             Images (B, H, W, 3) uint8 RGB, and targets by name: "boxes" (B, M, 4) float32 xyxy input pixels and "labels"
-            (B, M) int32, or "mask" (B, H, W) uint8, or "label" (B, C) float32; "weights" (B, M) or (B, H, W) float32
-            where a transform weighs objects or pixels.
+            (B, M) int32, and "masks" (B, M, S, S) uint8 where they are asked for, or "mask" (B, H, W) uint8, or "label"
+            (B, C) float32; "weights" (B, M) or (B, H, W) float32 where a transform weighs objects or pixels.
         """
         first = step * self.batch_size
         rows = self._rows(epoch, step)
@@ -131,7 +132,7 @@ class BatchMaker:
         images = arrays["images"]
         targets = {name: array for name, array in arrays.items() if name != "images"}
         for name, target in targets.items():
-            target[...] = _BLANK[name]
+            target[...] = BLANK[name]
         pool = self.partners(epoch, step)
         for row, index in enumerate(rows):
             image = images[row]  # (H, W, 3)
@@ -142,9 +143,9 @@ class BatchMaker:
             if self.classify:
                 targets["label"][row] = sample.shares
             elif self.semantic:
-                _fill_pixels(targets, row, sample)
+                fill_pixels(targets, row, sample)
             else:
-                _fill_boxes(targets, row, sample)
+                fill_objects(targets, row, sample)
         return images, targets
 
     @property
@@ -177,6 +178,8 @@ class BatchMaker:
         else:
             weighed = (count, self.max_boxes)  # (B, M): each object
             targets = {"boxes": ((*weighed, 4), np.float32), "labels": (weighed, np.int32)}
+            if self.mask_side is not None:
+                targets["masks"] = (*weighed, self.mask_side, self.mask_side), np.uint8
         if self.compose.weighted:
             targets["weights"] = weighed, np.float32
         return {"images": images, **targets}
@@ -218,6 +221,11 @@ class BatchMaker:
             raise ValueError(
                 f"image {sample.id!r}: {len(sample.boxes)} boxes, but max_boxes is {self.max_boxes}; "
                 f"give max_boxes={len(sample.boxes)} or more, or leave it out"
+            )
+        if self.mask_side is not None and sample.masks is None and len(sample.boxes):
+            raise ValueError(
+                f"image {sample.id!r}: objects without masks, which mask_side={self.mask_side} asks for; open the "
+                "dataset with task='instance'"
             )
         weights, what = (sample.pixel_weights, "pixels") if self.semantic else (sample.weights, "objects")
         if weights is not None and not self.compose.weighted:
@@ -295,23 +303,6 @@ class BatchMaker:
                 "see `kzoo data check`, mend it or skip it"
             )
         return replace(sample, boxes=boxes)
-
-
-def _fill_boxes(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
-    """Writes a sample's objects into its row of the targets; what lies behind them is padding already."""
-    count = len(sample.boxes)
-    targets["boxes"][row, :count] = sample.boxes  # of (B, M, 4)
-    # A box without a class is a region that losses ignore: nobody says that nothing is there.
-    targets["labels"][row, :count] = np.where(sample.difficult | sample.crowd, -1, sample.labels)  # of (B, M)
-    if sample.weights is not None:
-        targets["weights"][row, :count] = sample.weights
-
-
-def _fill_pixels(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
-    """Writes a sample's semantic mask, and its weights if it has some, into its row of the targets."""
-    targets["mask"][row] = sample.mask  # of (B, H, W)
-    if sample.pixel_weights is not None:
-        targets["weights"][row] = sample.pixel_weights
 
 
 # Orders are kept: every sample of an epoch looks at its own, and at those of the epochs its partners are of.

@@ -111,6 +111,7 @@ class _InMemory:
         self.dataset = dataset
         self.classes = dataset.classes
         self.semantic = getattr(dataset, "semantic", False)
+        self.instances = getattr(dataset, "instances", False)
         self._samples: list[Sample | None] = [None] * len(dataset)
 
     def __len__(self) -> int:

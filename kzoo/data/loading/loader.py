@@ -12,6 +12,9 @@ from kzoo.data.loading.batch import SIZE_STEPS, BatchMaker, most_boxes
 from kzoo.data.loading.cache import cached
 from kzoo.data.loading.passes import Batches
 from kzoo.data.loading.sampling import repeat_factors
+from kzoo.structures.cells import MASK_SIDE
+
+_MOST_CELLS = 512  # along a side: a quarter of a megabyte an object
 
 
 def steps_per_epoch(count: int, batch_size: int, drop_remainder: bool = True) -> int:
@@ -45,6 +48,7 @@ def batches(
     resize: str = "letterbox",
     cache: str | None = None,
     balance: float | None = None,
+    mask_side: int | None = None,
 ) -> Batches:
     """Batches of a dataset, for `model.fit`.
 
@@ -74,11 +78,16 @@ def batches(
             files, see `kzoo.data.loading.cache.cached`. Threads share what is in memory, processes each have their own.
         balance: classes on a smaller share of the images than this are shown more often: see
             `kzoo.data.loading.sampling.repeat_factors`. An epoch is longer by that. None shows each image once.
+        mask_side: cells along each side of an object's mask in the targets, 1 to 512, see
+            `kzoo.structures.cells.crop_masks`. Where None `kzoo.structures.cells.MASK_SIDE` of a dataset that is open
+            for the task "instance"; targets of others have no masks.
 
     Returns:
         A Grain dataset of `(images, targets)`: images (B, H, W, 3) uint8 RGB; targets
         `{"boxes": (B, M, 4) float32 xyxy input pixels, "labels": (B, M) int32}`. A row with label -1 is
         padding where its box is all zeros, and a region to be ignored, a difficult or crowd object, where not.
+        With masks there is "masks" (B, M, S, S) uint8, each cut out by its box, 255 where the object covers all of a
+        cell; an object of whose mask no pixel is left is a region to be ignored, too.
         With a transform that weights objects, such as "mixup", there is "weights" (B, M) float32 too, in every
         batch: 1 where nothing else is known, also in padding.
 
@@ -117,6 +126,7 @@ def batches(
         factors = repeat_factors(dataset, balance)
         count = round(factors.sum())
     compose = Compose(augment, resize)
+    mask_side = _mask_side(dataset, mask_side)
     drop = shuffle if drop_remainder is None else drop_remainder
     maker = BatchMaker(
         dataset=cached(dataset, cache, workers if worker_kind == "process" and workers else 1),
@@ -129,9 +139,24 @@ def batches(
         seed=seed,
         mosaic_epochs=mosaic_epochs,
         size_steps=size_steps,
+        mask_side=mask_side,
         factors=factors,
     )
     return Batches(maker, workers, worker_kind, repeat, start_epoch)
+
+
+def _mask_side(dataset, mask_side: int | None) -> int | None:
+    """Cells along each side of the masks in the targets; None for targets without masks."""
+    if mask_side is None:
+        return MASK_SIDE if getattr(dataset, "instances", False) else None
+    if getattr(dataset, "semantic", False) or getattr(dataset, "classify", False):
+        raise ValueError(
+            f"batches: mask_side={mask_side} is for instance masks, and targets of this dataset are others; leave it "
+            "out, or open it with task='instance'"
+        )
+    if not 1 <= operator.index(mask_side) <= _MOST_CELLS:
+        raise ValueError(f"batches: mask_side is {mask_side}; give 1 to {_MOST_CELLS}")
+    return operator.index(mask_side)
 
 
 def _sizes(image_size) -> tuple[tuple[int, int], ...]:

@@ -14,6 +14,7 @@ from kzoo.data.loading.loader import batches
 from kzoo.structures import Sample
 from kzoo.structures.draw import color, draw_boxes, draw_mask
 from kzoo.structures.lettering import write
+from kzoo.structures.overlay import lay_masks
 
 WIDTH = 1200  # Of a sheet, in pixels.
 _CAPTION = 22  # Height of the line above a row.
@@ -123,14 +124,11 @@ def _strip(samples: Sequence[Sample], names: Sequence[str], cell: int) -> np.nda
 
 
 def _with_masks(sample: Sample) -> np.ndarray:
-    """The image under a veil of class colours: of the semantic mask, or else of every object's."""
+    """The image under a veil of class colours: of the semantic mask, or else of every object's, with its outline."""
     if sample.mask is not None:
         # Boxes and names of hundreds of objects would hide it.
         return draw_mask(sample.image, sample.mask)
-    if sample.masks is None:
-        return sample.image
-    veil = sample.image.copy()
-    for mask, label in zip(sample.masks, sample.labels, strict=True):
-        veil[mask] = color(int(label))
-    mixed = cv2.addWeighted(sample.image, 0.5, veil, 0.5, 0.0)
-    return np.where(sample.masks.any(axis=0)[..., None], mixed, sample.image)
+    picture = sample.image.copy()
+    if sample.masks is not None:
+        lay_masks(picture, sample.masks, [color(int(label)) for label in sample.labels])
+    return picture

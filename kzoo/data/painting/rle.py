@@ -21,11 +21,31 @@ def draw_masks(polygons: Sequence, size: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: an RLE is of another size than the image.
     """
+    from faster_coco_eval.core import mask as rle
+
     masks = np.zeros((len(polygons), *size), bool)
     for mask, shape in zip(masks, polygons, strict=True):
-        if shape is not None:
-            mask[:] = draw_union([shape], size)
+        runs = [] if shape is None else _compressed(shape, size, size)
+        if runs:
+            _fill(mask, (runs[0] if len(runs) == 1 else rle.merge(runs))["counts"])
     return masks
+
+
+def _fill(mask: np.ndarray, counts: str | bytes) -> None:
+    """Sets the pixels of compressed run lengths in an empty mask (H, W): of the columns that they lie in alone."""
+    height = len(mask)
+    runs = _decompressed(counts if isinstance(counts, str) else counts.decode("ascii"))
+    box = box_of_runs(runs, height)
+    if box is None:
+        return
+    left, top, right, bottom = box
+    # From the first pixel of the first column to the last one of the last: ground before and behind is cut.
+    ends = np.clip(np.cumsum(runs), left * height, right * height)
+    lengths = np.diff(ends, prepend=left * height)
+    values = (np.arange(len(runs)) % 2).astype(bool)
+    columns = np.zeros((right - left) * height, bool)
+    columns[: lengths.sum()] = np.repeat(values, lengths)
+    mask[top:bottom, left:right] = columns.reshape(-1, height)[:, top:bottom].T
 
 
 def draw_union(shapes: Sequence, size: tuple[int, int], image: tuple[int, int] | None = None) -> np.ndarray:
@@ -191,20 +211,3 @@ def box_of_runs(runs: np.ndarray, height: int) -> tuple[int, int, int, int] | No
     if (first != last).any():  # such a run goes down to the lowest row and on from the top
         return x1, 0, x2, height
     return x1, int((starts % height).min()), x2, int(((ends - 1) % height).max()) + 1
-
-
-def encode_mask(mask: np.ndarray) -> dict:
-    """A (H, W) bool mask as COCO's uncompressed run-length encoding: runs down the columns, zeros first."""
-    flat = np.concatenate(([False], mask.ravel(order="F"), [False]))
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff(np.concatenate(([0], edges, [mask.size])))
-    counts = counts[:-1] if counts[-1] == 0 else counts
-    return {"size": [int(side) for side in mask.shape], "counts": [int(count) for count in counts]}
-
-
-def compress_mask(mask: np.ndarray) -> dict:
-    """A (H, W) bool mask as COCO's compressed run-length encoding, which takes a byte or two a run."""
-    from faster_coco_eval.core import mask as rle
-
-    encoded = rle.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [int(side) for side in mask.shape], "counts": encoded["counts"].decode("ascii")}

@@ -11,8 +11,8 @@ import kzoo.data
 from kzoo.data.checks.check import check, require_sound
 from kzoo.data.formats.coco.reading import COCO, to_coco
 from kzoo.data.formats.voc.reading import VOC
-from kzoo.data.painting.rle import encode_mask
 from kzoo.structures.draw import encode_png
+from kzoo.structures.runs import encode_mask
 
 
 def content(

@@ -10,8 +10,8 @@ import pytest
 
 import kzoo.data
 from kzoo.data.checks.check import check, require_sound
-from kzoo.data.painting.rle import compress_mask, encode_mask
 from kzoo.structures.draw import encode_png
+from kzoo.structures.runs import compress_mask, encode_mask
 
 SECONDS, BYTES = 5, 2**26
 SIZE = (60, 80)

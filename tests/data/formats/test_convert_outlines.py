@@ -12,7 +12,8 @@ from kzoo.data.formats.convert import convert, write
 from kzoo.data.formats.shapes import make_splits
 from kzoo.data.formats.voc.writing import indexed_png
 from kzoo.data.painting.outlines import joined, to_polygons
-from kzoo.data.painting.rle import compress_mask, draw_masks, encode_mask
+from kzoo.data.painting.rle import draw_masks
+from kzoo.structures.runs import compress_mask, encode_mask
 
 
 def overlap(a, b):

@@ -113,7 +113,7 @@ def test_boxes_of_another_scale_are_scaled(tmp_path, write, scale, orientation):
 def test_outlines_and_areas_go_with_the_boxes(tmp_path):
     mask = np.zeros(STORED, bool)
     mask[THING[1] : THING[3], THING[0] : THING[2]] = True
-    from kzoo.data.painting.rle import encode_mask
+    from kzoo.structures.runs import encode_mask
 
     for name, shape in {"polygon": None, "runs": encode_mask(mask)}.items():
         root = coco(tmp_path / name, STORED, THING, 8, segmentation=shape)

@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as hypothesis_numpy
 from pycocotools import mask as oracle
 
 from kzoo.data.painting.rasterise import paint
-from kzoo.data.painting.rle import box_of_runs, draw_masks, encode_mask, run_lengths
+from kzoo.data.painting.rle import box_of_runs, draw_masks, run_lengths
 from kzoo.data.record import Record
+from kzoo.structures.runs import encode_mask
 
 
 @given(hypothesis_numpy.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))

@@ -20,11 +20,11 @@ from kzoo.data.formats.masks.layout import passed_over
 from kzoo.data.formats.masks.levels import read_levels
 from kzoo.data.formats.name_lists import read_names
 from kzoo.data.painting.mask_faults import unreadable_mask
-from kzoo.data.painting.rle import compress_mask
 from kzoo.data.parts import choose_split, order_splits
 from kzoo.data.record import Record
 from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, files_in, folders_in
 from kzoo.sources.image import image_size
+from kzoo.structures.runs import compress_mask
 
 
 class Instances(Dataset):
@@ -38,7 +38,7 @@ class Instances(Dataset):
         split: the part; None for all.
         masks: whether samples carry instance masks.
         name: what the objects are; the last line of `classes.txt`, or else "object", where None.
-        task: "segment", or "detect" for boxes alone, whose only class is the objects'.
+        task: "segment", or "detect" and "instance" for objects, whose only class is theirs.
 
     Raises:
         ValueError: there is no such split.

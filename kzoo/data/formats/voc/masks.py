@@ -19,11 +19,11 @@ from kzoo.data.formats.masks.levels import read_levels
 from kzoo.data.formats.masks.reading import MaskFiles, legends_passed_over, read_values
 from kzoo.data.formats.text import read_text
 from kzoo.data.painting.mask_faults import refuse_size
-from kzoo.data.painting.rle import compress_mask
 from kzoo.data.parts import choose_split, order_splits
 from kzoo.data.record import Record
 from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, files_in
 from kzoo.structures import IGNORED
+from kzoo.structures.runs import compress_mask
 
 CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
