@@ -19,7 +19,7 @@ class MaskBranch(keras.layers.Layer):
     Args:
         num_classes: number of classes, 1 or more, without the background, K.
         convs: number of 3x3 convolutions, 0 or more.
-        width: their channels.
+        width: number of channels of these convolutions.
         batch_norm: whether each of them has a batch normalisation.
 
     Source: He et al. 2017, arXiv:1703.06870, figure 4 right.

@@ -230,8 +230,8 @@ class RCNNHead(RegionLayers):
         Args:
             truth: the targets, their boxes (B, M, 4) sound and their labels (B, M) int32.
             features: the maps (B, H, W, C) that are pooled from.
-            regions: those of the first stage.
-            sample_weight: as for `loss`.
+            regions: the regions of the first stage.
+            sample_weight: (B,) factors of what each image adds, or None, as `loss` takes them.
             training: whether layers act as in training.
         """
         sizes = [ops.shape(x)[1:3] for x in features]

@@ -30,7 +30,7 @@ class RegionLayers(DetectionHead):
         num_classes: number of classes, 1 or more, without the background.
         rpn: the proposal network.
         branches: for each stage what looks at its regions.
-        **kwargs: those of `kzoo.heads.rcnn.RCNNHead` that have these names, and of
+        **kwargs: arguments of `kzoo.heads.rcnn.RCNNHead` that have these names, and of
             `kzoo.heads.detection.DetectionHead`.
     """
 
@@ -131,7 +131,7 @@ class RegionLayers(DetectionHead):
         """What a stage's branch says of boxes.
 
         Args:
-            stage: its number, from 0.
+            stage: the number of the stage, from 0.
             features: the maps (B, H, W, C) that are pooled from.
             boxes: (B, N, 4) xyxy pixels.
             counted: (B, N) float, 0 for padding, in training.
