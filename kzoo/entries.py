@@ -132,6 +132,8 @@ ENTRIES = (
     Entry("softer-rcnn", "kzoo.models.faster_rcnn:softer_rcnn", "detect", (800, 800),
           "He et al. 2019, Bounding Box Regression with Uncertainty for Accurate Object Detection, arXiv:1809.08545",
           42_142_376, 80, 269.32),
+    Entry("faster-rcnn-vgg16", "kzoo.models.faster_rcnn_vgg:faster_rcnn_vgg16", "detect", (608, 800),
+          _FASTER_RCNN, 137_073_622, 20, 378.57),
     Entry("mask-rcnn", "kzoo.models.mask_rcnn:mask_rcnn", "instance", (800, 800),
           _MASK_RCNN, 44_507_633, 90, 375.17),
     Entry("mask-rcnn-v2", "kzoo.models.mask_rcnn:mask_rcnn_v2", "instance", (800, 800),

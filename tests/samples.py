@@ -46,7 +46,11 @@ WITHIN = ("RCNNHead softmax",)
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
-_SMALL = {"kzoo.models.faster_rcnn": _FEW_REGIONS, "kzoo.models.mask_rcnn": _FEW_REGIONS}
+_SMALL = {
+    "kzoo.models.faster_rcnn": _FEW_REGIONS,
+    "kzoo.models.faster_rcnn_vgg": {**_FEW_REGIONS, "anchors": [[[16, 16], [32, 32]]], "rpn_inside": False},
+    "kzoo.models.mask_rcnn": _FEW_REGIONS,
+}
 
 
 def small(name: str) -> dict:

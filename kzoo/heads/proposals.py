@@ -42,6 +42,7 @@ class ProposalHead(AnchorHead):
             have an object.
         joined: whether the anchors of all levels compete with each other; if not (default) each level is chosen from
             and suppressed by itself, and only the end is common.
+        inside: whether anchors that reach beyond the image are left out in training; False by default.
         smallest: least width and height of a proposal in pixels, 0.001 by default.
         seed: what the generator starts from that draws the anchors; None (default) for Keras's own.
         **kwargs: further arguments of `kzoo.heads.anchor.AnchorHead`, such as `fit_strides`; `nms_threshold` is 0.7 by
@@ -61,6 +62,7 @@ class ProposalHead(AnchorHead):
         negative_threshold: float = 0.3,
         samples: int = 256,
         joined: bool = False,
+        inside: bool = False,
         smallest: float = 1e-3,
         seed: int | None = None,
         **kwargs,
@@ -77,6 +79,7 @@ class ProposalHead(AnchorHead):
         )
         self.samples = samples
         self.joined = joined
+        self.inside = inside
         self.smallest = smallest
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -178,7 +181,11 @@ class ProposalHead(AnchorHead):
         anchors = self.boxes_of_anchors(self.sizes(outputs))  # (N, 4)
         boxes, _, assignment = self.assign(targets, anchors)  # (B, M, 4)
         chance = keras.random.uniform(ops.shape(logits)[:2], seed=self.seed_generator)  # (B, N)
-        drawn = draw(assignment.positive, assignment.negative, self.samples, self.samples // 2, chance)
+        positive, negative = assignment.positive, assignment.negative  # (B, N)
+        if self.inside:
+            within = ops.all(ops.equal(self.clipped(anchors, self.sizes(outputs)), anchors), axis=-1)  # (N,)
+            positive, negative = ops.logical_and(positive, within), ops.logical_and(negative, within)
+        drawn = draw(positive, negative, self.samples, self.samples // 2, chance)
         owner = take_rows(assignment.owner, drawn.rows)  # (B, T)
         counted, positive = drawn.counted, drawn.positive  # (B, T)
         if "weights" in targets:  # of objects, which anchors without one have not

@@ -56,6 +56,8 @@ class RCNNHead(RegionLayers):
         rpn_positive_threshold: least IoU of an anchor with the object that it is to find, 0 to 1, 0.7 by default.
         rpn_negative_threshold: IoU below which an anchor is background, 0 to 1, 0.3 by default.
         rpn_samples: number of anchors of an image that are trained on, 256 by default.
+        rpn_inside: whether anchors that reach beyond the image are left out in training; False by default.
+        rpn_smallest: least width and height of a proposal in pixels, 0.001 by default.
         rpn_nms_threshold: IoU, 0 to 1, 0.7 by default, above which the weaker proposal goes.
         anchors_kept: number of anchors, of each level, that go into the suppression: in training and in inference,
             (2000, 1000) by default.
@@ -117,6 +119,8 @@ class RCNNHead(RegionLayers):
         rpn_positive_threshold: float = 0.7,
         rpn_negative_threshold: float = 0.3,
         rpn_samples: int = 256,
+        rpn_inside: bool = False,
+        rpn_smallest: float = 1e-3,
         rpn_nms_threshold: float = 0.7,
         anchors_kept: Sequence[int] = (2000, 1000),
         proposals: Sequence[int] = (2000, 1000),
@@ -166,6 +170,8 @@ class RCNNHead(RegionLayers):
             rpn_negative_threshold,
             rpn_samples,
             joined,
+            rpn_inside,
+            rpn_smallest,
             seed=seed,
             offset=offset,
             fit_strides=fit_strides,

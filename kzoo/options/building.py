@@ -170,11 +170,11 @@ RCNN: dict[str, Option] = {
     "dropout": _SMOOTHING,
     "focal_gamma": _WEIGHT.but(needs=_FOCAL_CLASSES),
     "smooth_l1_beta": Number(least=0, needs={"box_loss": ("smooth_l1",)}),
-    **dict.fromkeys(("class_weight", "box_weight", "smallest"), _WEIGHT),
+    **dict.fromkeys(("class_weight", "box_weight", "smallest", "rpn_smallest"), _WEIGHT),
     "stage_weights": Special(takes=_weights, form="numbers, 0 or more, one for each stage", none=True),
     "multiple": Whole(least=1, most=16384),
     "seed": Whole(least=0, most=2**32 - 1, none=True),
-    **{name: Flag() for name in ("joined", "fit_strides", "pool_aligned", "agnostic")},
+    **{name: Flag() for name in ("joined", "fit_strides", "rpn_inside", "pool_aligned", "agnostic")},
 }
 MASK_RCNN: dict[str, Option] = {
     **RCNN,

@@ -1,5 +1,7 @@
 """Suppression on tensors equals the plain loop, whatever the boxes."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -116,6 +118,23 @@ def test_a_chain_of_any_length_is_settled():
     assert ops.convert_to_numpy(greedy_keep(overlaps[None]))[0].tolist() == [i % 2 == 0 for i in range(400)]
     indices, valid = run(boxes[None], scores[None], None, 0.4, 0.0, 400)
     assert indices[0][valid[0]].tolist() == list(range(0, 400, 2))
+
+
+@pytest.mark.parametrize("power", [None, 0.6])
+def test_block_by_block_the_same_is_kept(power, monkeypatch):
+    """Small blocks show what thousands of boxes would."""
+    monkeypatch.setattr(sys.modules["kzoo.ops.nms.greedy"], "_ONE_BLOCK", 6)
+    monkeypatch.setattr(sys.modules["kzoo.ops.nms.greedy"], "_BLOCK", 5)
+    boxes, scores, _ = chain(43)
+    indices, valid = run(boxes[None], scores[None], None, 0.4, 0.0, 43)
+    assert indices[0][valid[0]].tolist() == list(range(0, 43, 2))
+    overlap = {} if power is None else {"overlap": lambda a, b: diou(a, b, power)}
+    for seed in range(20):
+        boxes, scores, labels = random_scene(np.random.default_rng(seed), 33, extent=12)
+        for of_class in (labels, None):
+            batched = None if of_class is None else of_class[None]
+            indices, valid = run(boxes[None], scores[None], batched, 0.3, 0.25, 20, distance_power=power)
+            assert indices[0][valid[0]].tolist() == greedy(boxes, scores, of_class, 0.3, 0.25, 20, **overlap)
 
 
 def test_nan_scores_and_boxes_end_the_loop():

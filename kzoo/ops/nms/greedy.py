@@ -14,6 +14,9 @@ from keras import ops
 from kzoo.ops.boxes import pairwise_diou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
 
+# More boxes than the first number go through in blocks of the second; fewer are as soon done in one.
+_ONE_BLOCK, _BLOCK = 1024, 512
+
 
 def greedy_keep(overlaps):
     """Which of the boxes, sorted best first, greedy suppression keeps.
@@ -76,17 +79,10 @@ def greedy_nms(
     count = min(candidates or total, total)
     top_scores, order = stable_top_k(scores, count)  # (B, K) each
     top_boxes = take_rows(boxes, order)  # (B, K, 4)
-    if distance_power is None:
-        overlaps = pairwise_iou(top_boxes, top_boxes)
-    else:
-        overlaps = pairwise_diou(top_boxes, top_boxes, distance_power)
-    overlaps = overlaps > iou_threshold  # (B, K, K) bool
-    if labels is not None:
-        top_labels = take_rows(labels, order)
-        same = ops.equal(ops.expand_dims(top_labels, 1), ops.expand_dims(top_labels, 2))
-        overlaps = ops.logical_and(overlaps, same)
+    top_labels = None if labels is None else take_rows(labels, order)
     # A box under the score threshold cannot suppress one above it, so it need not be told apart before.
-    keep = ops.logical_and(greedy_keep(overlaps), top_scores > score_threshold)
+    kept = _kept(top_boxes, top_labels, iou_threshold, distance_power)
+    keep = ops.logical_and(kept, top_scores > score_threshold)
     # Kept boxes by their place, the first highest: one more selection brings them to the front.
     rank = ops.where(keep, ops.arange(count, 0, -1, dtype="float32"), 0.0)
     best, position = stable_top_k(rank, min(max_detections, count))
@@ -96,3 +92,37 @@ def greedy_nms(
         indices = ops.pad(indices, [[0, 0], [0, missing]])
         valid = ops.pad(valid, [[0, 0], [0, missing]])
     return indices, valid
+
+
+def _kept(boxes, labels, iou_threshold: float, distance_power: float | None):
+    """Which of the boxes, best first, stay: (B, K, 4), (B, K) or None -> (B, K) bool.
+
+    Many boxes go through block by block: one that a box of an earlier block suppresses takes no further part. That is
+    half the pairs, and never all of them in memory at once.
+    """
+    total = boxes.shape[1]
+    block = total if total <= _ONE_BLOCK else _BLOCK
+    keep = None
+    for start in range(0, total, block):
+        now = slice(start, min(start + block, total))
+        own = _suppresses(boxes, labels, now, now, iou_threshold, distance_power)  # (B, n, n)
+        if keep is None:
+            keep = greedy_keep(own)  # (B, n)
+            continue
+        before = slice(0, start)
+        hits = _suppresses(boxes, labels, before, now, iou_threshold, distance_power)  # (B, start, n)
+        free = ops.logical_not(ops.any(ops.logical_and(hits, ops.expand_dims(keep, -1)), axis=1))  # (B, n)
+        left = greedy_keep(ops.logical_and(own, ops.expand_dims(free, -1)))
+        keep = ops.concatenate([keep, ops.logical_and(left, free)], axis=1)
+    return keep
+
+
+def _suppresses(boxes, labels, one: slice, other: slice, iou_threshold: float, distance_power: float | None):
+    """Whether boxes `one` overlap boxes `other` of their class too much: (B, n, m) bool."""
+    a, b = boxes[:, one], boxes[:, other]
+    overlaps = pairwise_iou(a, b) if distance_power is None else pairwise_diou(a, b, distance_power)
+    overlaps = overlaps > iou_threshold
+    if labels is None:
+        return overlaps
+    same = ops.equal(ops.expand_dims(labels[:, one], 2), ops.expand_dims(labels[:, other], 1))
+    return ops.logical_and(overlaps, same)
