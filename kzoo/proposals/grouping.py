@@ -62,8 +62,8 @@ def group(regions: Regions, strategy: Sequence[str]) -> np.ndarray:
 
     Args:
         regions: R regions, which together are connected.
-        strategy: which measures tell how alike two regions are: "colour", "texture", "size" (small ones first) and
-            "fill" (those that fill the box around them).
+        strategy: names of the measures that tell how alike two regions are: "colour", "texture", "size" (small ones
+            first) and "fill" (those that fill the box around them).
 
     Returns:
         (2R - 1, 4) xyxy pixels in the order of making: the last is around all.
