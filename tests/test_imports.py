@@ -15,7 +15,7 @@ PACKAGE = Path(kzoo.__file__).parent
 HOUSE = (
     ("entries", "ops", "options", "policy", "registration", "structures", "system"),
     ("augment", "layers", "losses", "metrics", "sources"),
-    ("backbones", "data", "heads", "inference"),
+    ("backbones", "data", "heads", "inference", "proposals"),
     ("model",),
     ("darknet", "deploy"),
     ("weights",),
@@ -36,6 +36,7 @@ NUMPY_ONLY = (
     "data",
     "augment",
     "metrics",
+    "proposals",
     "sources",
 )
 MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/

@@ -441,6 +441,7 @@ RECIPES = {
     "detect_bccd.py": ("--data", "data/street", "--epochs", "4", "--image-size", "64"),
     "detect_retinanet.py": ("--data", "data/street", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
     "detect_ssd.py": ("--data", "shapes:16:64", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
+    "proposals.py": ("--data", "data/street", "--images", "2", "--width", "64"),
     "segment_nuclei.py": ("--data", "shapes:16:64", "--epochs", "4", "--image-size", "64"),
     "segment_shapes.py": ("--images", "16", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
 }
