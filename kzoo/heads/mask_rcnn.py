@@ -39,6 +39,8 @@ class MaskRCNNHead(RCNNHead):
         mask_width: channels of these convolutions, 256 by default.
         mask_norm: whether they have batch normalisation; False by default.
         mask_weight: factor of the mask term, 0 or more, 1 by default.
+        masks_aligned: whether masks cover their boxes as cells (default); if not, they are learnt and pasted as
+            torchvision does, about half a pixel off, which costs small objects much of their overlap.
         **kwargs: further arguments of `kzoo.heads.rcnn.RCNNHead`.
 
     Raises:
@@ -50,6 +52,7 @@ class MaskRCNNHead(RCNNHead):
     options = MASK_RCNN
     task = "instance"
     loss_names = (*RCNNHead.loss_names, "mask")
+    meaning = (*RCNNHead.meaning, "mask_size", "masks_aligned")
 
     @checked(MASK_RCNN)
     def __init__(
@@ -62,11 +65,13 @@ class MaskRCNNHead(RCNNHead):
         mask_width: int = 256,
         mask_norm: bool = False,
         mask_weight: float = 1.0,
+        masks_aligned: bool = True,
         **kwargs,
     ):
         super().__init__(num_classes, anchors, strides, **kwargs)
         self.mask_size = mask_size
         self.mask_weight = mask_weight
+        self.masks_aligned = masks_aligned
         self.mask_branch = MaskBranch(self.num_classes, mask_convs, mask_width, mask_norm)
 
     def build(self, input_shape):
@@ -115,7 +120,8 @@ class MaskRCNNHead(RCNNHead):
         own_boxes, own_labels = own_truth(regions, truth["boxes"], truth["labels"])  # (B, R, 4), (B, R)
         image_size = [cells * self.strides[0] for cells in ops.shape(features[0])[1:3]]
         masks = take_rows(truth["masks"], regions.owner)  # (B, R, S, S)
-        wanted = masks_under(masks, own_boxes, regions.boxes, 2 * self.mask_size, image_size)
+        side = 2 * self.mask_size
+        wanted = masks_under(masks, own_boxes, regions.boxes, side, image_size, self.masks_aligned)
         logits = self.mask_logits(features, regions.boxes, own_labels, regions.positive, training)
         positive = regions.positive  # (B, R)
         if "weights" in truth:

@@ -40,6 +40,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
         _follow(self, mean, variance * (1.0 - 1.0 / count))
         return ops.cast(y, self.compute_dtype)
 
+    def compute_mask(self, inputs, previous_mask):
+        """A mask says what statistics are made of, and goes no further."""
+        return None
+
     def _is_fusible(self, inputs) -> bool:
         plain = self.scale and self.center and not self.synchronized and not getattr(self, "renorm", False)
         maps = len(inputs.shape) == 4 and self.axis in (-1, 3) and self.compute_dtype != "float64"

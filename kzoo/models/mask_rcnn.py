@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.layers.conv import scaled
 from kzoo.model import ZooModel
 from kzoo.models.architecture import architecture
 from kzoo.models.faster_rcnn import two_stage
+from kzoo.weights.published import is_published
+from kzoo.weights.torch import SUFFIXES
 
 
 @architecture(MaskRCNNHead, backbones=())
@@ -50,7 +53,8 @@ def mask_rcnn(
             timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`. Untrained where None.
         name: name of the model, which messages and files go by, "mask-rcnn" by default.
         **head: further arguments of `kzoo.heads.mask_rcnn.MaskRCNNHead`, such as `mask_weight`. Defaults are those of
-            `kzoo.models.faster_rcnn`, and `mask_width` 256 times width.
+            `kzoo.models.faster_rcnn`, `mask_width` 256 times width, and `masks_aligned` False with torchvision's
+            weights.
 
     Raises:
         ValueError: an argument is out of range, or the weights are of another model.
@@ -59,7 +63,8 @@ def mask_rcnn(
     """
     build = functools.partial(two_stage, MaskRCNNHead, load=(backbone_weights, weights))
     own = {"num_classes": num_classes, "image_size": image_size, "names": names, "name": name}
-    options = {"mask_width": scaled(256, width), **head}
+    of_torchvision = weights is not None and (is_published(weights) or Path(weights).suffix in SUFFIXES)
+    options = {"mask_width": scaled(256, width), "masks_aligned": not of_torchvision, **head}
     return build(width, depth, backbone, batch_norm, pyramid_norm, anchors, normalize, options, **own)
 
 

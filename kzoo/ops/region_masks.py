@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 
-def masks_under(masks, boxes, regions, size: int, image_size):
+def masks_under(masks, boxes, regions, size: int, image_size, aligned: bool = False):
     """The part of each object's mask that lies under a region, as a grid that covers the region.
 
     A cell of the grid is the mean of samples about a pixel apart, as torchvision pools masks of the image's size. The
@@ -18,6 +18,8 @@ def masks_under(masks, boxes, regions, size: int, image_size):
         regions: (B, N, 4) xyxy pixels, one an object.
         size: number of cells of the grid along a side.
         image_size: height and width of the images in pixels: ints, or scalars where not known before running.
+        aligned: whether samples are taken where they are; False (default): half a pixel further right and down, as
+            torchvision does, whose masks are pasted half a pixel further left and up.
 
     Returns:
         (B, N, size, size) float32 in 0..1; meaningless where box or region have no area.
@@ -28,13 +30,13 @@ def masks_under(masks, boxes, regions, size: int, image_size):
     cells = ops.cast(masks, "float32") / top  # (B, N, S, S)
     count = cells.shape[-1]
     rows, columns = (
-        _weights(boxes[..., i::2], regions[..., i::2], size, count, side)
+        _weights(boxes[..., i::2], regions[..., i::2], size, count, side, 0.0 if aligned else 0.5)
         for i, side in ((1, image_size[0]), (0, image_size[1]))
     )  # (B, N, size, S) each
     return ops.matmul(ops.matmul(rows, cells), ops.swapaxes(columns, -1, -2))
 
 
-def _weights(box, region, size: int, count: int, side):
+def _weights(box, region, size: int, count: int, side, shift: float):
     """How much each cell of a mask counts in each cell of a grid, along an axis.
 
     Args:
@@ -43,6 +45,7 @@ def _weights(box, region, size: int, count: int, side):
         size: number of cells of the grid.
         count: number of cells of the mask, S.
         side: the image's length in pixels.
+        shift: pixels that samples are taken further along the axis than they are.
 
     Returns:
         (B, N, size, S), which sum up to 1 or, at the mask's edge, beyond which there is nothing, to less.
@@ -57,11 +60,12 @@ def _weights(box, region, size: int, count: int, side):
     places = (
         ops.expand_dims(region[..., :1], -1) + (cell + ops.expand_dims(inside, 2)) * step
     )  # (B, N, size, Q)
-    # Pixel i is sampled at i, though its middle is half a pixel further, where the mask's own cells count it.
-    places = ops.minimum(ops.maximum(places, 0.0), ops.cast(side, "float32") - 1.0)
+    # Samples beyond the middle of the image's last pixel are taken there.
+    last = ops.cast(side, "float32") - 0.5
+    places = ops.minimum(ops.maximum(places + shift, 0.5), last)
     extent = ops.maximum(box[..., 1:] - box[..., :1], 1e-3)  # (B, N, 1) pixels
     start = ops.expand_dims(box[..., :1], -1)
-    places = (places + 0.5 - start) * ops.expand_dims(count / extent, -1) - 0.5  # in cells of the mask
+    places = (places - start) * ops.expand_dims(count / extent, -1) - 0.5  # in cells of the mask
     near = ops.relu(1.0 - ops.abs(ops.expand_dims(places, -1) - ops.arange(count, dtype="float32")))
     counts = ops.where(number < samples, 1.0 / samples, 0.0)  # (B, N, Q)
     return ops.sum(near * ops.expand_dims(ops.expand_dims(counts, 2), -1), axis=3)

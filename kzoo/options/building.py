@@ -181,7 +181,7 @@ MASK_RCNN: dict[str, Option] = {
     "mask_size": Whole(least=1, most=256),
     "mask_convs": Whole(least=0, most=100),
     "mask_width": Whole(least=1, most=65536),
-    "mask_norm": Flag(),
+    **{name: Flag() for name in ("mask_norm", "masks_aligned")},
     "mask_weight": _WEIGHT,
 }
 _SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
