@@ -31,7 +31,11 @@ def list_models(
         typer.Option("--backbones", help="List the backbones that detectors and segmenters are built on."),
     ] = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the README's table, a row for each family of models.")
+        bool,
+        typer.Option(
+            "--markdown",
+            help="Print the README's table, a row for each family of models; of classifiers with --task classify.",
+        ),
     ] = False,
 ) -> None:
     """List the registered models with their task, input size, number of parameters and paper."""
@@ -40,7 +44,9 @@ def list_models(
 
     entries = [entry(name) for name in names(task)]
     if not entries:
-        raise ValueError(f"task {task!r}: no model is registered for it; use detect, segment or classify")
+        raise ValueError(
+            f"task {task!r}: no model is registered for it; use detect, instance, segment or classify"
+        )
     if json and markdown:
         raise typer.BadParameter("--json and --markdown: give one of them")
     if backbones:
@@ -50,7 +56,8 @@ def list_models(
         print(json_module.dumps([_row(one) for one in entries], indent=1))
         return
     if markdown:
-        print(family_table(entries))
+        # Classifiers, which are backbones first of all, have a page of their own.
+        print(family_table([one for one in entries if task or one.task != "classify"]))
         return
     from rich.console import Console
     from rich.table import Table
