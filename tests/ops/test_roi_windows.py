@@ -94,6 +94,19 @@ def test_levels_are_those_of_squares():
     np.testing.assert_array_equal(ops.convert_to_numpy(longer_side_levels(flat, STRIDES)), levels)
 
 
+@pytest.mark.parametrize("corner", [np.nan, np.inf])
+def test_what_is_no_box_is_nothing_and_disturbs_no_other(corner):
+    rng = np.random.default_rng(3)
+    features, boxes = pyramid(rng, 64, 64), boxes_of_all_kinds(rng, 8, 64)
+    alone, alone_slopes = precise_roi_slopes(features, boxes, 2, STRIDES)
+    boxes[1, 4] = corner
+    pooled, slopes = precise_roi_slopes(features, boxes, 2, STRIDES)
+    for found, expected in zip((pooled, *slopes), (alone, *alone_slopes), strict=True):
+        expected = ops.convert_to_numpy(expected).copy()
+        expected[1, 4] = 0
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_what_is_refused():
     maps = [ops.zeros((1, 4, 4, 1))]
     with pytest.raises(ValueError, match="precise_roi_windows: 1 maps and strides"):

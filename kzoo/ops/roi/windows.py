@@ -46,7 +46,7 @@ def precise_roi_windows(features: Sequence, boxes, size: int | Sequence[int], st
         strides: pixels of the input a cell, powers of two, one number a map.
 
     Returns:
-        (B, N, h, w, C). Outside of the map the surface falls to 0 within a cell; a box without area is 0.
+        (B, N, h, w, C). Outside of the map the surface falls to 0 within a cell; a box without area, or with NaN, is 0.
 
     Raises:
         ValueError: a stride is missing, a map's size is not known, or `size` is no size.
@@ -73,7 +73,7 @@ def precise_roi_slopes(features: Sequence, boxes, size: int | Sequence[int], str
 
     Returns:
         pooled (B, N, h, w, C) float32, and four arrays like it: by how much it grows a pixel that x1, y1, x2 or y2
-        moves, 0 for a box without area.
+        moves, 0 for a box without area, or with NaN.
 
     Raises:
         ValueError: a stride is missing, a map's size is not known, or `size` is no size.
@@ -119,6 +119,9 @@ def _under(name: str, features: Sequence, boxes, size, strides: Sequence[int]):
     if any(side is None for feature in features for side in feature.shape[1:3]):
         raise ValueError(f"{name}: a map's height or width is not known; give the model a fixed image_size")
     boxes = ops.cast(boxes, "float32")
+    # What has no area, or NaN for a corner, which no cell can be told by, is the empty box at the map's corner.
+    there = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True)
+    boxes = ops.where(there, boxes, 0.0)
     levels = longer_side_levels(ops.stop_gradient(boxes), strides)  # (B, N)
     heights, widths, first = (ops.take(each, levels) for each in cell_layout(features))  # (B, N) each
     scale = ops.take(ops.convert_to_tensor([1 / stride for stride in strides], "float32"), levels)
