@@ -16,6 +16,7 @@ CLASSES = {
     "kzoo.heads.features": ("FeatureHead",),
     "kzoo.heads.gaussian": ("GaussianYoloHead",),
     "kzoo.heads.grid": ("GridHead",),
+    "kzoo.heads.iou_net": ("IoUNetHead",),
     "kzoo.heads.mask_rcnn": ("MaskRCNNHead",),
     "kzoo.heads.pixel": ("PixelHead",),
     "kzoo.heads.rcnn": ("RCNNHead",),

@@ -34,6 +34,7 @@ HEADS = {
     "AnchorHead focal": "retinanet-resnet18",
     "AnchorHead hard_negative": "ssd300",
     "ClassifyHead": "resnet18",
+    "IoUNetHead softmax": "iou-net",
     "MaskRCNNHead softmax": "mask-rcnn",
     "PixelHead": "unet",
     "RCNNHead softmax": "faster-rcnn",
@@ -49,6 +50,7 @@ _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 6
 _SMALL = {
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {**_FEW_REGIONS, "anchors": [[[16, 16], [32, 32]]], "rpn_inside": False},
+    "kzoo.models.iou_net": {**_FEW_REGIONS, "iou_samples": 32, "candidates": 60, "max_detections": 20},
     "kzoo.models.mask_rcnn": _FEW_REGIONS,
 }
 

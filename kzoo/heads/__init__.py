@@ -6,6 +6,7 @@ from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
+from kzoo.heads.iou_net import IoUNetHead
 from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.rcnn import RCNNHead
@@ -18,6 +19,7 @@ __all__ = [
     "FeatureHead",
     "GridHead",
     "Head",
+    "IoUNetHead",
     "MaskRCNNHead",
     "PixelHead",
     "RCNNHead",

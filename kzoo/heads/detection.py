@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kzoo.heads.base import Head
-from kzoo.ops.nms import check_suppression, multiclass_nms, pair_nms
+from kzoo.ops.nms import KINDS, check_suppression, multiclass_nms, pair_nms
 from kzoo.options import checked
 from kzoo.options.building import DETECTION
 
@@ -12,6 +12,9 @@ class DetectionHead(Head):
     """A head that finds boxes, and keeps the best of those that lie on one another.
 
     A subclass gives `suppress` its boxes and scores at the end of `decode`, and hands these arguments on.
+
+    Attributes:
+        nms_kinds: the kinds of suppression that it can do.
 
     Args:
         num_classes: number of classes, 1 or more.
@@ -39,6 +42,7 @@ class DetectionHead(Head):
 
     options = DETECTION
     task = "detect"
+    nms_kinds: tuple[str, ...] = KINDS
 
     @checked(DETECTION)
     def __init__(
@@ -55,9 +59,8 @@ class DetectionHead(Head):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_suppression(
-            nms_kind, nms_threshold, score_threshold, max_detections, candidates, nms_beta, nms_sigma
-        )
+        limits = (nms_threshold, score_threshold, max_detections, candidates)
+        check_suppression(nms_kind, *limits, nms_beta, nms_sigma, self.nms_kinds)
         self.num_classes = num_classes
         self.nms_threshold = nms_threshold
         self.score_threshold = score_threshold

@@ -204,6 +204,15 @@ class RegionLayers(DetectionHead):
 
     def decode(self, outputs):
         """Detections, clipped to the image: as `kzoo.heads.detection.DetectionHead` has them."""
+        return self.suppress(*self.pairs(outputs))
+
+    def pairs(self, outputs):
+        """The best (box, class) pairs, of which detections are chosen.
+
+        Returns:
+            boxes (B, T, 4) xyxy pixels within the image, their scores (B, T), 0 where they are none, and labels (B, T)
+            int32; and the variances of their coordinates (B, T, 4), or None where none are predicted.
+        """
         proposals, sizes = outputs["proposals"], self.sizes(outputs)  # (B, P, 4)
         # Each stage has judged its own boxes; what they say is averaged.
         scores = ops.mean(ops.softmax(outputs["class"]), axis=2)[
@@ -220,7 +229,7 @@ class RegionLayers(DetectionHead):
         variance = None
         if "deviation" in outputs:
             variance = ops.exp(self._own_class(outputs["deviation"], rows, labels))
-        return self.suppress(boxes, ops.where(large, scores, 0.0), labels, variance)
+        return boxes, ops.where(large, scores, 0.0), labels, variance
 
     def _own_class(self, values, rows, labels):
         """What is given for every class of each region, at some regions and classes.

@@ -106,7 +106,7 @@ def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
     from kzoo.ops.nms import check_kind
 
     # Here and not in the head alone: what its constructor says does not come through Keras in one line.
-    settings = {"nms_kind": check_kind(kind), "nms_sigma": sigma}
+    settings = {"nms_kind": check_kind(kind, head.nms_kinds), "nms_sigma": sigma}
     other = type(head).from_config({**head.get_config(), **settings})
     remade = detector.remade(detector.network, other)
     other.set_weights(head.get_weights())

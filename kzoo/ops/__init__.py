@@ -14,6 +14,7 @@ from kzoo.ops.nms import (
     collect,
     greedy_keep,
     greedy_nms,
+    guided_nms,
     matrix_nms,
     multiclass_candidates,
     multiclass_nms,
@@ -22,7 +23,15 @@ from kzoo.ops.nms import (
     softer_nms,
     weighted_boxes_fusion,
 )
-from kzoo.ops.roi import precise_roi_pool, pyramid_levels, roi_align, roi_pool
+from kzoo.ops.roi import (
+    longer_side_levels,
+    precise_roi_pool,
+    precise_roi_slopes,
+    precise_roi_windows,
+    pyramid_levels,
+    roi_align,
+    roi_pool,
+)
 
 __all__ = [
     "area",
@@ -30,8 +39,10 @@ __all__ = [
     "collect",
     "greedy_keep",
     "greedy_nms",
+    "guided_nms",
     "intersection",
     "iou",
+    "longer_side_levels",
     "matrix_nms",
     "multiclass_candidates",
     "multiclass_nms",
@@ -39,6 +50,8 @@ __all__ = [
     "pairwise_diou",
     "pairwise_iou",
     "precise_roi_pool",
+    "precise_roi_slopes",
+    "precise_roi_windows",
     "pyramid_levels",
     "roi_align",
     "roi_pool",

@@ -184,6 +184,14 @@ MASK_RCNN: dict[str, Option] = {
     **{name: Flag() for name in ("mask_norm", "masks_aligned")},
     "mask_weight": _WEIGHT,
 }
+IOU_NET: dict[str, Option] = {
+    **RCNN,
+    "iou_dense": Special(takes=_units, form="a list of whole numbers above 0"),
+    "iou_samples": Whole(least=1, most=1_000_000),
+    "iou_weight": _WEIGHT,
+    "refinements": Whole(least=0, most=1000),
+    "refine_step": _WEIGHT,
+}
 _SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
 GRID: dict[str, Option] = {
     **DETECTION,

@@ -225,3 +225,15 @@ def check_family(run, iou_threshold=0.37, score_threshold=0.01, max_detections=2
                 same_detections(found, expected, scene, f"{kind}, {name}, agnostic={agnostic}")
                 count += 1
     return count
+
+
+def guided(boxes, scores, quality, labels, iou_threshold, score_threshold, max_detections):
+    """Suppression by predicted overlap: (index, score)."""
+    left = [i for i in range(len(boxes)) if scores[i] > score_threshold]
+    chosen = []
+    while left:
+        best = max(left, key=lambda i: (quality[i], -i))
+        cluster = [i for i in left if i != best and related(boxes, labels, best, i) > iou_threshold]
+        chosen.append((best, max(scores[i] for i in (best, *cluster))))
+        left = [i for i in left if i != best and i not in cluster]
+    return sorted(chosen, key=lambda found: -found[1])[:max_detections]

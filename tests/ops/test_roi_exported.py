@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kzoo.ops.roi import precise_roi_pool, roi_align, roi_pool
+from kzoo.ops.roi import precise_roi_pool, precise_roi_slopes, precise_roi_windows, roi_align, roi_pool
 
 STRIDES = (4, 8)
 POOLINGS = {
     "align": lambda fine, coarse, boxes: roi_align([fine, coarse], boxes, (3, 2), STRIDES),
     "precise": lambda fine, coarse, boxes: precise_roi_pool([fine, coarse], boxes, (3, 2), STRIDES),
+    "windows": lambda fine, coarse, boxes: precise_roi_windows([fine, coarse], boxes, (3, 2), STRIDES),
+    "slopes": lambda fine, coarse, boxes: (
+        10 * precise_roi_slopes([fine, coarse], boxes, (3, 2), STRIDES)[1][2]
+    ),
     "maximum": lambda fine, coarse, boxes: roi_pool(coarse, boxes, (3, 2), STRIDES[1]),
 }
 

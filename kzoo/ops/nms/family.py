@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import math
-
-from keras import ops
+from collections.abc import Sequence
 
 from kzoo.ops.gather import take_rows
 from kzoo.ops.nms.fusion import weighted_boxes_fusion
 from kzoo.ops.nms.greedy import greedy_nms
 from kzoo.ops.nms.matrix import matrix_nms
-from kzoo.ops.nms.selection import collect, multiclass_candidates
+from kzoo.ops.nms.selection import collect, multiclass_candidates, with_scores
 from kzoo.ops.nms.soft import soft_nms, softer_nms
 
 # The papers' own width of each kernel.
 SIGMA = {"soft-gaussian": 0.5, "softer": 0.02, "matrix": 0.5}
 KINDS = ("greedy", "diou", "soft-linear", "soft-gaussian", "softer", "matrix", "matrix-linear", "weighted")
+GUIDED = "guided"  # by predicted overlaps, `kzoo.ops.nms.guided_nms`: of heads that predict them
 
 
-def check_kind(kind: str) -> str:
+def check_kind(kind: str, kinds: Sequence[str] = KINDS) -> str:
     """The kind, if there is such a one.
+
+    Args:
+        kind: kind of suppression.
+        kinds: the kinds that there are; those of every detector by default.
 
     Raises:
         ValueError: there is not.
     """
-    if kind not in KINDS:
-        raise ValueError(f"nms_kind={kind!r} is unknown; use {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if kind not in kinds:
+        raise ValueError(f"nms_kind={kind!r} is unknown; use {', '.join(kinds[:-1])} or {kinds[-1]}")
     return kind
 
 
@@ -37,22 +41,24 @@ def check_suppression(
     candidates: int,
     beta: float,
     sigma: float | None,
+    kinds: Sequence[str] = KINDS,
 ) -> None:
     """Refuses what no suppression takes.
 
     Args:
-        kind: kind of suppression, one of `KINDS`.
+        kind: kind of suppression.
         iou_threshold: overlap, 0 to 1.
         score_threshold: score that is a detection, a finite number of 0 or more.
         max_detections: number of detections an image, 1 or more.
         candidates: number of (box, class) pairs that take part, 1 or more.
         beta: power of the centres' distance, a finite number of 0 or more.
         sigma: width of a kernel, a finite number above 0, or None for the paper's.
+        kinds: the kinds of suppression that there are; those of every detector by default.
 
     Raises:
         ValueError: a value is out of its range, or there is no such kind; by the names that heads have for them.
     """
-    check_kind(kind)
+    check_kind(kind, kinds)
     for name, value, high in (
         ("nms_threshold", iou_threshold, 1.0),
         ("score_threshold", score_threshold, math.inf),
@@ -116,14 +122,7 @@ def pair_nms(
         chosen = weighted_boxes_fusion(boxes, scores, of_class, *limits)
     else:
         chosen = matrix_nms(boxes, scores, of_class, *limits[1:], None if kind == "matrix-linear" else width)
-    # (B, M) each; kinds that move boxes give those, (B, M, 4), as well.
-    indices, new_scores, valid, *moved = chosen
-    keep = ops.cast(valid, boxes.dtype)
-    return {
-        "boxes": (moved[0] if moved else take_rows(boxes, indices)) * ops.expand_dims(keep, -1),
-        "scores": new_scores,
-        "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
-    }
+    return with_scores(chosen, boxes, labels)
 
 
 def multiclass_nms(

@@ -105,3 +105,24 @@ def collect(indices, valid, boxes, scores, labels) -> dict:
         "scores": take_rows(scores, indices) * keep,
         "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
     }
+
+
+def with_scores(chosen, boxes, labels) -> dict:
+    """What a suppression that gives new scores chose, as the fixed-size result of a detector.
+
+    Args:
+        chosen: indices (B, M) int into K, what they score (B, M), valid (B, M) bool; of kinds that move boxes those
+            (B, M, 4), as well.
+        boxes: (B, K, 4) xyxy.
+        labels: (B, K) int, the class of each box.
+
+    Returns:
+        `boxes` (B, M, 4), `scores` (B, M) and `labels` (B, M) int32, with 0, 0 and -1 where not valid.
+    """
+    indices, scores, valid, *moved = chosen
+    keep = ops.cast(valid, boxes.dtype)
+    return {
+        "boxes": (moved[0] if moved else take_rows(boxes, indices)) * ops.expand_dims(keep, -1),
+        "scores": scores,
+        "labels": ops.where(valid, ops.cast(take_rows(labels, indices), "int32"), -1),
+    }

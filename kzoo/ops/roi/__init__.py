@@ -4,5 +4,14 @@ from kzoo.ops.roi.align import roi_align
 from kzoo.ops.roi.maps import pyramid_levels
 from kzoo.ops.roi.maximum import roi_pool
 from kzoo.ops.roi.precise import precise_roi_pool
+from kzoo.ops.roi.windows import longer_side_levels, precise_roi_slopes, precise_roi_windows
 
-__all__ = ["precise_roi_pool", "pyramid_levels", "roi_align", "roi_pool"]
+__all__ = [
+    "longer_side_levels",
+    "precise_roi_pool",
+    "precise_roi_slopes",
+    "precise_roi_windows",
+    "pyramid_levels",
+    "roi_align",
+    "roi_pool",
+]

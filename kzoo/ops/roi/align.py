@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from kzoo.ops.gather import take_rows
-from kzoo.ops.roi.maps import checked_levels, checked_maps, checked_size
+from kzoo.ops.roi.maps import all_cells, cell_layout, checked_levels, checked_maps, checked_size
 
 
 def roi_align(
@@ -55,7 +55,7 @@ def roi_align(
         )
     boxes = ops.cast(ops.stop_gradient(boxes), "float32")
     levels = checked_levels(features, boxes, strides, levels)  # (B, N)
-    heights, widths, first = _layout(features)
+    heights, widths, first = cell_layout(features)
     scales = ops.take(ops.convert_to_tensor([1 / stride for stride in strides], "float32"), levels)
     corners = boxes * ops.expand_dims(scales, -1) - 0.5 * aligned  # (B, N, 4)
     width = ops.take(widths, levels)  # (B, N)
@@ -66,20 +66,12 @@ def roi_align(
     weights = ops.multiply(*_spread(y_weights, x_weights))
 
     channels, taps = features[0].shape[-1], (2 * sampling) ** 2
-    rows = [ops.reshape(feature, (ops.shape(feature)[0], -1, channels)) for feature in features]
-    rows = ops.concatenate(rows, axis=1)  # (B, cells of all maps, C)
     count = boxes.shape[1] * bins[0] * bins[1] * taps
-    values = ops.reshape(take_rows(rows, ops.reshape(cells, (-1, count))), (-1, taps, channels))
+    values = ops.reshape(
+        take_rows(all_cells(features), ops.reshape(cells, (-1, count))), (-1, taps, channels)
+    )
     weights = ops.cast(ops.reshape(weights, (-1, 1, taps)), values.dtype)
     return ops.reshape(ops.matmul(weights, values), (-1, boxes.shape[1], *bins, channels))
-
-
-def _layout(features: Sequence):
-    """Heights and widths of the maps, and where the cells of each begin among all: (maps,) int32 each."""
-    sizes = [ops.shape(feature)[1:3] for feature in features]
-    heights, widths = (ops.stack([ops.cast(size[axis], "int32") for size in sizes]) for axis in (0, 1))
-    counts = heights * widths
-    return heights, widths, ops.cumsum(counts) - counts
 
 
 def _taps(edges, bins: int, sampling: int, aligned: bool, length):

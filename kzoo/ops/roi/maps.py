@@ -80,3 +80,18 @@ def checked_levels(features: Sequence, boxes, strides: Sequence[int], levels):
     if len(features) == 1:
         return ops.zeros_like(boxes[..., 0], dtype="int32")
     return pyramid_levels(boxes, strides)
+
+
+def cell_layout(features: Sequence):
+    """Heights and widths of the maps, and where the cells of each begin among all: (maps,) int32 each."""
+    sizes = [ops.shape(feature)[1:3] for feature in features]
+    heights, widths = (ops.stack([ops.cast(size[axis], "int32") for size in sizes]) for axis in (0, 1))
+    counts = heights * widths
+    return heights, widths, ops.cumsum(counts) - counts
+
+
+def all_cells(features: Sequence):
+    """The cells of maps (B, H, W, C), row by row and map by map: (B, cells of all maps, C)."""
+    channels = features[0].shape[-1]
+    rows = [ops.reshape(feature, (ops.shape(feature)[0], -1, channels)) for feature in features]
+    return ops.concatenate(rows, axis=1)

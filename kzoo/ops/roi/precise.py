@@ -66,13 +66,51 @@ def _weights(edges, bins: int, length: int):
     Returns:
         integrals (B, N, bins, L) and the bins' sizes (B, N), in cells, 0 or more.
     """
+    distance, step = border_distances(edges, bins, ops.arange(length, dtype="float32"))
+    return hat_integrals(distance), step
+
+
+def border_distances(edges, bins: int, cells):
+    """How far the borders of bins are from the middles of cells, along one axis, up to a cell.
+
+    Args:
+        edges: (B, N, 2) where boxes begin and end, in cells.
+        bins: number of bins.
+        cells: (L,) the cells' numbers, or (B, N, 1, L) those of each box.
+
+    Returns:
+        distances (B, N, bins + 1, L) of -1 to 1, and the bins' sizes (B, N), in cells, 0 or more.
+    """
     start = edges[..., :1]
     step = ops.maximum(edges[..., 1:] - start, 0.0) / bins  # (B, N, 1)
     borders = start + step * ops.arange(bins + 1, dtype="float32")  # (B, N, bins + 1)
-    distance = ops.clip(ops.expand_dims(borders, -1) - ops.arange(length, dtype="float32"), -1.0, 1.0)
-    # The integral of the hat 1 - |t| from -1 on: (t + 1)^2 / 2 below 0, 1 - (1 - t)^2 / 2 above.
-    integral = 0.5 + distance - 0.5 * distance * ops.absolute(distance)  # (B, N, bins + 1, L)
-    return integral[..., 1:, :] - integral[..., :-1, :], step[..., 0]
+    return ops.clip(ops.expand_dims(borders, -1) - cells, -1.0, 1.0), step[..., 0]
+
+
+def hat_integrals(distance):
+    """The integral of each cell's hat, 1 - |t|, over each bin: (B, N, bins + 1, L) -> (B, N, bins, L)."""
+    # From -1 on: (t + 1)^2 / 2 below 0, 1 - (1 - t)^2 / 2 above.
+    integral = 0.5 + distance - 0.5 * distance * ops.absolute(distance)
+    return integral[..., 1:, :] - integral[..., :-1, :]
+
+
+def hat_slopes(distance):
+    """How fast `hat_integrals` grow where a box's start moves, and where its end does, along one axis.
+
+    A bin's integral grows by the hat at its end, and loses that at its start; of these borders each moves by its share
+    of the way from the one edge of the box to the other.
+
+    Args:
+        distance: (B, N, bins + 1, L) distances, as `border_distances` gives them.
+
+    Returns:
+        Two arrays (B, N, bins, L), for each cell that an edge moves.
+    """
+    bins = distance.shape[2] - 1
+    hat = 1 - ops.absolute(distance)
+    share = ops.expand_dims(ops.arange(bins + 1, dtype="float32") / bins, -1)  # (bins + 1, 1)
+    moved = (hat * (1 - share), hat * share)
+    return tuple(each[..., 1:, :] - each[..., :-1, :] for each in moved)
 
 
 def _products(feature, y, x):

@@ -1,0 +1,63 @@
+"""IoU-Net: Faster R-CNN that predicts how well its boxes fit, keeps those that do, and makes them fit better."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from kzoo.heads.iou_net import IoUNetHead
+from kzoo.layers.conv import scaled
+from kzoo.model import ZooModel
+from kzoo.models.architecture import architecture
+from kzoo.models.faster_rcnn import two_stage
+
+
+@architecture(IoUNetHead, backbones=())
+def iou_net(
+    num_classes: int = 80,
+    image_size: Sequence[int] = (800, 800),
+    width: float = 1.0,
+    depth: float = 1.0,
+    backbone: str = "resnet50",
+    batch_norm: str | None = None,
+    pyramid_norm: str | None = None,
+    anchors: Sequence | None = None,
+    normalize: str | None = None,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "iou-net",
+    **head,
+) -> ZooModel:
+    """IoU-Net on ResNet-50 and a feature pyramid.
+
+    Args:
+        num_classes: number of classes, 1 or more, without a background, 80 by default.
+        image_size: height and width in pixels, (800, 800) by default, multiples of 32. Other sizes work at run time.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the backbone's blocks of a stage, above 0 and up to 16, 1 by default.
+        backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
+        batch_norm: kind of the backbone's batch normalisation, as `kzoo.models.faster_rcnn` has it.
+        pyramid_norm: kind of batch normalisation in the pyramid; None (default) for none.
+        anchors: for each of five levels, finest first, widths and heights in pixels, as `kzoo.models.faster_rcnn` has
+            them where None.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the backbone's
+            weights ask for where None.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras` or `.weights.h5` file of the same model. Untrained where None.
+        backbone_weights: a `.keras` file of a model with the same backbone, such as `resnet50`, torchvision's or
+            timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`. Untrained where None.
+        name: name of the model, which messages and files go by, "iou-net" by default.
+        **head: further arguments of `kzoo.heads.iou_net.IoUNetHead`, such as `iou_weight`. Defaults are those of
+            `kzoo.models.faster_rcnn`, but for `candidates` 512; and `iou_dense` (1024, 1024) times width.
+
+    Raises:
+        ValueError: an argument is out of range, or the weights are of another model.
+
+    Source: Jiang et al. 2018, arXiv:1807.11590; pyramid: Lin et al. 2017, arXiv:1612.03144.
+    """
+    build = functools.partial(two_stage, IoUNetHead, load=(backbone_weights, weights))
+    own = {"num_classes": num_classes, "image_size": image_size, "names": names, "name": name}
+    dense = [scaled(units, width) for units in head.pop("iou_dense", (1024, 1024))]
+    options = {"candidates": 512, **head, "iou_dense": dense}
+    return build(width, depth, backbone, batch_norm, pyramid_norm, anchors, normalize, options, **own)
