@@ -3,6 +3,8 @@ r"""Drawn shapes, each with its own mask, with a small Mask R-CNN from scratch; 
     python recipes/instance_shapes.py
     python recipes/instance_shapes.py --data ../shared/data/nuclei --image-size 256 --smallest 8 --epochs 40 \
         --augment flip flip_vertical rotate90 affine color
+
+Figures are of boxes and of masks.
 """
 
 import argparse

@@ -31,6 +31,7 @@ def faster_rcnn(
     depth: float = 1.0,
     backbone: str = "resnet50",
     batch_norm: str | None = None,
+    pyramid_width: int = 256,
     pyramid_norm: str | None = None,
     anchors: Sequence | None = None,
     normalize: str | None = None,
@@ -51,6 +52,7 @@ def faster_rcnn(
         batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
             `kzoo.layers.residual.batch_normalization`. Where None "frozen" with weights or backbone's weights, whose
             statistics are better than a small batch's, and "trained" without. A ConvNeXt has none.
+        pyramid_width: channels of the pyramid and of what looks at it, times width; 256 by default.
         pyramid_norm: kind of batch normalisation in the pyramid; None (default) for none.
         anchors: for each of five levels, finest first, widths and heights in pixels, equally many; where None squares
             of 32 to 512 pixels, one size a level, and boxes twice as high and twice as wide of the same area.
@@ -64,7 +66,7 @@ def faster_rcnn(
         name: name of the model, which messages and files go by, "faster-rcnn" by default.
         **head: further arguments of `kzoo.heads.rcnn.RCNNHead`, such as `region_samples`. Defaults here are
             `nms_threshold` 0.5, `score_threshold` 0.05, `candidates` 1000 and `max_detections` 100; and of what is
-            computed `rpn_width` and `conv_width` 256, and `dense` (1024, 1024), times width.
+            computed `rpn_width` and `conv_width` the pyramid's, and `dense` (1024, 1024) times width.
 
     Raises:
         ValueError: an argument is out of range, or the weights are of another model.
@@ -74,7 +76,9 @@ def faster_rcnn(
     """
     build = functools.partial(two_stage, RCNNHead, load=(backbone_weights, weights))
     own = {"num_classes": num_classes, "image_size": image_size, "names": names, "name": name}
-    return build(width, depth, backbone, batch_norm, pyramid_norm, anchors, normalize, head, **own)
+    return build(
+        width, depth, backbone, batch_norm, pyramid_width, pyramid_norm, anchors, normalize, head, **own
+    )
 
 
 faster_rcnn_v2 = functools.partial(
@@ -113,6 +117,7 @@ def two_stage(
     depth: float,
     backbone: str,
     batch_norm: str | None,
+    pyramid_width: int,
     pyramid_norm: str | None,
     anchors: Sequence | None,
     normalize: str | None,
@@ -131,6 +136,7 @@ def two_stage(
         depth: factor of the backbone's blocks of a stage, above 0.
         backbone: one of `kzoo.backbones.named.BACKBONES`.
         batch_norm: kind of the backbone's batch normalisation, as `faster_rcnn` has it.
+        pyramid_width: channels of the pyramid at width 1.
         pyramid_norm: kind of batch normalisation in the pyramid, or None.
         anchors: widths and heights of each level's anchors, or None for the usual ones.
         normalize: normalisation of the images, or None for the weights' own.
@@ -149,7 +155,7 @@ def two_stage(
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
     stages = backbone_features(x, backbone, 32, width, depth, batch_norm=batch_norm, **read.strides)
-    channels = scaled(256, width)
+    channels = scaled(pyramid_width, width)
     maps = fpn(stages, channels, first=2, extra="pool", batch_norm=pyramid_norm)
     network = keras.Model(inputs, maps, name="network")
     dense = [scaled(units, width) for units in options.pop("dense", (1024, 1024))]

@@ -20,6 +20,7 @@ def iou_net(
     depth: float = 1.0,
     backbone: str = "resnet50",
     batch_norm: str | None = None,
+    pyramid_width: int = 256,
     pyramid_norm: str | None = None,
     anchors: Sequence | None = None,
     normalize: str | None = None,
@@ -38,6 +39,7 @@ def iou_net(
         depth: factor of the backbone's blocks of a stage, above 0 and up to 16, 1 by default.
         backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
         batch_norm: kind of the backbone's batch normalisation, as `kzoo.models.faster_rcnn` has it.
+        pyramid_width: channels of the pyramid and of what looks at it, times width; 256 by default.
         pyramid_norm: kind of batch normalisation in the pyramid; None (default) for none.
         anchors: for each of five levels, finest first, widths and heights in pixels, as `kzoo.models.faster_rcnn` has
             them where None.
@@ -60,4 +62,6 @@ def iou_net(
     own = {"num_classes": num_classes, "image_size": image_size, "names": names, "name": name}
     dense = [scaled(units, width) for units in head.pop("iou_dense", (1024, 1024))]
     options = {"candidates": 512, **head, "iou_dense": dense}
-    return build(width, depth, backbone, batch_norm, pyramid_norm, anchors, normalize, options, **own)
+    return build(
+        width, depth, backbone, batch_norm, pyramid_width, pyramid_norm, anchors, normalize, options, **own
+    )

@@ -23,6 +23,7 @@ def mask_rcnn(
     depth: float = 1.0,
     backbone: str = "resnet50",
     batch_norm: str | None = None,
+    pyramid_width: int = 256,
     pyramid_norm: str | None = None,
     anchors: Sequence | None = None,
     normalize: str | None = None,
@@ -41,6 +42,7 @@ def mask_rcnn(
         depth: factor of the backbone's blocks of a stage, above 0 and up to 16, 1 by default.
         backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
         batch_norm: kind of the backbone's batch normalisation, as `kzoo.models.faster_rcnn` has it.
+        pyramid_width: channels of the pyramid and of what looks at it, times width; 256 by default.
         pyramid_norm: kind of batch normalisation in the pyramid; None (default) for none.
         anchors: for each of five levels, finest first, widths and heights in pixels, as `kzoo.models.faster_rcnn` has
             them where None.
@@ -53,7 +55,7 @@ def mask_rcnn(
             timm's (`.pth`, `.safetensors`), or "imagenet": see `kzoo.weights.loading`. Untrained where None.
         name: name of the model, which messages and files go by, "mask-rcnn" by default.
         **head: further arguments of `kzoo.heads.mask_rcnn.MaskRCNNHead`, such as `mask_weight`. Defaults are those of
-            `kzoo.models.faster_rcnn`, `mask_width` 256 times width, and `masks_aligned` False with torchvision's
+            `kzoo.models.faster_rcnn`, `mask_width` that of the pyramid, and `masks_aligned` False with torchvision's
             weights.
 
     Raises:
@@ -64,8 +66,10 @@ def mask_rcnn(
     build = functools.partial(two_stage, MaskRCNNHead, load=(backbone_weights, weights))
     own = {"num_classes": num_classes, "image_size": image_size, "names": names, "name": name}
     of_torchvision = weights is not None and (is_published(weights) or Path(weights).suffix in SUFFIXES)
-    options = {"mask_width": scaled(256, width), "masks_aligned": not of_torchvision, **head}
-    return build(width, depth, backbone, batch_norm, pyramid_norm, anchors, normalize, options, **own)
+    options = {"mask_width": scaled(pyramid_width, width), "masks_aligned": not of_torchvision, **head}
+    return build(
+        width, depth, backbone, batch_norm, pyramid_width, pyramid_norm, anchors, normalize, options, **own
+    )
 
 
 mask_rcnn_v2 = functools.partial(

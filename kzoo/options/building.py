@@ -92,6 +92,7 @@ MODEL: dict[str, Option] = {
     "weights": WEIGHTS,
     "backbone_weights": Place(what="a file of weights, or imagenet", none=True),
     "name": Text(),
+    "pyramid_width": Whole(least=1, most=65536),
     "dropout": Number(least=0, below=1),
     "drop_path": Number(least=0, below=1),
     "label_smoothing": _SMOOTHING,
