@@ -1,4 +1,4 @@
-r"""Blood cells with a small Faster R-CNN: a network that proposes regions, and a branch that looks at each of them.
+r"""Blood cells with a small Faster R-CNN: a network proposes regions, and a branch looks at each of them.
 
     python recipes/detect_faster_rcnn.py --data ../shared/data/bccd
     python recipes/detect_faster_rcnn.py --data ../shared/data/bccd --model cascade-rcnn
@@ -34,7 +34,8 @@ parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
 # The paper's anchors begin at 32 pixels, of photographs of 800. Of few objects an image a few hundred proposals find
-# all, and a pyramid of 64 channels tells few classes apart, whatever the width of the backbone. Below its least score detections still count for average precision.
+# all, and a pyramid of 64 channels tells few classes apart, whatever the width of the backbone. Below its least score
+# detections still count for average precision.
 anchors = retina_anchors([args.smallest * 2**level for level in range(5)], octaves=1)
 result = kzoo.train(
     args.model,
