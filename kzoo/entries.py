@@ -122,6 +122,8 @@ ENTRIES = (
           _RESNET, 44_654_504, 1000, 15.6),
     Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224),
           _RESNET, 60_344_232, 1000, 23.03),
+    Entry("fast-rcnn", "kzoo.models.fast_rcnn:fast_rcnn", "detect", (608, 800),
+          "Girshick 2015, Fast R-CNN, arXiv:1504.08083", 134_690_729, 20, 777.41),
     Entry("faster-rcnn", "kzoo.models.faster_rcnn:faster_rcnn", "detect", (800, 800),
           _FASTER_RCNN, 41_861_526, 90, 268.76),
     Entry("faster-rcnn-v2", "kzoo.models.faster_rcnn:faster_rcnn_v2", "detect", (800, 800),

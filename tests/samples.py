@@ -34,6 +34,7 @@ HEADS = {
     "AnchorHead focal": "retinanet-resnet18",
     "AnchorHead hard_negative": "ssd300",
     "ClassifyHead": "resnet18",
+    "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
     "PixelHead": "unet",
     "RCNNHead softmax": "faster-rcnn",
@@ -47,6 +48,7 @@ WITHIN = ("RCNNHead softmax",)
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
 _SMALL = {
+    "kzoo.models.fast_rcnn": {"region_samples": 32, "proposals": (60, 40), "search_side": 4.0},
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {**_FEW_REGIONS, "anchors": [[[16, 16], [32, 32]]], "rpn_inside": False},
     "kzoo.models.mask_rcnn": _FEW_REGIONS,

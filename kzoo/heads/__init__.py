@@ -4,6 +4,7 @@ from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
+from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
 from kzoo.heads.mask_rcnn import MaskRCNNHead
@@ -15,6 +16,7 @@ __all__ = [
     "AnchorHead",
     "ClassifyHead",
     "DetectionHead",
+    "FastRCNNHead",
     "FeatureHead",
     "GridHead",
     "Head",

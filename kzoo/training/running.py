@@ -17,7 +17,7 @@ from kzoo.training import callbacks
 from kzoo.training.adversarial import Adversary
 from kzoo.training.config import TrainConfig
 from kzoo.training.freezing import Release, described
-from kzoo.training.inputs import describe_parts, validation_batches
+from kzoo.training.inputs import describe_parts, searching_of, validation_batches
 from kzoo.training.plots import plot_results
 from kzoo.training.resuming import nothing_to_do
 from kzoo.training.run import RunFolder
@@ -80,7 +80,9 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
     """Keras's `fit`, with the curves drawn also where it is stopped."""
     state, val_batches, altered = recorder.state, None, contextlib.nullcontext()
     if val_set is not None:
-        val_batches = validation_batches(val_set, config, model.image_size, model.resize, model.task)
+        val_batches = validation_batches(
+            val_set, config, model.image_size, model.resize, model.task, searching_of(model)
+        )
     if config.sat:
         altered = Adversary(model, config.sat, seed=config.seed).at_work()
     try:
