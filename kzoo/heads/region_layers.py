@@ -204,13 +204,15 @@ class RegionLayers(DetectionHead):
             "box": ops.zeros((batch, count, 4, self.branches[-1].boxes)),
         }
 
+    def class_scores(self, outputs):
+        """How likely each class is under each proposal, (B, P, K) in 0..1, from the raw outputs of inference."""
+        # Each stage has judged its own boxes; what they say is averaged. The background is left out.
+        return ops.mean(ops.softmax(outputs["class"]), axis=2)[..., 1:]
+
     def decode(self, outputs):
         """Detections, clipped to the image: as `kzoo.heads.detection.DetectionHead` has them."""
         proposals, sizes = outputs["proposals"], self.sizes(outputs)  # (B, P, 4)
-        # Each stage has judged its own boxes; what they say is averaged.
-        scores = ops.mean(ops.softmax(outputs["class"]), axis=2)[
-            ..., 1:
-        ]  # (B, P, K), the background left out
+        scores = self.class_scores(outputs)  # (B, P, K)
         there = ops.all(proposals[..., 2:] > proposals[..., :2], axis=-1, keepdims=True)
         scores = ops.where(there, scores, 0.0)
         count = min(self.candidates, scores.shape[1] * self.num_classes)  # T

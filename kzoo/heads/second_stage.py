@@ -60,6 +60,8 @@ class SecondStage(RegionLayers):
         convs: number of 3x3 convolutions of a branch, 0 by default.
         conv_width: channels of these convolutions, 256 by default.
         dense: units of a branch's dense layers, (1024, 1024) by default.
+        ranks: for each dense layer the units of a linear layer before it, the two together in the place of a larger
+            one, 0 for none; none where None (default): see `kzoo.compress`.
         dropout: share of the dense layers' outputs that is left out in training, 0 (default) to below 1.
         agnostic: whether all classes share a box; False by default.
         coder: what a box's differences are of: "center" (default), centre, width and height, or "edges".
@@ -106,6 +108,7 @@ class SecondStage(RegionLayers):
         convs: int = 0,
         conv_width: int = 256,
         dense: Sequence[int] = (1024, 1024),
+        ranks: Sequence[int] | None = None,
         dropout: float = 0.0,
         agnostic: bool = False,
         coder: str = "center",
@@ -129,9 +132,15 @@ class SecondStage(RegionLayers):
             raise ValueError(
                 f"region_thresholds={tuple(region_thresholds)}: stages hand on one box a region; give agnostic=True"
             )
+        if ranks is not None and len(ranks) != len(dense):
+            raise ValueError(
+                f"ranks={ranks}: {len(ranks)} for {len(dense)} dense layers; give one each, 0 for none"
+            )
         prefixes = ["box_", *(f"box{stage + 1}_" for stage in range(1, stages))]
         branches = [
-            BoxBranch(num_classes, convs, conv_width, dense, agnostic, dropout, prefix, box_loss == "kl")
+            BoxBranch(
+                num_classes, convs, conv_width, dense, agnostic, dropout, prefix, box_loss == "kl", ranks
+            )
             for prefix in prefixes
         ]
         structure = (pooled_levels, proposals, pool, pool_size, pool_sampling, pool_aligned)

@@ -22,13 +22,13 @@ class Look:
         task: task of the model's head, such as "detect" or "segment".
         num_classes: number of classes of the model's head.
         targets: whether there have to be targets, as in training.
-        proposals: whether there have to be proposals beside the images.
+        proposals: whether there have to be proposals beside the images; either way where None.
 
     Attributes:
         error: what was refused first.
     """
 
-    def __init__(self, task: str, num_classes: int, targets: bool = True, proposals: bool = False):
+    def __init__(self, task: str, num_classes: int, targets: bool = True, proposals: bool | None = None):
         self.task = task
         self.num_classes = num_classes
         self.targets = targets
@@ -62,7 +62,8 @@ class Look:
 
     def _inputs(self, inputs) -> tuple | None:
         """Looks at what goes into the network; the shape of the images, if they have values."""
-        check_inputs(inputs, self.proposals)
+        if self.proposals is not None:
+            check_inputs(inputs, self.proposals)
         images = as_array(images_of(inputs))
         if images is None:
             return None
@@ -164,7 +165,8 @@ def _watched(dataset, look):
 
     spec = dataset.element_spec
     inputs, targets, weight = keras.utils.unpack_x_y_sample_weight(spec)
-    check_inputs(inputs, look.proposals)
+    if look.proposals is not None:
+        check_inputs(inputs, look.proposals)
     images = images_of(inputs)
     if look.targets:
         check_keys(look.task, targets)

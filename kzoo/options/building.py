@@ -42,6 +42,10 @@ def _units(value: Any) -> Any:
     return [Whole(least=1, most=1_000_000).sound(one) for one in _listed(value)]
 
 
+def _ranks(value: Any) -> Any:
+    return [Whole(least=0, most=1_000_000).sound(one) for one in _listed(value)]
+
+
 def _listed(value: Any) -> list:
     """A list of one or more; a text, whose letters would pass for one, or a number is none."""
     if isinstance(value, str) or not len(value):
@@ -157,6 +161,9 @@ SECOND_STAGE: dict[str, Option] = {
     "convs": Whole(least=0, most=100),
     "conv_width": Whole(least=1, most=65536),
     "dense": Special(takes=_units, form="a list of whole numbers above 0"),
+    "ranks": Special(
+        takes=_ranks, form="a list of whole numbers, 0 or more, one for each dense layer", none=True
+    ),
     "dropout": _SMOOTHING,
     "focal_gamma": _WEIGHT.but(needs=_FOCAL_CLASSES),
     "smooth_l1_beta": Number(least=0, needs={"box_loss": ("smooth_l1",)}),
