@@ -21,6 +21,7 @@ CLASSES = {
     "kzoo.heads.pixel": ("PixelHead",),
     "kzoo.heads.rcnn": ("RCNNHead",),
     "kzoo.heads.region": ("RegionHead",),
+    "kzoo.heads.svm": ("SVMHead",),
     "kzoo.heads.yolo": ("YoloHead",),
     "kzoo.layers.activations": ("hard_mish", "loggy", "ramp", "rounded_selu", "tanh_gelu"),
     "kzoo.layers.aspp": ("SpreadLike",),

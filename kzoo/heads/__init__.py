@@ -10,6 +10,7 @@ from kzoo.heads.grid import GridHead
 from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.rcnn import RCNNHead
+from kzoo.heads.svm import SVMHead
 from kzoo.heads.yolo import YoloHead
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "MaskRCNNHead",
     "PixelHead",
     "RCNNHead",
+    "SVMHead",
     "YoloHead",
 ]

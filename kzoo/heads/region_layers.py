@@ -73,7 +73,7 @@ class RegionLayers(DetectionHead):
     def build(self, input_shape):
         self.channels = input_shape[0][-1]
         for branch in self.branches:
-            branch.build((None, self.pool_size, self.pool_size, self.channels))
+            branch.build((None, *self.pooled_shape))
         self.built = True
 
     def class_outputs(self):
@@ -81,7 +81,7 @@ class RegionLayers(DetectionHead):
 
     def kernels(self, shapes):
         regions = self.proposals[1] * len(self.branches)
-        grid = (1, self.pool_size, self.pool_size, self.channels)
+        grid = (1, *self.pooled_shape)
         layers = [one for branch in self.branches for one in leaves(branch)]
         of_regions = [(layer, grid) for layer in layers if hasattr(layer, "kernel")]
         return of_regions * (regions // len(self.branches))
@@ -105,6 +105,11 @@ class RegionLayers(DetectionHead):
     def pooled_names(self) -> list[str]:
         """Names of the levels that are pooled from."""
         return level_names(self.strides)[: self.pooled_levels]
+
+    @property
+    def pooled_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a branch sees of a region."""
+        return self.pool_size, self.pool_size, self.channels
 
     def features(self, outputs) -> list:
         """The maps (B, H, W, C) that are pooled from."""

@@ -197,6 +197,16 @@ MASK_RCNN: dict[str, Option] = {
     "mask_norm": Flag(),
     "mask_weight": _WEIGHT,
 }
+SVM: dict[str, Option] = {
+    **FAST_RCNN,
+    "pyramid": Special(takes=_units, form="a list of whole numbers above 0", needs={"regions": ("pyramid",)}),
+    "crop": Whole(least=32, most=1024, needs={"regions": ("crop",)}),
+    "context": Whole(least=0, most=500, needs={"regions": ("crop",)}),
+    "crop_width": WIDTH.but(needs={"regions": ("crop",)}),
+    "crop_depth": DEPTH.but(needs={"regions": ("crop",)}),
+    "crop_norm": Flag(),
+    "at_once": Whole(least=1, most=1_000_000),
+}
 _SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
 GRID: dict[str, Option] = {
     **DETECTION,

@@ -4,5 +4,7 @@ from kzoo.ops.roi.align import roi_align
 from kzoo.ops.roi.maps import pyramid_levels
 from kzoo.ops.roi.maximum import roi_pool
 from kzoo.ops.roi.precise import precise_roi_pool
+from kzoo.ops.roi.pyramid import pyramid_pool
+from kzoo.ops.roi.warping import warp_crops
 
-__all__ = ["precise_roi_pool", "pyramid_levels", "roi_align", "roi_pool"]
+__all__ = ["precise_roi_pool", "pyramid_levels", "pyramid_pool", "roi_align", "roi_pool", "warp_crops"]
