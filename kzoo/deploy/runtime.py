@@ -59,7 +59,7 @@ class Exported:
         Raises:
             ValueError: these are no such images; floats are taken, if they are in 0..255, and rounded.
         """
-        inputs = self._inputs(x)
+        inputs = self.inputs(x)
         count = len(inputs["images"])
         if not self.batch_size or count == self.batch_size:
             return self.run(**inputs)
@@ -75,8 +75,8 @@ class Exported:
             parts.append({key: value[:own] for key, value in self.run(**filled).items()})
         return _joined(parts)
 
-    def _inputs(self, x) -> dict[str, np.ndarray]:
-        """What the file takes, by name."""
+    def inputs(self, x) -> dict[str, np.ndarray]:
+        """What the file takes, by name: images, and where it takes them proposals, which are searched for if need be."""
         images = self._checked(images_of(x))
         if self.proposer is None:
             check_inputs(x, proposals=False)

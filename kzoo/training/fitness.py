@@ -159,6 +159,8 @@ def feature_bytes(model: ZooModel, image_size) -> int:
     """Bytes of the feature maps of one image that training keeps at least: one for each layer with a kernel."""
     height, width = image_size
     kept = [layer.output for layer in model.network.layers if hasattr(layer, "kernel")]
+    if not kept:  # all of it is in the head, which looks at one region after another
+        return 0
     # A model of these maps tells their shapes (1, h, w, c) at any size, and computes nothing.
     probe = keras.Model(model.network.inputs, kept)
     shapes = probe.compute_output_spec(input_specs(model.network, height, width))
