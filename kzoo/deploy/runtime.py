@@ -76,7 +76,7 @@ class Exported:
         return _joined(parts)
 
     def inputs(self, x) -> dict[str, np.ndarray]:
-        """What the file takes, by name: images, and where it takes them proposals, which are searched for if need be."""
+        """What the file takes, by name: images, and where it takes them proposals, searched for if need be."""
         images = self._checked(images_of(x))
         if self.proposer is None:
             check_inputs(x, proposals=False)
