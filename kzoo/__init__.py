@@ -16,6 +16,7 @@ _EXPORTS = {
     "Sample": "kzoo.structures",
     "ZooModel": "kzoo.model",
     "build": "kzoo.registry",
+    "compress": "kzoo.model.compression",
     "evaluate": "kzoo.evaluation",
     "export": "kzoo.deploy",
     "list_models": "kzoo.registry",

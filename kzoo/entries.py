@@ -122,6 +122,14 @@ ENTRIES = (
           _RESNET, 44_654_504, 1000, 15.6),
     Entry("resnet152", "kzoo.models.resnet:resnet152", "classify", (224, 224),
           _RESNET, 60_344_232, 1000, 23.03),
+    Entry("r-cnn", "kzoo.models.r_cnn:r_cnn", "detect", (500, 500),
+          "Girshick et al. 2014, Rich Feature Hierarchies for Accurate Object Detection and Semantic Segmentation, "
+          "arXiv:1311.2524", 136_454_057, 20, 61873.45),
+    Entry("spp-net", "kzoo.models.spp_net:spp_net", "detect", (608, 800),
+          "He et al. 2014, Spatial Pyramid Pooling in Deep Convolutional Networks for Visual Recognition, "
+          "arXiv:1406.4729", 138_594_217, 20, 793.02),
+    Entry("fast-rcnn", "kzoo.models.fast_rcnn:fast_rcnn", "detect", (608, 800),
+          "Girshick 2015, Fast R-CNN, arXiv:1504.08083", 134_690_729, 20, 777.41),
     Entry("faster-rcnn", "kzoo.models.faster_rcnn:faster_rcnn", "detect", (800, 800),
           _FASTER_RCNN, 41_861_526, 90, 268.76),
     Entry("faster-rcnn-v2", "kzoo.models.faster_rcnn:faster_rcnn_v2", "detect", (800, 800),

@@ -13,6 +13,7 @@ _PACKAGE = "kzoo"
 CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
+    "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
     "kzoo.heads.features": ("FeatureHead",),
     "kzoo.heads.gaussian": ("GaussianYoloHead",),
     "kzoo.heads.grid": ("GridHead",),
@@ -21,6 +22,7 @@ CLASSES = {
     "kzoo.heads.pixel": ("PixelHead",),
     "kzoo.heads.rcnn": ("RCNNHead",),
     "kzoo.heads.region": ("RegionHead",),
+    "kzoo.heads.svm": ("SVMHead",),
     "kzoo.heads.yolo": ("YoloHead",),
     "kzoo.layers.activations": ("hard_mish", "loggy", "ramp", "rounded_selu", "tanh_gelu"),
     "kzoo.layers.aspp": ("SpreadLike",),

@@ -35,9 +35,11 @@ HEADS = {
     "AnchorHead hard_negative": "ssd300",
     "ClassifyHead": "resnet18",
     "IoUNetHead softmax": "iou-net",
+    "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
     "PixelHead": "unet",
     "RCNNHead softmax": "faster-rcnn",
+    "SVMHead softmax": "spp-net",
     "YoloHead": "yolov3-tiny",
 }
 
@@ -47,11 +49,15 @@ WITHIN = ("RCNNHead softmax",)
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
+_FEW_GIVEN = {"region_samples": 32, "proposals": (60, 40), "search_side": 4.0}
 _SMALL = {
+    "kzoo.models.fast_rcnn": _FEW_GIVEN,
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {**_FEW_REGIONS, "anchors": [[[16, 16], [32, 32]]], "rpn_inside": False},
     "kzoo.models.iou_net": {**_FEW_REGIONS, "iou_samples": 32, "candidates": 60, "max_detections": 20},
     "kzoo.models.mask_rcnn": _FEW_REGIONS,
+    "kzoo.models.r_cnn": {**_FEW_GIVEN, "crop": 32, "context": 4},
+    "kzoo.models.spp_net": _FEW_GIVEN,
 }
 
 

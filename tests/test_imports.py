@@ -15,7 +15,8 @@ PACKAGE = Path(kzoo.__file__).parent
 HOUSE = (
     ("entries", "ops", "options", "policy", "registration", "structures", "system"),
     ("augment", "layers", "losses", "metrics", "sources"),
-    ("backbones", "data", "heads", "inference", "proposals"),
+    ("backbones", "data", "inference", "proposals"),
+    ("heads",),
     ("model",),
     ("darknet", "deploy"),
     ("weights",),

@@ -17,6 +17,7 @@ from kzoo.augment.letterbox import RESIZES, check_resize, fit, fit_placement
 from kzoo.augment.mix import CopyPaste, CutMix, MixUp, Pair
 from kzoo.augment.mosaic import Mosaic
 from kzoo.augment.named import FromAlbumentations
+from kzoo.augment.objects import clip_proposals
 from kzoo.augment.perspective import Perspective
 from kzoo.augment.photometric import ColorJitter, Recolor
 from kzoo.structures import Sample
@@ -234,6 +235,8 @@ def place(
     boxes = placement.to_input(sample.boxes)  # (N, 4)
     boxes, _ = clip_boxes(boxes, (0, 0, size[1], size[0]))
     result = select(sample, np.ones(len(boxes), bool), boxes)
+    if sample.proposals is not None:
+        result.proposals = clip_proposals(placement.to_input(sample.proposals), (0, 0, size[1], size[0]))
     result.image, _ = fit(sample.image, size, resize)
     if result.image is sample.image:
         # Others may hold the same picture.

@@ -9,7 +9,7 @@ import numpy as np
 
 from kzoo.augment.arguments import check_number, check_range
 from kzoo.augment.geometric import Geometric, transform_boxes
-from kzoo.augment.objects import MIN_VISIBLE, clip_boxes, select
+from kzoo.augment.objects import MIN_VISIBLE, clip_boxes, clip_proposals, select
 from kzoo.structures import Sample
 
 _TRIES = 50  # Crops drawn before the picture stays whole; as many as SSD's.
@@ -191,6 +191,8 @@ def _cut(sample, keep, bounds, matrix) -> tuple[Sample, np.ndarray]:
     boxes, positive = clip_boxes(sample.boxes, (x1, y1, x2, y2), 0.0, 1e-3)
     cut = select(sample, keep & positive, boxes - np.array([x1, y1, x1, y1]))
     cut.image = cut.image[y1:y2, x1:x2]
+    if cut.proposals is not None:
+        cut.proposals = clip_proposals(cut.proposals, (x1, y1, x2, y2)) - np.float32([x1, y1, x1, y1])
     if cut.masks is not None:
         cut.masks = cut.masks[:, y1:y2, x1:x2]
     if cut.mask is not None:

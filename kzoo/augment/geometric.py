@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from kzoo.augment.letterbox import FILL
-from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, select
+from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, clip_proposals, select
 from kzoo.structures import IGNORED, Sample
 
 _AFFINE = np.array([0.0, 0.0, 1.0])  # The last row of a matrix that keeps parallels parallel.
@@ -137,7 +137,7 @@ def warp(
     out: np.ndarray | None = None,
     fill: tuple[int, int, int] = (FILL,) * 3,
 ) -> Sample:
-    """The sample moved by `matrix` into a canvas of `size`: image, boxes, masks.
+    """The sample moved by `matrix` into a canvas of `size`: image, boxes, masks, proposals.
 
     Args:
         sample: image, and boxes in its pixels.
@@ -157,6 +157,9 @@ def warp(
     moved = select(sample, keep, boxes, masks=False)
     moved.image = warp_image(sample.image, matrix, size, fill, out)
     moved.masks, moved.mask = warp_masks(sample, matrix, size, keep)
+    if sample.proposals is not None:
+        boxes = transform_boxes(sample.proposals, matrix)  # (P, 4)
+        moved.proposals = clip_proposals(boxes, (0, 0, size[1], size[0]))
     return moved
 
 

@@ -19,6 +19,7 @@ from kzoo.augment.objects import (
     behind,
     behind_rectangle,
     clip_boxes,
+    clip_proposals,
     join,
     mixed_shares,
     select,
@@ -83,6 +84,7 @@ class CutMix(Pair):
         canvas.shares = mixed_shares((sample, partner), (1 - share, share))
         own = behind_rectangle(sample, region, self.min_visible)
         pasted = _within(partner, region, self.min_visible)
+        pasted.proposals = clip_proposals(partner.proposals, region)
         return join(canvas, [own, pasted])
 
     def _region(self, rng: np.random.Generator, size: tuple[int, int]) -> Region:

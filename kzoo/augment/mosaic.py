@@ -11,7 +11,16 @@ import numpy as np
 from kzoo.augment.arguments import check_choice, check_number, check_range
 from kzoo.augment.geometric import Geometric, bounds, transform_boxes, warp_image, warp_masks
 from kzoo.augment.letterbox import RESIZES, fill_with, fit_placement
-from kzoo.augment.objects import MIN_SIDE, MIN_VISIBLE, clip_boxes, join, mixed_shares, select
+from kzoo.augment.objects import (
+    MIN_SIDE,
+    MIN_VISIBLE,
+    clip_boxes,
+    clip_proposals,
+    join,
+    joined_proposals,
+    mixed_shares,
+    select,
+)
 from kzoo.structures import IGNORED, Sample
 
 Cell = tuple[int, int, int, int]
@@ -138,14 +147,26 @@ def _with_objects(canvas: Sample, samples, matrices: np.ndarray, cells) -> Sampl
     """The canvas with the objects and masks of all samples, each moved by its matrix into its cell."""
     counts = [len(sample.boxes) for sample in samples]
     picture = np.repeat(np.arange(len(samples)), counts)  # (N,) which of the pictures each object is of
-    unmasked = [sample if sample.masks is None else replace(sample, masks=None) for sample in samples]
-    objects = join(canvas, unmasked)  # N objects, whose boxes are still in their own picture's pixels
+    plain = [replace(sample, masks=None, proposals=None) for sample in samples]
+    objects = join(canvas, plain)  # N objects, whose boxes are still in their own picture's pixels
     moved = transform_boxes(objects.boxes, matrices[picture])  # (N, 4)
     boxes, keep = clip_boxes(moved, np.array(cells)[picture], MIN_VISIBLE, MIN_SIDE)
     result = select(objects, keep, boxes)
+    result.proposals = _moved_proposals(samples, matrices, cells)
     if any(sample.masks is not None or sample.mask is not None for sample in samples):
         _add_masks(result, samples, np.split(keep, np.cumsum(counts)[:-1]), matrices, cells)
     return result
+
+
+def _moved_proposals(samples: Sequence[Sample], matrices: np.ndarray, cells) -> np.ndarray | None:
+    """The proposals (P, 4) of all samples in their cells; None where a sample has none."""
+    if any(sample.proposals is None for sample in samples):
+        return None
+    seen = [
+        replace(sample, proposals=clip_proposals(transform_boxes(sample.proposals, matrix), cell))
+        for sample, matrix, cell in zip(samples, matrices, cells, strict=True)
+    ]
+    return joined_proposals(seen)
 
 
 def _add_masks(canvas: Sample, samples: Sequence[Sample], kept, matrices: np.ndarray, cells) -> None:

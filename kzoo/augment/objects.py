@@ -67,7 +67,34 @@ def select(sample: Sample, keep: np.ndarray, boxes: np.ndarray | None = None, ma
         sample.id,
         weights,
         shares=sample.shares,
+        proposals=sample.proposals,
     )
+
+
+def clip_proposals(boxes: np.ndarray | None, region: Sequence[float] | np.ndarray) -> np.ndarray | None:
+    """What is seen of proposals in a region, however little; those of which nothing is are left out.
+
+    Args:
+        boxes: (P, 4) xyxy pixels, or None.
+        region: x1, y1, x2, y2 in the same pixels, or (P, 4), one for each box.
+    """
+    if boxes is None:
+        return None
+    clipped, _ = clip_boxes(boxes, region, 0.0, 0.0)
+    clipped = clipped.astype(np.float32)
+    return clipped[(clipped[:, 2:] > clipped[:, :2]).all(1)]
+
+
+def joined_proposals(samples: Sequence[Sample]) -> np.ndarray | None:
+    """The proposals of several samples, (P, 4): the best of each, then the second best of each, and so on.
+
+    Args:
+        samples: the samples; where one has no proposals, None is given.
+    """
+    if not samples or any(sample.proposals is None for sample in samples):
+        return None
+    ranks = np.concatenate([np.arange(len(sample.proposals)) for sample in samples])
+    return np.concatenate([sample.proposals for sample in samples])[np.argsort(ranks, kind="stable")]
 
 
 def mixed_shares(samples: Sequence[Sample], fractions: Sequence[float]) -> np.ndarray | None:
@@ -93,7 +120,7 @@ def join(canvas: Sample, samples: Sequence[Sample]) -> Sample:
     Args:
         canvas: image, semantic mask and id of the result.
         samples: samples of that size, for their objects. Objects of a sample without weights count 1. Instance masks
-            stay where every sample with objects has them.
+            stay where every sample with objects has them, and proposals where every sample has them.
     """
     fields = {
         name: np.concatenate([getattr(sample, name) for sample in samples])
@@ -106,7 +133,7 @@ def join(canvas: Sample, samples: Sequence[Sample]) -> Sample:
     layers = [sample.masks for sample in samples if sample.masks is not None]
     if layers and all(sample.masks is not None or not len(sample.boxes) for sample in samples):
         fields["masks"] = np.concatenate(layers)
-    return replace(canvas, **fields)
+    return replace(canvas, **fields, proposals=joined_proposals(samples))
 
 
 def behind_rectangle(sample: Sample, region: Region, min_visible: float = MIN_VISIBLE) -> Sample:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from kzoo.augment.geometric import MIN_SIDE, MIN_VISIBLE, select
+from kzoo.augment.objects import clip_proposals
 from kzoo.structures import Sample
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -165,6 +166,9 @@ class Albumentations:
                     min_height=self.min_side,
                     clip=True,
                 ),
+                keypoint_params=albumentations.KeypointParams(
+                    "xy", label_fields=["corners"], remove_invisible=False
+                ),
             )
         return self._of_thread.compose
 
@@ -175,7 +179,11 @@ class Albumentations:
         if sample.masks is not None and len(sample.masks):  # it fails on a list of none
             masks["masks"] = sample.masks.astype(np.uint8)
         moved = compose(
-            image=sample.image, bboxes=sample.boxes, positions=np.arange(len(sample.boxes)), **masks
+            image=sample.image,
+            bboxes=sample.boxes,
+            positions=np.arange(len(sample.boxes)),
+            **_corners(sample.proposals),
+            **masks,
         )
         result = select(sample, np.asarray(moved["positions"], np.int64).reshape(-1))
         result.image = np.ascontiguousarray(moved["image"])
@@ -188,4 +196,31 @@ class Albumentations:
             result.masks = layers.reshape(-1, *result.size)[
                 np.asarray(moved["positions"], np.int64).reshape(-1)
             ]
+        if sample.proposals is not None:
+            result.proposals = _around(
+                moved["keypoints"], moved["corners"], len(sample.proposals), result.size
+            )
         return result
+
+
+def _corners(boxes: np.ndarray | None) -> dict:
+    """The corners of boxes (P, 4) as albumentations moves points, whose places count from pixel centres."""
+    boxes = np.zeros((0, 4), np.float32) if boxes is None else boxes
+    points = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].reshape(-1, 2) - np.float32(0.5)  # (4 P, 2)
+    return {"keypoints": points, "corners": np.arange(len(points))}
+
+
+def _around(points, numbers, count: int, size: tuple[int, int]) -> np.ndarray:
+    """The boxes around moved corners, as far as they are seen: (P, 4).
+
+    Args:
+        points: (N, 2) places of the corners that are left.
+        numbers: (N,) which corners these are, of `_corners`.
+        count: number of boxes before.
+        size: (height, width) of the picture in pixels.
+    """
+    places = np.full((count * 4, 2), np.nan, np.float32)
+    places[np.asarray(numbers, np.int64).reshape(-1)] = np.asarray(points, np.float32).reshape(-1, 2) + 0.5
+    places = places.reshape(count, 4, 2)
+    boxes = np.concatenate([places.min(1), places.max(1)], 1)
+    return clip_proposals(boxes[~np.isnan(boxes).any(1)], (0, 0, size[1], size[0]))

@@ -81,7 +81,7 @@ def _print(report: dict) -> None:
         table.add_column(heading, no_wrap=True)
     for row in report["forms"]:
         if "missing" in row:
-            table.add_row(row["form"], "not installed:", row["missing"])
+            table.add_row(row["form"], "left out, needs", row["missing"])
             continue
         table.add_row(
             row["form"],

@@ -49,7 +49,7 @@ class FormResult:
 
     Attributes:
         form: one of `FORMS`.
-        missing: what to install, where the form cannot be run; nothing else is set then.
+        missing: what it needs, where the form cannot be run; nothing else is set then.
         runtime: what ran it.
         seconds: the times of all runs, by part: "network", "decoding" (with suppression), "whole" (both).
         memory: the most bytes its process held, with the whole model loaded and run.
@@ -188,6 +188,9 @@ def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict
         format = FORMS[form][0]
         if any(importlib.util.find_spec(module) is None for module in _EXTRAS.get(format, ())):
             yield FormResult(form, missing=f"pip install 'kzoo[{format}]'"), {}
+            continue
+        if form != "keras" and FORMS[form][1] == "int8" and ready.head.needs_proposals:
+            yield FormResult(form, missing="a model without proposals, whose edges integers round"), {}
             continue
         say(f"writing {form}")
         paths = _write_keras(model, folder) if form == "keras" else _write_parts(ready, form, folder)

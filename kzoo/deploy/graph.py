@@ -11,7 +11,7 @@ import tensorflow as tf
 from kzoo.deploy.metadata import Metadata
 from kzoo.model import ZooModel
 
-INPUT = "images"
+INPUT, PROPOSALS = "images", "proposals"
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,20 @@ class Graph:
 def whole(model: ZooModel, meta: Metadata) -> Graph:
     """Images -> results: normalisation, network, head, decoding and suppression.
 
-    The images are uint8, so that clients copy no more than the picture.
+    The images are uint8, so that clients copy no more than the picture. Of a model that needs them, proposals
+    (B, P, 4) come beside.
     """
     raw = raw_outputs(model, meta)
-    return Graph(model, lambda images: model.head.decode(raw.function(images)), raw.signature)
+    return Graph(model, lambda *inputs: model.head.decode(raw.function(*inputs)), raw.signature)
 
 
 def raw_outputs(model: ZooModel, meta: Metadata) -> Graph:
     """Images -> the head's raw outputs: the network alone."""
     signature = [tf.TensorSpec((meta.batch_size, *meta.image_size, 3), tf.uint8, name=INPUT)]
-    return Graph(model, lambda images: model(tf.cast(images, "float32"), training=False), signature)
+    if meta.searching is not None:
+        shape = (meta.batch_size, meta.searching["count"], 4)
+        signature.append(tf.TensorSpec(shape, tf.float32, name=PROPOSALS))
+    return Graph(model, lambda *inputs: model(_taken(*inputs), training=False), signature)
 
 
 def decoding(model: ZooModel, meta: Metadata) -> Graph:
@@ -81,6 +85,12 @@ def write_saved_model(path, graph: Graph) -> None:
     # It finds the variables in the function; those of a tracked model it would write a second time.
     archive.add_endpoint("serve", graph.function, input_signature=graph.signature)
     archive.write_out(str(path), verbose=False)
+
+
+def _taken(images, proposals=None):
+    """What a model takes, of what its graph takes."""
+    images = tf.cast(images, "float32")
+    return images if proposals is None else {INPUT: images, PROPOSALS: proposals}
 
 
 def _named(specs: list[tf.TensorSpec], values) -> dict:

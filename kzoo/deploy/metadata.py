@@ -37,6 +37,8 @@ class Metadata:
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
         multiple: number of pixels that the network's sides are multiples of; tiles of large images start at them.
         version: the version of kzoo that wrote the export.
+        searching: of a graph that takes proposals beside the images, how they are found where nobody gives any:
+            arguments of `kzoo.proposals.Proposer`, of which `count` is the graph's own; None of others.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Metadata:
     resize: str = "letterbox"
     multiple: int = 32
     version: str = kzoo.__version__
+    searching: dict | None = None
 
     @classmethod
     def of(
@@ -73,6 +76,7 @@ class Metadata:
             decoding=decoding,
             resize=resize or model.resize,
             multiple=model.multiple,
+            searching=model.head.searching() if model.head.needs_proposals else None,
         )
 
     def to_json(self) -> str:
@@ -93,7 +97,7 @@ class Metadata:
         try:
             values = json.loads(text)
             # Files from before photographs could be resized in any other way do not say how they are.
-            values = {"resize": "letterbox", **values}
+            values = {"resize": "letterbox", "searching": None, **values}
             known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
             check_resize(known["resize"])
             known["image_size"], known["names"] = tuple(known["image_size"]), tuple(known["names"])

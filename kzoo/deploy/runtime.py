@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from kzoo.deploy.metadata import FILE_NAME, Metadata
-from kzoo.structures.images import check_images
+from kzoo.proposals import Proposer
+from kzoo.structures.images import check_images, check_inputs, check_proposals, images_of
 from kzoo.system.quiet import native_output_hidden
 
 
@@ -41,36 +42,69 @@ class Exported:
         self.batch_size = metadata.batch_size
         self.resize = metadata.resize
         self.multiple = metadata.multiple
+        # What finds proposals where nobody gives any, of a graph that takes them.
+        self.proposer = None if metadata.searching is None else Proposer(**metadata.searching)
 
     def __repr__(self) -> str:
         height, width = self.image_size
         return f"<{self.name} at {height}x{width} from {self.path}, by {self.runtime}>"
 
-    def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Results for (B, H, W, 3) RGB images in 0..255 of the export's size; any B, whatever the file's own.
+    def predict_on_batch(self, x) -> dict[str, np.ndarray]:
+        """Results for a batch, of any number of images, whatever the file's own.
+
+        Args:
+            x: (B, H, W, 3) RGB images in 0..255 of the export's size; or of an export that takes proposals, these and
+                `proposals` (B, P, 4) by name. Those of images alone are searched for.
 
         Raises:
             ValueError: these are no such images; floats are taken, if they are in 0..255, and rounded.
         """
-        images = self._checked(images)
-        if not self.batch_size or len(images) == self.batch_size:
-            return self.run(images=images)
+        inputs = self.inputs(x)
+        count = len(inputs["images"])
+        if not self.batch_size or count == self.batch_size:
+            return self.run(**inputs)
         parts = []
-        for start in range(0, len(images), self.batch_size):
-            part = images[start : start + self.batch_size]
-            missing = self.batch_size - len(part)
-            filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
-            result = self.run(images=filled)
-            parts.append({key: value[: len(part)] for key, value in result.items()})
+        for start in range(0, count, self.batch_size):
+            part = {name: values[start : start + self.batch_size] for name, values in inputs.items()}
+            own = len(part["images"])
+            missing = self.batch_size - own
+            filled = {
+                name: np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+                for name, values in part.items()
+            }
+            parts.append({key: value[:own] for key, value in self.run(**filled).items()})
         return _joined(parts)
+
+    def inputs(self, x) -> dict[str, np.ndarray]:
+        """What the file takes, by name: images, and where it takes them proposals, searched for if need be."""
+        images = self._checked(images_of(x))
+        if self.proposer is None:
+            check_inputs(x, proposals=False)
+            return {"images": images}
+        if not isinstance(x, Mapping):
+            return {"images": images, "proposals": self.proposer.batch(images)}
+        check_inputs(x, proposals=True)
+        given = np.asarray(x["proposals"], np.float32)
+        check_proposals(given, len(images))
+        count = self.proposer.count
+        if given.shape[1] > count:
+            raise ValueError(
+                f"{self.path}: takes {count} proposals an image, not {given.shape[1]}; give the best {count}"
+            )
+        filled = np.zeros((len(images), count, 4), np.float32)
+        filled[:, : given.shape[1]] = given
+        return {"images": images, "proposals": filled}
 
     def predict(self, x: np.ndarray | Iterable, batch_size: int = 8) -> dict[str, np.ndarray]:
         """Results for images (N, H, W, 3) in 0..255, or for an iterable of batches of them.
 
         Args:
-            x: images as one array, or batches of them: arrays, or tuples whose first element is one.
+            x: images as one array, or batches of them: arrays, or tuples whose first element is one. Of an export
+                that takes proposals, batches may be of images and proposals by name.
             batch_size: number of images that the file gets at once where `x` is an array, 8 by default.
         """
+        if isinstance(x, Mapping):
+            x = [x]
         if hasattr(x, "__array__"):
             x = np.asarray(x)
             x = [x[start : start + batch_size] for start in range(0, len(x), batch_size)] or [x]

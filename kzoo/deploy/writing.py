@@ -79,6 +79,11 @@ def export(
     if batch_size is None and format == "tflite":
         batch_size = 1
     check_batch(batch_size or 1, image_size)
+    if quantize == "int8" and model.head.needs_proposals:
+        raise ValueError(
+            f"quantize='int8': {model.name} takes proposals, whose edges integers would round; give float16, or leave "
+            "it out"
+        )
     meta = Metadata.of(model, image_size, batch_size, quantize, name, resize)
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)

@@ -4,18 +4,21 @@ from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
+from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
 from kzoo.heads.iou_net import IoUNetHead
 from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.rcnn import RCNNHead
+from kzoo.heads.svm import SVMHead
 from kzoo.heads.yolo import YoloHead
 
 __all__ = [
     "AnchorHead",
     "ClassifyHead",
     "DetectionHead",
+    "FastRCNNHead",
     "FeatureHead",
     "GridHead",
     "Head",
@@ -23,5 +26,6 @@ __all__ = [
     "MaskRCNNHead",
     "PixelHead",
     "RCNNHead",
+    "SVMHead",
     "YoloHead",
 ]

@@ -26,12 +26,15 @@ class Head(keras.layers.Layer):
         loss_names: the keys of what `loss` returns.
         meaning: arguments that say what raw outputs mean: weights mean something else under others.
         options: for each of the constructor's arguments that is checked its type and range.
+        needs_proposals: whether the network takes boxes in which objects may be, beside the images, and hands them on
+            as the last of what it gives.
     """
 
     task: str = ""
     loss_names: tuple[str, ...] = ()
     meaning: tuple[str, ...] = ()
     options: ClassVar[Mapping[str, Option]] = {}
+    needs_proposals: bool = False
 
     def __init__(self, **kwargs):
         check_known(type(self).__name__, kwargs, (*_LAYER, *self.arguments()))

@@ -28,6 +28,8 @@ class BoxBranch(keras.layers.Layer):
         agnostic: whether all classes share their differences.
         dropout: share of the dense layers' outputs that is left out in training, 0 to below 1.
         prefix: how the names of the layers begin.
+        ranks: for each dense layer the units of a linear layer before it, which together with it stands for a larger
+            one, 0 for none; none where None (default): see `kzoo.compress`.
         deviations: whether the uncertainty of each difference is predicted as well; False by default.
 
     Source: Girshick 2015, arXiv:1504.08083, section 2.1; with convolutions: torchvision,
@@ -44,6 +46,7 @@ class BoxBranch(keras.layers.Layer):
         dropout: float,
         prefix: str,
         deviations: bool = False,
+        ranks: Sequence[int] | None = None,
         **kwargs,
     ):
         super().__init__(name=f"{prefix}branch", **kwargs)
@@ -64,7 +67,9 @@ class BoxBranch(keras.layers.Layer):
                 layers.ReLU(name=f"{prefix}tower{i}_relu"),
             ]
         self.tower.append(layers.Flatten(name=f"{prefix}flatten"))
-        for i, units in enumerate(dense):
+        for i, (units, rank) in enumerate(zip(dense, ranks or (0,) * len(dense), strict=True)):
+            if rank:
+                self.tower.append(layers.Dense(rank, use_bias=False, name=f"{prefix}dense{i}_down"))
             self.tower.append(layers.Dense(units, activation="relu", name=f"{prefix}dense{i}"))
             if dropout:
                 self.tower.append(layers.Dropout(dropout, name=f"{prefix}dropout{i}"))

@@ -10,7 +10,7 @@ from keras import ops
 from kzoo.heads.base import check_choice, leaves
 from kzoo.heads.box_branch import BoxBranch
 from kzoo.heads.detection import DetectionHead
-from kzoo.heads.proposals import ProposalHead
+from kzoo.heads.levels import level_names
 from kzoo.heads.region_loss import of_class
 from kzoo.ops.assign import sound_boxes
 from kzoo.ops.box_coder import CODERS
@@ -20,27 +20,26 @@ from kzoo.ops.roi import roi_align, roi_pool
 
 POOLS = ("align", "max")
 SURE = 20.0  # logit of a probability that rounds to 1
-_RPN = "rpn_"  # how the names of the proposal network's outputs begin
 
 
 class RegionLayers(DetectionHead):
     """From feature maps to raw outputs and on to detections, as `kzoo.heads.rcnn.RCNNHead` describes them.
 
+    A subclass says where proposals come from: `before_regions` and `propose`.
+
     Args:
         num_classes: number of classes, 1 or more, without the background.
-        rpn: the proposal network.
+        strides: pixels a cell of each feature map, in the order of the maps.
         branches: for each stage what looks at its regions.
-        **kwargs: arguments of `kzoo.heads.rcnn.RCNNHead` that have these names, and of
+        **kwargs: arguments of `kzoo.heads.second_stage.SecondStage` that have these names, and of
             `kzoo.heads.detection.DetectionHead`.
     """
 
     def __init__(
         self,
         num_classes: int,
-        rpn: ProposalHead,
-        branches: Sequence[BoxBranch],
+        strides: Sequence[int],
         pooled_levels: int,
-        anchors_kept: Sequence[int],
         proposals: Sequence[int],
         pool: str,
         pool_size: int,
@@ -49,19 +48,19 @@ class RegionLayers(DetectionHead):
         coder: str,
         coder_weights: Sequence,
         smallest: float,
+        multiple: int,
         seed: int | None,
+        *,
+        branches: Sequence[BoxBranch],
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
         check_choice("pool", pool, POOLS)
         check_choice("coder", coder, tuple(CODERS))
-        self.rpn = rpn
         self.branches = list(branches)
-        self.anchors = rpn.anchors
-        self.strides = rpn.strides
-        self.multiple = rpn.multiple
+        self.strides = tuple(strides)
+        self.multiple = multiple
         self.pooled_levels = pooled_levels
-        self.anchors_kept = tuple(anchors_kept)
         self.proposals = tuple(proposals)
         self.pool = pool
         self.pool_size = pool_size
@@ -73,10 +72,9 @@ class RegionLayers(DetectionHead):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
-        self.rpn.build(input_shape)
         self.channels = input_shape[0][-1]
         for branch in self.branches:
-            branch.build((None, self.pool_size, self.pool_size, self.channels))
+            branch.build((None, *self.pooled_shape))
         self.built = True
 
     def class_outputs(self):
@@ -84,13 +82,21 @@ class RegionLayers(DetectionHead):
 
     def kernels(self, shapes):
         regions = self.proposals[1] * len(self.branches)
-        grid = (1, self.pool_size, self.pool_size, self.channels)
+        grid = (1, *self.pooled_shape)
         layers = [one for branch in self.branches for one in leaves(branch)]
         of_regions = [(layer, grid) for layer in layers if hasattr(layer, "kernel")]
-        return self.rpn.kernels(shapes) + of_regions * (regions // len(self.branches))
+        return of_regions * (regions // len(self.branches))
+
+    def before_regions(self, features) -> dict:
+        """Raw outputs by name that proposals are made of, from all that the network gives."""
+        raise NotImplementedError
+
+    def propose(self, outputs, training: bool):
+        """The proposals (B, P, 4) xyxy pixels, best first; without area where there are fewer."""
+        raise NotImplementedError
 
     def call(self, features, training=None):
-        outputs = {f"{_RPN}{name}": raw for name, raw in self.rpn(features).items()}
+        outputs = self.before_regions(features)
         for name, x in zip(self.pooled_names, features, strict=False):
             outputs[f"features_{name}"] = x
         # In training the regions hang on the truth as well, so that `loss` goes on from here.
@@ -99,7 +105,12 @@ class RegionLayers(DetectionHead):
     @property
     def pooled_names(self) -> list[str]:
         """Names of the levels that are pooled from."""
-        return self.rpn.levels[: self.pooled_levels]
+        return level_names(self.strides)[: self.pooled_levels]
+
+    @property
+    def pooled_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a branch sees of a region."""
+        return self.pool_size, self.pool_size, self.channels
 
     def features(self, outputs) -> list:
         """The maps (B, H, W, C) that are pooled from."""
@@ -109,14 +120,11 @@ class RegionLayers(DetectionHead):
         """Height and width in cells of each map that is pooled from."""
         return [ops.shape(x)[1:3] for x in self.features(outputs)]
 
-    def of_rpn(self, outputs) -> dict:
-        """The raw outputs of the proposal network, by the names that it knows."""
-        return {name.removeprefix(_RPN): raw for name, raw in outputs.items() if name.startswith(_RPN)}
-
-    def propose(self, outputs, training: bool):
-        """The proposals (B, P, 4) xyxy pixels, best first; without area where there are fewer."""
-        counts = (self.anchors_kept[not training], self.proposals[not training])
-        return self.rpn.propose(self.of_rpn(outputs), *counts)[0]
+    def clipped(self, boxes, sizes):
+        """Boxes (..., 4) within the image, which the first map covers, of these heights and widths in cells."""
+        height, width = (cells * self.strides[0] for cells in sizes[0])
+        limit = ops.cast(ops.stack([width, height, width, height]), "float32")
+        return ops.minimum(ops.maximum(boxes, 0.0), limit)
 
     def pooled(self, features, boxes, size: int):
         """Features under boxes: maps (B, H, W, C), (B, N, 4) -> (B * N, size, size, C)."""
@@ -173,7 +181,7 @@ class RegionLayers(DetectionHead):
         likeliest = ops.argmax(logits[..., 1:], axis=-1) + 1  # (B, N)
         moved = self.boxes_of(of_class(deltas, likeliest), boxes, stage)
         there = boxes[..., 2:] > boxes[..., :2]  # (B, N, 2)
-        moved = ops.where(ops.all(there, axis=-1, keepdims=True), self.rpn.clipped(moved, sizes), 0.0)
+        moved = ops.where(ops.all(there, axis=-1, keepdims=True), self.clipped(moved, sizes), 0.0)
         return ops.stop_gradient(moved)
 
     def boxes_of(self, deltas, regions, stage: int):
@@ -202,6 +210,11 @@ class RegionLayers(DetectionHead):
             "box": ops.zeros((batch, count, 4, self.branches[-1].boxes)),
         }
 
+    def class_scores(self, outputs):
+        """How likely each class is under each proposal, (B, P, K) in 0..1, from the raw outputs of inference."""
+        # Each stage has judged its own boxes; what they say is averaged. The background is left out.
+        return ops.mean(ops.softmax(outputs["class"]), axis=2)[..., 1:]
+
     def decode(self, outputs):
         """Detections, clipped to the image: as `kzoo.heads.detection.DetectionHead` has them."""
         return self.suppress(*self.pairs(outputs))
@@ -214,17 +227,14 @@ class RegionLayers(DetectionHead):
             int32; and the variances of their coordinates (B, T, 4), or None where none are predicted.
         """
         proposals, sizes = outputs["proposals"], self.sizes(outputs)  # (B, P, 4)
-        # Each stage has judged its own boxes; what they say is averaged.
-        scores = ops.mean(ops.softmax(outputs["class"]), axis=2)[
-            ..., 1:
-        ]  # (B, P, K), the background left out
+        scores = self.class_scores(outputs)  # (B, P, K)
         there = ops.all(proposals[..., 2:] > proposals[..., :2], axis=-1, keepdims=True)
         scores = ops.where(there, scores, 0.0)
         count = min(self.candidates, scores.shape[1] * self.num_classes)  # T
         scores, rows, labels = multiclass_candidates(scores, count)  # (B, T) each
         own = self._own_class(outputs["box"], rows, labels)  # (B, T, 4)
         boxes = self.boxes_of(own, take_rows(proposals, rows), -1)
-        boxes = self.rpn.clipped(boxes, sizes)  # (B, T, 4)
+        boxes = self.clipped(boxes, sizes)  # (B, T, 4)
         large = ops.all(boxes[..., 2:] - boxes[..., :2] >= self.smallest, axis=-1)
         variance = None
         if "deviation" in outputs:

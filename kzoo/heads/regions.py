@@ -41,7 +41,8 @@ def match_regions(boxes, truth, labels, threshold: float, background_from: float
         truth: (B, M, 4) the objects' boxes, as `kzoo.ops.assign.sound_boxes` leaves them.
         labels: (B, M) int, -1 for none.
         threshold: least IoU with the object that a region is to find, 0 to 1; what has less is background.
-        background_from: IoU, 0 to 1, that background has to have with an object, 0 by default.
+        background_from: IoU, 0 to 1, that background has to have with an object, 0 by default; in an image without
+            objects all is background.
 
     Returns:
         A `kzoo.ops.assign.Assignment` in which what has no area is neither.
@@ -51,7 +52,9 @@ def match_regions(boxes, truth, labels, threshold: float, background_from: float
     found.positive = ops.logical_and(found.positive, there)
     found.negative = ops.logical_and(found.negative, there)
     if background_from:
-        found.negative = ops.logical_and(found.negative, found.overlap >= background_from)
+        none = ops.all(labels < 0, axis=-1, keepdims=True)  # (B, 1)
+        near = ops.logical_or(found.overlap >= background_from, none)
+        found.negative = ops.logical_and(found.negative, near)
     return found
 
 

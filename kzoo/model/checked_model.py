@@ -31,7 +31,7 @@ class CheckedModel(keras.Model):
                 "class_weight is not taken, for images have objects of several classes; give sample_weight, one an "
                 "image, or a segmenter's head class_weights"
             )
-        return Look(self.head.task, self.head.num_classes, targets)
+        return Look(self.head.task, self.head.num_classes, targets, self.head.needs_proposals)
 
     def compile(
         self,
@@ -173,7 +173,7 @@ def looked_at(look: Look, x, y=None, sample_weight=None) -> tuple:
 
     Args:
         look: the look that refuses what cannot be meant so.
-        x: images (B, H, W, 3), or a dataset, which becomes a stream.
+        x: images (B, H, W, 3), or images and proposals by name, or a dataset, which becomes a stream.
         y: targets by name, or None.
         sample_weight: (B,) weights of the images, or None.
 
@@ -183,12 +183,12 @@ def looked_at(look: Look, x, y=None, sample_weight=None) -> tuple:
     if is_dataset(x):
         return as_stream(x, look), y, sample_weight
     look(x, y, sample_weight)
-    if isinstance(y, Mapping):
-        y = {name: _array(values) for name, values in y.items()}
-    return _array(x), y, _array(sample_weight)
+    return _array(x), _array(y), _array(sample_weight)
 
 
 def _array(values):
+    if isinstance(values, Mapping):
+        return {name: _array(each) for name, each in values.items()}
     return np.asarray(values) if isinstance(values, (list, tuple)) else values
 
 

@@ -14,6 +14,7 @@ class DecodedModel(keras.Model):
 
     def __init__(self, model: keras.Model):
         super().__init__(name=f"{model.name}_decoded", dtype=model.dtype_policy)
+        self.autocast = model.autocast
         self.model = model
         self.built = True
 

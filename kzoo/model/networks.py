@@ -51,6 +51,19 @@ def check_arguments(
         raise ValueError(f"names: {len(names)} names for num_classes={num_classes}; give one a class")
 
 
+def input_specs(network: keras.Model, height: int, width: int):
+    """What a network takes for one image of some size, as tensors without values.
+
+    Args:
+        network: a functional model whose first input is images.
+        height: pixels of the images.
+        width: pixels of the images.
+    """
+    images = keras.KerasTensor((1, height, width, 3))
+    others = [keras.KerasTensor((1, *each.shape[1:])) for each in network.inputs[1:]]
+    return [images, *others] if others else images
+
+
 def backbone_layers(model) -> list:
     """The layers of a model's network that belong to its backbone, which their names begin with."""
     return [layer for layer in model.network.layers if layer.name.startswith(BACKBONE)]
@@ -69,7 +82,7 @@ def flops(model, image_size: Sequence[int] | None = None) -> int:
     places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
     # Sides are known only where the network runs, so a probe with those places as outputs is asked for their shapes.
     probe = keras.Model(model.network.inputs, places + model.network.outputs)
-    shapes = [tensor.shape for tensor in probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))]
+    shapes = [tensor.shape for tensor in probe.compute_output_spec(input_specs(model.network, height, width))]
     laid = list(zip(kernels, shapes, strict=False)) + model.head.kernels(shapes[len(kernels) :])
     return sum(
         # A kernel of four axes is laid on every place of (1, H, W, C); others are a layer's whole.

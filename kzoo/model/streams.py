@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from kzoo.structures.images import check_images
+from kzoo.structures.images import check_images, check_inputs, check_proposals, images_of
 from kzoo.structures.targets import KEYS, check_keys, check_sample_weight, check_targets
 
 
@@ -22,31 +22,31 @@ class Look:
         task: task of the model's head, such as "detect" or "segment".
         num_classes: number of classes of the model's head.
         targets: whether there have to be targets, as in training.
+        proposals: whether there have to be proposals beside the images; either way where None.
 
     Attributes:
         error: what was refused first.
     """
 
-    def __init__(self, task: str, num_classes: int, targets: bool = True):
+    def __init__(self, task: str, num_classes: int, targets: bool = True, proposals: bool | None = None):
         self.task = task
         self.num_classes = num_classes
         self.targets = targets
+        self.proposals = proposals
         self.error: ValueError | None = None
 
-    def __call__(self, images, targets=None, weight=None, shape=None) -> None:
+    def __call__(self, inputs, targets=None, weight=None, shape=None) -> None:
         """Looks at arrays, or tensors with values; at nothing of those without.
 
         Args:
-            images: (B, H, W, 3), or None where they are not looked at.
+            inputs: images (B, H, W, 3), or images and proposals (B, P, 4) by name; None where they are not looked at.
             targets: the batch's targets by name, as the task has them.
             weight: (B,) the weight of each image in the loss; None where all count 1.
-            shape: (B, H, W, 3) as a tuple, where `images` is None.
+            shape: (B, H, W, 3) as a tuple, where `inputs` is None.
         """
         try:
-            images = None if images is None else as_array(images)
-            if images is not None:
-                check_images(images)
-                shape = images.shape
+            if inputs is not None:
+                shape = self._inputs(inputs) or shape
             if not self.targets or shape is None or self.task not in KEYS:
                 return
             check_keys(self.task, targets)
@@ -60,15 +60,28 @@ class Look:
             self.error = self.error or error
             raise
 
+    def _inputs(self, inputs) -> tuple | None:
+        """Looks at what goes into the network; the shape of the images, if they have values."""
+        if self.proposals is not None:
+            check_inputs(inputs, self.proposals)
+        images = as_array(images_of(inputs))
+        if images is None:
+            return None
+        check_images(images)
+        boxes = as_array(inputs["proposals"]) if self.proposals else None
+        if boxes is not None:
+            check_proposals(boxes, len(images))
+        return images.shape
+
     def batch(self, batch, first: bool = True) -> None:
-        """Looks at what a dataset yields: images, or (images, targets), or (images, targets, weights).
+        """Looks at what a dataset yields: inputs, or (inputs, targets), or (inputs, targets, weights).
 
         Args:
             batch: one batch of a dataset, of arrays or tensors.
             first: whether its images are looked at, too, which takes longer.
         """
-        images, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        self(images if first else None, targets, weight, np.shape(images))
+        inputs, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        self(inputs if first else None, targets, weight, np.shape(images_of(inputs)))
 
     @contextlib.contextmanager
     def unwrapped(self) -> Iterator[None]:
@@ -151,7 +164,10 @@ def _watched(dataset, look):
     import tensorflow as tf
 
     spec = dataset.element_spec
-    images, targets, weight = keras.utils.unpack_x_y_sample_weight(spec)
+    inputs, targets, weight = keras.utils.unpack_x_y_sample_weight(spec)
+    if look.proposals is not None:
+        check_inputs(inputs, look.proposals)
+    images = images_of(inputs)
     if look.targets:
         check_keys(look.task, targets)
     ragged = [name for name, each in _named(targets) if isinstance(each, tf.RaggedTensorSpec)]
@@ -166,21 +182,27 @@ def _watched(dataset, look):
     names = [name for name, _ in _named(targets)]
 
     # TensorFlow's graph hands arrays over one by one: the targets in the order of their names, then the weights.
-    def later(shape, *arrays, images=None):
+    def later(shape, *arrays, inputs=None):
         values = dict(zip(names, arrays, strict=False)) if names else None
-        look(images, values, arrays[len(names)] if weight is not None else None, tuple(shape))
+        look(inputs, values, arrays[len(names)] if weight is not None else None, tuple(shape))
         return np.True_
 
-    def first(shape, images, *arrays):
-        return later(shape, *arrays, images=images)
+    # What goes in: the images, or what there is beside them, too, in the order of its names.
+    parts = [name for name, _ in _named(inputs)]
+
+    def first(shape, *arrays):
+        count = max(1, len(parts))
+        inputs = dict(zip(parts, arrays[:count], strict=True)) if parts else arrays[0]
+        return later(shape, *arrays[count:], inputs=inputs)
 
     def attach(number, batch):
-        images, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        inputs, targets, weight = keras.utils.unpack_x_y_sample_weight(batch)
         others = [value for _, value in _named(targets)] + ([] if weight is None else [weight])
-        shape = tf.shape(images)
+        shape = tf.shape(images_of(inputs))
+        given = [value for _, value in _named(inputs)] or [inputs]
         seen = tf.cond(
             number == 0,
-            lambda: tf.numpy_function(first, [shape, images, *others], tf.bool),
+            lambda: tf.numpy_function(first, [shape, *given, *others], tf.bool),
             lambda: tf.numpy_function(later, [shape, *others], tf.bool) if others else True,
         )
         # Nothing uses the result of the look; without this a graph would leave it out.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 from kzoo.augment.letterbox import check_resize
 from kzoo.heads import Head
 from kzoo.model.checked_model import CheckedModel, looked_at
 from kzoo.model.decoded_model import DecodedModel
+from kzoo.model.networks import input_specs
+from kzoo.model.streams import is_dataset
 from kzoo.policy import check_settings, dtype_policy
+from kzoo.proposals import Proposer
+from kzoo.structures.images import check_images, images_of
 from kzoo.structures.targets import check_keys
 
 
@@ -20,7 +25,9 @@ class ZooModel(CheckedModel):
     """A trainable model that predicts results rather than raw numbers.
 
     Images (B, H, W, 3) go through the network to feature maps, and through the head to raw outputs. The head computes
-    the loss from those and the targets, and decodes them to results.
+    the loss from those and the targets, and decodes them to results. Where the head needs proposals, boxes (B, P, 4)
+    in which objects may be, the network takes `{"images": ..., "proposals": ...}`; those of images alone are searched
+    for before anything is predicted.
 
     Args:
         network: a functional model from images (B, H, W, 3) in 0..255 to a list of feature maps, with the
@@ -57,6 +64,9 @@ class ZooModel(CheckedModel):
         self.names = list(names or ())
         self.resize = check_resize(resize)
         self.origin = origin
+        # Half precision would round the edges of boxes, and casts images in the network anyway.
+        self.autocast = self.autocast and not head.needs_proposals
+        self._proposer: Proposer | None = None
         self.loss_means = {name: keras.metrics.Mean(name=f"{name}_loss") for name in head.loss_names}
         self.build()
 
@@ -81,7 +91,7 @@ class ZooModel(CheckedModel):
         if min(height, width) < multiple or height % multiple or width % multiple:
             raise ValueError(f"{what}: height and width must be multiples of {multiple} for {self.name}")
         try:
-            self.network.compute_output_spec(keras.KerasTensor((1, height, width, 3)))
+            self.network.compute_output_spec(input_specs(self.network, height, width))
         except ValueError:
             raise ValueError(
                 f"{what}: {self.name} takes no images of this size; its own is {self.image_size}"
@@ -93,13 +103,35 @@ class ZooModel(CheckedModel):
             self.head.build([feature.shape for feature in self.network.outputs])
         self.built = True
 
-    def features(self, images, training=None) -> list:
+    def features(self, inputs, training=None) -> list:
         """The network's feature maps (B, H / stride, W / stride, C), as a list also where there is one alone."""
-        maps = self.network(images, training=training)
+        maps = self.network(inputs, training=training)
         return list(maps) if isinstance(maps, (list, tuple)) else [maps]
 
-    def call(self, images, training=None):
-        return self.head(self.features(images, training), training=training)
+    def call(self, inputs, training=None):
+        return self.head(self.features(inputs, training), training=training)
+
+    @property
+    def proposer(self) -> Proposer:
+        """What finds proposals where nobody gives any, of a head that needs them."""
+        if self._proposer is None:
+            self._proposer = Proposer(**self.head.searching())
+        return self._proposer
+
+    def with_proposals(self, x):
+        """What the network takes, of images alone: the same, or by name with the proposals that are found on each.
+
+        Args:
+            x: images (B, H, W, 3) in 0..255; what has proposals already, and datasets, are given back.
+
+        Raises:
+            ValueError: these are no images in 0..255.
+        """
+        if not self.head.needs_proposals or isinstance(x, Mapping) or is_dataset(x):
+            return x
+        images = ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
+        check_images(images)
+        return {"images": images, "proposals": self.proposer.batch(images)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_settings()
@@ -122,7 +154,8 @@ class ZooModel(CheckedModel):
         """A model from images to decoded results, which `predict` runs and exports hold.
 
         Args:
-            sides: height and width of the images in pixels, or nothing (default) where they are not known.
+            sides: height and width of the images in pixels, and the number of proposals where there are such; or
+                nothing (default) where they are not known.
 
         There is one for each size. TensorFlow traces a model that sees a second size again for any size, and then the
         number of boxes, which selections need, is not known.
@@ -142,7 +175,7 @@ class ZooModel(CheckedModel):
         """Decoded results for images, as NumPy arrays.
 
         Args:
-            x: images (B, H, W, 3) RGB in 0..255, or a dataset of batches.
+            x: images (B, H, W, 3) RGB in 0..255, or images and proposals by name, or a dataset of batches.
             batch_size: images a step, 1 or more; 32 where None. Datasets have their own.
             verbose: what is printed: "auto" (default), 0 nothing, 1 a bar of progress, 2 a line.
             steps: number of batches that are taken, which a dataset that never ends needs; all where None.
@@ -157,13 +190,13 @@ class ZooModel(CheckedModel):
             ValueError: these are no images in 0..255.
         """
         look = self._look(targets=False)
-        x, *_ = looked_at(look, x)
+        x, *_ = looked_at(look, self.with_proposals(x))
         with look.unwrapped():
             return self.decoder(_sides(x)).predict(x, batch_size, verbose, steps, callbacks)
 
     def predict_on_batch(self, x) -> dict:
         """Decoded results for one batch of images, as NumPy arrays; `predict` without its bookkeeping."""
-        x, *_ = looked_at(self._look(targets=False), x)
+        x, *_ = looked_at(self._look(targets=False), self.with_proposals(x))
         return self.decoder(_sides(x)).predict_on_batch(x)
 
     def detect(self, source, **arguments):
@@ -215,6 +248,7 @@ class ZooModel(CheckedModel):
             return cls(**{**config, **network_and_head, "dtype": None})
 
 
-def _sides(images) -> tuple[int, ...]:
-    """Height and width of images (B, H, W, 3); nothing of datasets of them."""
-    return tuple(getattr(images, "shape", ())[1:3])
+def _sides(inputs) -> tuple[int, ...]:
+    """Height and width of images (B, H, W, 3), and how many proposals there are beside them; nothing of datasets."""
+    sides = tuple(getattr(images_of(inputs), "shape", ())[1:3])
+    return (*sides, inputs["proposals"].shape[1]) if isinstance(inputs, Mapping) else sides

@@ -8,7 +8,7 @@ from typing import Any
 from kzoo.options.forms import LOSS
 from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Whole
-from kzoo.options.words import Place, Text
+from kzoo.options.words import Place, Text, Word
 
 IMAGENET = "imagenet"  # the name of published weights of backbones
 WIDTH = Number(help="Factor of the number of channels of every layer.", above=0, most=16)
@@ -40,6 +40,10 @@ def _shares(value: Any) -> Any:
 
 def _units(value: Any) -> Any:
     return [Whole(least=1, most=1_000_000).sound(one) for one in _listed(value)]
+
+
+def _ranks(value: Any) -> Any:
+    return [Whole(least=0, most=1_000_000).sound(one) for one in _listed(value)]
 
 
 def _listed(value: Any) -> list:
@@ -147,35 +151,44 @@ _SIDES = Special(
     takes=lambda value: [_COUNT.sound(one) for one in _exactly(2, value)],
     form="two whole numbers above 0: in training and in inference",
 )
-RCNN: dict[str, Option] = {
+SECOND_STAGE: dict[str, Option] = {
     **DETECTION,
     "pooled_levels": Whole(least=1, most=16),
-    "rpn_tower": Whole(least=1, most=100),
-    **dict.fromkeys(("rpn_width", "conv_width"), Whole(least=1, most=65536)),
-    **dict.fromkeys(
-        (
-            "rpn_positive_threshold",
-            "rpn_negative_threshold",
-            "rpn_nms_threshold",
-            "region_positives",
-            "background_from",
-        ),
-        _SHARE,
-    ),
-    **dict.fromkeys(("rpn_samples", "region_samples"), Whole(least=2, most=1_000_000)),
-    **dict.fromkeys(("anchors_kept", "proposals"), _SIDES),
+    "proposals": _SIDES,
+    "region_samples": Whole(least=2, most=1_000_000),
+    **dict.fromkeys(("region_positives", "background_from"), _SHARE),
     "region_thresholds": Special(takes=_shares, form="numbers of 0 to 1, one for each stage"),
     **dict.fromkeys(("pool_size", "pool_sampling"), Whole(least=1, most=64)),
     "convs": Whole(least=0, most=100),
+    "conv_width": Whole(least=1, most=65536),
     "dense": Special(takes=_units, form="a list of whole numbers above 0"),
+    "ranks": Special(
+        takes=_ranks, form="a list of whole numbers, 0 or more, one for each dense layer", none=True
+    ),
     "dropout": _SMOOTHING,
     "focal_gamma": _WEIGHT.but(needs=_FOCAL_CLASSES),
     "smooth_l1_beta": Number(least=0, needs={"box_loss": ("smooth_l1",)}),
-    **dict.fromkeys(("class_weight", "box_weight", "smallest", "rpn_smallest"), _WEIGHT),
+    **dict.fromkeys(("class_weight", "box_weight", "smallest"), _WEIGHT),
     "stage_weights": Special(takes=_weights, form="numbers, 0 or more, one for each stage", none=True),
     "multiple": Whole(least=1, most=16384),
     "seed": Whole(least=0, most=2**32 - 1, none=True),
-    **{name: Flag() for name in ("joined", "fit_strides", "rpn_inside", "pool_aligned", "agnostic")},
+    **{name: Flag() for name in ("pool_aligned", "agnostic")},
+}
+RCNN: dict[str, Option] = {
+    **SECOND_STAGE,
+    "rpn_tower": Whole(least=1, most=100),
+    "rpn_width": Whole(least=1, most=65536),
+    **dict.fromkeys(("rpn_positive_threshold", "rpn_negative_threshold", "rpn_nms_threshold"), _SHARE),
+    "rpn_samples": Whole(least=2, most=1_000_000),
+    "anchors_kept": _SIDES,
+    "rpn_smallest": _WEIGHT,
+    **{name: Flag() for name in ("joined", "fit_strides", "rpn_inside")},
+}
+FAST_RCNN: dict[str, Option] = {
+    **SECOND_STAGE,
+    "search": Word(choices=("fast", "quality", "rcnn")),
+    "search_width": Whole(least=16, most=16384),
+    "search_side": _WEIGHT,
 }
 MASK_RCNN: dict[str, Option] = {
     **RCNN,
@@ -192,6 +205,16 @@ IOU_NET: dict[str, Option] = {
     "iou_weight": _WEIGHT,
     "refinements": Whole(least=0, most=1000),
     "refine_step": _WEIGHT,
+}
+SVM: dict[str, Option] = {
+    **FAST_RCNN,
+    "pyramid": Special(takes=_units, form="a list of whole numbers above 0", needs={"regions": ("pyramid",)}),
+    "crop": Whole(least=32, most=1024, needs={"regions": ("crop",)}),
+    "context": Whole(least=0, most=500, needs={"regions": ("crop",)}),
+    "crop_width": WIDTH.but(needs={"regions": ("crop",)}),
+    "crop_depth": DEPTH.but(needs={"regions": ("crop",)}),
+    "crop_norm": Flag(),
+    "at_once": Whole(least=1, most=1_000_000),
 }
 _SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
 GRID: dict[str, Option] = {

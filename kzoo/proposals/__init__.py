@@ -6,7 +6,8 @@ Example:
 """
 
 from kzoo.proposals.cache import ProposalCache
+from kzoo.proposals.proposer import Proposer
 from kzoo.proposals.recall import recall
 from kzoo.proposals.search import MODES, Search, selective_search
 
-__all__ = ["MODES", "ProposalCache", "Search", "recall", "selective_search"]
+__all__ = ["MODES", "ProposalCache", "Proposer", "Search", "recall", "selective_search"]

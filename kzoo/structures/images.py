@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 _ROUNDING = 0.5  # grey levels that a number may lie outside of 0..255
@@ -34,6 +36,60 @@ def check_images(images: np.ndarray, what: str = "images") -> None:
         raise ValueError(
             f"{what} of type {images.dtype} from {low:.4g} to {high:.4g}: the network normalises RGB in 0..255 "
             f"itself; {remedy}"
+        )
+
+
+def images_of(inputs):
+    """The images among what a network takes: the inputs themselves, or of several by name those called "images"."""
+    return inputs["images"] if isinstance(inputs, Mapping) else inputs
+
+
+def check_inputs(inputs, proposals: bool) -> None:
+    """Refuses inputs of another kind than the network takes.
+
+    Args:
+        inputs: images, or images and proposals by name; values are not looked at.
+        proposals: whether the network takes proposals beside the images.
+
+    Raises:
+        ValueError: something is missing, or there is too much.
+    """
+    if not proposals:
+        if isinstance(inputs, Mapping):
+            raise ValueError(
+                f"inputs: {', '.join(map(str, inputs))} by name; this network takes images alone"
+            )
+        return
+    if not isinstance(inputs, Mapping) or set(inputs) != {"images", "proposals"}:
+        has = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else "images alone"
+        raise ValueError(
+            f"inputs: {has}; this network takes {{'images': (B, H, W, 3), 'proposals': (B, P, 4) xyxy pixels, zeros = "
+            "none}, as kzoo.data.batches(..., proposals=kzoo.proposals.Proposer()) gives them"
+        )
+
+
+def check_proposals(proposals: np.ndarray, count: int) -> None:
+    """Refuses arrays that are no boxes for so many images.
+
+    Args:
+        proposals: what was given for them, (B, P, 4).
+        count: number of images, B.
+
+    Raises:
+        ValueError: shape or values are others.
+    """
+    if (
+        proposals.ndim != 3
+        or proposals.shape[0] != count
+        or proposals.shape[2] != 4
+        or not proposals.shape[1]
+    ):
+        raise ValueError(
+            f"proposals of shape {proposals.shape} for {count} images; give ({count}, P, 4) xyxy pixels"
+        )
+    if proposals.dtype.kind not in "uif" or not np.isfinite(proposals).all():
+        raise ValueError(
+            "proposals: give finite numbers, xyxy pixels of the images, zeros where there are fewer"
         )
 
 

@@ -26,6 +26,7 @@ class Sample:
         pixel_weights: (H, W) float32, how much each pixel of `mask` counts in the loss, or None where all count alike.
         id: what names the image in its dataset: a file stem or a COCO image id.
         shares: (C,) float32, how much of each class the picture as a whole shows, for classification, or None.
+        proposals: (P, 4) float32 xyxy pixels, boxes in which objects may be, best ranked first, or None.
     """
 
     image: np.ndarray
@@ -39,6 +40,7 @@ class Sample:
     weights: np.ndarray | None = None
     pixel_weights: np.ndarray | None = None
     shares: np.ndarray | None = None
+    proposals: np.ndarray | None = None
 
     def __post_init__(self):
         self.boxes = as_array(self.boxes, (0, 4), np.float32)
@@ -48,6 +50,8 @@ class Sample:
             self.weights = as_array(self.weights, (0,), np.float32)
         if self.shares is not None:
             self.shares = np.asarray(self.shares, np.float32)
+        if self.proposals is not None:
+            self.proposals = as_array(self.proposals, (0, 4), np.float32)
         for name in ("difficult", "crowd"):
             value = getattr(self, name)
             setattr(self, name, np.zeros(count, bool) if value is None else as_array(value, (0,), bool))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 
 from kzoo.model import ZooModel
+from kzoo.structures.images import images_of
 from kzoo.training.optimizers import batches_seen
 
 
@@ -50,9 +51,10 @@ class Adversary:
         plain = self.model.train_step
 
         def train_step(data):
-            images, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
-            altered = self.sometimes_altered(images, targets, batches_seen(self.model.optimizer))
-            return plain(keras.utils.pack_x_y_sample_weight(altered, targets, weights))
+            inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+            altered = self.sometimes_altered(inputs, targets, batches_seen(self.model.optimizer))
+            inputs = _with_images(inputs, altered)
+            return plain(keras.utils.pack_x_y_sample_weight(inputs, targets, weights))
 
         self.model.train_step, self.model.train_function = train_step, None
         try:
@@ -61,23 +63,29 @@ class Adversary:
             del self.model.train_step
             self.model.train_function = None
 
-    def sometimes_altered(self, images, targets, number):
-        """The images (B, H, W, 3) of the batch of that number, altered or not."""
+    def sometimes_altered(self, inputs, targets, number):
+        """The images (B, H, W, 3) of the batch of that number, altered or not; `inputs` as the network takes them."""
         import tensorflow as tf
 
         # Drawn from seed and number alone, without a generator's state, so that a resumed training draws the same.
         number = tf.cast(keras.ops.convert_to_tensor(number), "int32")
         drawn = tf.random.stateless_uniform((), seed=tf.stack([tf.constant(self.seed % 2**31), number]))
-        return tf.cond(drawn < self.share, lambda: self.altered(images, targets), lambda: images)
+        return tf.cond(drawn < self.share, lambda: self.altered(inputs, targets), lambda: images_of(inputs))
 
-    def altered(self, images, targets):
+    def altered(self, inputs, targets):
         """Images (B, H, W, 3) of which the loss is higher, in their own type."""
         import tensorflow as tf
 
+        images = images_of(inputs)
         seen = tf.cast(images, "float32")  # (B, H, W, 3): no gradient reaches integers
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(seen)
-            losses = self.model.head.loss(targets, self.model(seen, training=False))
+            losses = self.model.head.loss(targets, self.model(_with_images(inputs, seen), training=False))
             total = tf.add_n([tf.cast(loss, "float32") for loss in losses.values()])
         moved = seen + self.step * tf.sign(tape.gradient(total, seen))  # up the loss, all pixels equally far
         return tf.cast(tf.clip_by_value(tf.round(moved), 0.0, 255.0), images.dtype)
+
+
+def _with_images(inputs, images):
+    """What the network takes, with other images."""
+    return {**inputs, "images": images} if isinstance(inputs, Mapping) else images

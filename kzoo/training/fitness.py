@@ -12,6 +12,7 @@ from kzoo.augment.compose import Compose
 from kzoo.data.loading.loader import steps_per_epoch
 from kzoo.evaluation.detection import check_any_size
 from kzoo.model import ZooModel
+from kzoo.model.networks import input_specs
 from kzoo.options import refuse_idle
 from kzoo.options.forms import ALL
 from kzoo.system.memory import check_batch
@@ -158,9 +159,11 @@ def feature_bytes(model: ZooModel, image_size) -> int:
     """Bytes of the feature maps of one image that training keeps at least: one for each layer with a kernel."""
     height, width = image_size
     kept = [layer.output for layer in model.network.layers if hasattr(layer, "kernel")]
+    if not kept:  # all of it is in the head, which looks at one region after another
+        return 0
     # A model of these maps tells their shapes (1, h, w, c) at any size, and computes nothing.
     probe = keras.Model(model.network.inputs, kept)
-    shapes = probe.compute_output_spec(keras.KerasTensor((1, height, width, 3)))
+    shapes = probe.compute_output_spec(input_specs(model.network, height, width))
     shapes = shapes if isinstance(shapes, (list, tuple)) else [shapes]
     each = 2 if model.compute_dtype in ("float16", "bfloat16") else 4
     return each * sum(math.prod(one.shape) for one in shapes)

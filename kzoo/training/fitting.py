@@ -19,7 +19,7 @@ from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, s
 from kzoo.training.config import TrainConfig
 from kzoo.training.fitness import check_data, check_model, check_options
 from kzoo.training.freezing import trained_backbone
-from kzoo.training.inputs import open_inputs, training_batches
+from kzoo.training.inputs import open_inputs, searching_of, training_batches
 from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.origins import Adopted, origin_of
 from kzoo.training.pretraining import cut_crops, pretrain
@@ -75,7 +75,12 @@ def train(
         trained = origin.build(datasets[0], config)
         check_model(trained, config, datasets[1])
         batches = training_batches(
-            datasets[0], config, trained.image_size, resize=trained.resize, task=trained.task
+            datasets[0],
+            config,
+            trained.image_size,
+            resize=trained.resize,
+            task=trained.task,
+            searching=searching_of(trained),
         )
         frozen = trained_backbone(trained)
         compile_model(trained, config, len(batches))
@@ -153,7 +158,13 @@ def resume(
                 swap_averages(model)
         datasets = open_inputs(data, val, config, model.task)
         batches = training_batches(
-            datasets[0], config, model.image_size, state["epoch"], model.resize, model.task
+            datasets[0],
+            config,
+            model.image_size,
+            state["epoch"],
+            model.resize,
+            model.task,
+            searching_of(model),
         )
         follow_options(model.optimizer, config, len(batches))
         if changes:

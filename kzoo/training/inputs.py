@@ -17,6 +17,7 @@ from kzoo.data.loading.loader import Batches, batches
 from kzoo.data.loading.workers import is_sendable
 from kzoo.data.parts import evaluation_part, is_usual_split, shown_part, training_part, validation_part
 from kzoo.data.relabel import relabelled
+from kzoo.proposals import ProposalCache, Proposer
 from kzoo.structures.cells import MASK_SIDE
 from kzoo.training.config import TrainConfig
 
@@ -193,8 +194,12 @@ def training_batches(
     start_epoch: int = 0,
     resize: str = "letterbox",
     task: str | None = None,
+    searching: dict | None = None,
 ) -> Batches:
-    """Endless, shuffled, augmented batches from an epoch on; with masks of objects for the task "instance"."""
+    """Endless, shuffled, augmented batches from an epoch on; with masks of objects for the task "instance".
+
+    With `searching`, settings of a `kzoo.proposals.Proposer`, there are proposals beside the images.
+    """
     closing = max(1, config.epochs // 10) if config.close_mosaic is None else config.close_mosaic
     return batches(
         dataset,
@@ -213,6 +218,7 @@ def training_batches(
         cache=config.cache,
         balance=config.balance,
         mask_side=_mask_side(task),
+        proposals=_proposer(searching),
     )
 
 
@@ -222,8 +228,9 @@ def validation_batches(
     image_size: tuple[int, int],
     resize: str = "letterbox",
     task: str | None = None,
+    searching: dict | None = None,
 ) -> Batches:
-    """The dataset in its order, resized, over and over.
+    """The dataset in its order, resized, over and over; with proposals as `training_batches` has them.
 
     Endless, because Keras lets a stream's end count as one more batch in the means of the losses.
     """
@@ -237,7 +244,18 @@ def validation_batches(
         repeat=True,
         resize=resize,
         mask_side=_mask_side(task),
+        proposals=_proposer(searching),
     )
+
+
+def searching_of(model) -> dict | None:
+    """How proposals are found for a model to train on; None where it needs none."""
+    return model.head.searching(training=True) if model.head.needs_proposals else None
+
+
+def _proposer(searching: dict | None) -> Proposer | None:
+    """What finds proposals on images as they are read, each once for all trainings; None where none are asked for."""
+    return None if searching is None else Proposer(**searching, cache=ProposalCache())
 
 
 def _mask_side(task: str | None) -> int | None:

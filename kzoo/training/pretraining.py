@@ -180,7 +180,7 @@ def coarsest_network(model: ZooModel) -> keras.Model:
         model: a model with a backbone.
     """
     # Keras lists layers in the order of their computation, and backbones are of one line: the last layer has the map.
-    return keras.Model(model.network.inputs, backbone_layers(model)[-1].output)
+    return keras.Model(model.network.inputs[:1], backbone_layers(model)[-1].output)
 
 
 def _taken_side(model: ZooModel, least: int) -> int:

@@ -13,14 +13,17 @@ import keras
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
 from kzoo.options.forms import ALL
+from kzoo.proposals import ProposalCache
 from kzoo.training import callbacks
 from kzoo.training.adversarial import Adversary
+from kzoo.training.checkpoint import save_model
 from kzoo.training.config import TrainConfig
 from kzoo.training.freezing import Release, described
-from kzoo.training.inputs import describe_parts, validation_batches
+from kzoo.training.inputs import describe_parts, searching_of, validation_batches
 from kzoo.training.plots import plot_results
 from kzoo.training.resuming import nothing_to_do
 from kzoo.training.run import RunFolder
+from kzoo.training.svm import finish
 from kzoo.training.tasks import picture_predictions, task_of
 from kzoo.weights.opening import load
 
@@ -73,6 +76,7 @@ def run_epochs(
         _fit(model, config, batches, val_set, recorder, user_callbacks, verbose)
     elif verbose:
         print(nothing_to_do(folder, config, state))
+    _finish(folder, config, train_set, verbose)
     return _report(folder, config, val_set, state, verbose)
 
 
@@ -80,7 +84,9 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
     """Keras's `fit`, with the curves drawn also where it is stopped."""
     state, val_batches, altered = recorder.state, None, contextlib.nullcontext()
     if val_set is not None:
-        val_batches = validation_batches(val_set, config, model.image_size, model.resize, model.task)
+        val_batches = validation_batches(
+            val_set, config, model.image_size, model.resize, model.task, searching_of(model)
+        )
     if config.sat:
         altered = Adversary(model, config.sat, seed=config.seed).at_work()
     try:
@@ -99,6 +105,16 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
             with contextlib.suppress(OSError):  # what stopped the training is what is to be told
                 plot_results(state["rows"], recorder.folder.results_plot)
         raise
+
+
+def _finish(folder: RunFolder, config: TrainConfig, train_set, verbose) -> None:
+    """What comes after the epochs, of heads whose last layers no gradient trains: the best model gets them."""
+    model = load(folder.best)
+    if getattr(model.head, "scores", None) != "softmax":
+        return
+    if verbose:
+        print("fitting a support vector machine and box regressors a class")
+    save_model(folder.best, finish(model, train_set, config.seed, ProposalCache()))
 
 
 @contextlib.contextmanager

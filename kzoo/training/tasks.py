@@ -10,6 +10,7 @@ from kzoo.metrics import plot_confusion, plot_precision_recall
 from kzoo.sources.image import save_picture
 from kzoo.structures.cells import paste_masks
 from kzoo.structures.draw import CELL, contact_sheet, draw_boxes, draw_mask, scale_into
+from kzoo.structures.images import images_of
 from kzoo.training.run import RunFolder
 
 PICTURES = 16
@@ -34,7 +35,7 @@ class Detection:
 
     def draw_batch(self, batch, names) -> list:
         """Training images (B, H, W, 3) with their boxes."""
-        images, targets = batch
+        images, targets = images_of(batch[0]), batch[1]
         kept = [labels >= 0 for labels in targets["labels"]]
         rows = zip(images, targets["boxes"], targets["labels"], kept, strict=True)
         return [
@@ -129,7 +130,7 @@ def task_of(model) -> Detection | SemanticSegmentation:
 
 def picture_batch(task, batch, names, path):
     """Draws a batch as the network sees it, with its truth, into a picture."""
-    images, targets = batch
+    images, targets = images_of(batch[0]), batch[1]
     first = images[:PICTURES], {name: values[:PICTURES] for name, values in targets.items()}
     return save_picture(path, contact_sheet(task.draw_batch(first, names)))
 

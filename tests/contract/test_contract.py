@@ -68,6 +68,11 @@ def targets(task, count=2, objects=3, padding=8, seed=0, classes=CLASSES, size=S
     return {"boxes": boxes, "labels": labels}
 
 
+def inputs(model, count=2):
+    """What the model trains on: images, and proposals beside them where it needs such."""
+    return model.with_proposals(images(count))
+
+
 def compiled(model, rate=1e-3):
     """Ready to train, a step at a time: for a step or two, tracing a graph would take longer than the steps."""
     model.compile(keras.optimizers.AdamW(rate), run_eagerly=True)
@@ -186,7 +191,7 @@ def check_gradients(model, objects):
 
     with tf.GradientTape() as tape:
         loss = model.compute_loss(
-            y=targets(model.task, objects=objects), y_pred=model(images(), training=True)
+            y=targets(model.task, objects=objects), y_pred=model(inputs(model), training=True)
         )
     gradients = tape.gradient(loss, model.trainable_variables)
     # Where all pixels are ignored there is nothing to learn, nor is there where negatives go with positives.
@@ -199,7 +204,7 @@ def check_gradients(model, objects):
 def test_decoding_undoes_encoding(name):
     model = untrained(name)
     truth = targets("detect", padding=5)
-    outputs = model(images())
+    outputs = model(inputs(model))
     found = model.head.decode(model.head.encode(truth, model.head.sizes(outputs)))
     boxes, scores, labels = (ops.convert_to_numpy(found[key]) for key in ("boxes", "scores", "labels"))
     for b in range(2):
@@ -245,7 +250,7 @@ def test_overfits_one_batch(name):
     model.compile(keras.optimizers.AdamW(5e-3 if fast else 1e-3), jit_compile=False)
     # A graph that makes variables when it is first run is traced twice.
     model.optimizer.build(model.trainable_variables)
-    x, y = images(), targets(model.task)
+    x, y = inputs(model), targets(model.task)
     if model.task == "segment":
         x = x // 4 + 60 * (y["mask"] % 255)[..., None]  # a network that sees no further than a pixel can tell
     limit = 0.15 * float(model.compute_loss(y=y, y_pred=model(x, training=False)))
@@ -257,7 +262,7 @@ def test_overfits_one_batch(name):
 @some_of_each_head
 def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     model = compiled(build(name, names=["a", "b", "c"]))
-    model.fit(images(), targets(model.task), verbose=0)
+    model.fit(inputs(model), targets(model.task), verbose=0)
     model.save(tmp_path / "model.keras")
     check_stranger(tmp_path / "model.keras", name)  # as others look at it who fetch it from the hub
     again = kzoo.load(tmp_path / "model.keras", compile=True)
@@ -265,7 +270,7 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     before, after = (m.predict(images(), verbose=0) for m in (model, again))
     for key in before:
         np.testing.assert_array_equal(before[key], after[key])
-    again.fit(images(), targets(model.task), verbose=0)  # comes back compiled
+    again.fit(inputs(again), targets(model.task), verbose=0)  # comes back compiled
 
 
 @some_of_each_head
@@ -276,7 +281,7 @@ def test_trains_under_mixed_precision(name, policy):
     keras.config.set_dtype_policy(policy)
     try:
         model = compiled(build(name, width=0.125))  # processors take their time over half precision
-        loss = model.fit(images(), targets(model.task), verbose=0).history["loss"]
+        loss = model.fit(inputs(model), targets(model.task), verbose=0).history["loss"]
         result = model.predict(images(), verbose=0)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -287,7 +292,7 @@ def test_trains_under_mixed_precision(name, policy):
 @some_of_each_head
 def test_another_number_of_classes_trains(name):
     model = compiled(build(name, num_classes=1))
-    loss = model.fit(images(), targets(model.task, classes=1), verbose=0).history["loss"]
+    loss = model.fit(inputs(model), targets(model.task, classes=1), verbose=0).history["loss"]
     assert np.isfinite(loss).all()
 
 

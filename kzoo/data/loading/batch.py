@@ -16,7 +16,7 @@ import numpy as np
 
 from kzoo.augment.compose import Compose
 from kzoo.data.loading.cache import Recent
-from kzoo.data.loading.rows import BLANK, fill_objects, fill_pixels
+from kzoo.data.loading.rows import BLANK, fill_objects, fill_pixels, fill_proposals
 from kzoo.data.loading.sampling import repeated_order
 from kzoo.structures import Sample
 
@@ -31,7 +31,7 @@ LANES = 4
 _PARTNERS = 64  # Images of a lane that partners are drawn from: few enough to keep decoded.
 _DEFAULT_MAX_BOXES = 100  # For datasets that cannot tell their box counts without decoding the images.
 
-Batch = tuple[np.ndarray, dict[str, np.ndarray]]
+Batch = tuple[np.ndarray | dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 def most_boxes(dataset) -> int:
@@ -66,6 +66,7 @@ class BatchMaker:
         mosaic_epochs: the epoch from which on no sample is made of several pictures; None for never.
         size_steps: batches of one size in a row; 10 as in Darknet.
         mask_side: cells along each side of an object's mask in the targets, S; None for targets without masks.
+        proposals: what gives an image's proposals, as `kzoo.data.batches` takes it; None for batches without.
         factors: (N,) how often an epoch shows each image, or None for once: see `kzoo.data.loading.sampling`.
         recent: the images that were shown last, decoded.
     """
@@ -81,6 +82,7 @@ class BatchMaker:
     mosaic_epochs: int | None
     size_steps: int = SIZE_STEPS
     mask_side: int | None = None
+    proposals: Callable[[np.ndarray], np.ndarray] | None = None
     factors: np.ndarray | None = field(default=None, compare=False, repr=False)
     recent: Recent = field(init=False, compare=False, repr=False)
 
@@ -119,9 +121,10 @@ class BatchMaker:
             arrays: the arrays to fill, by the names and shapes of `layout`; new ones where None.
 
         Returns:
-            Images (B, H, W, 3) uint8 RGB, and targets by name: "boxes" (B, M, 4) float32 xyxy input pixels and "labels"
-            (B, M) int32, and "masks" (B, M, S, S) uint8 where they are asked for, or "mask" (B, H, W) uint8, or "label"
-            (B, C) float32; "weights" (B, M) or (B, H, W) float32 where a transform weighs objects or pixels.
+            Images (B, H, W, 3) uint8 RGB, or by name "images" and "proposals" (B, P, 4) float32. Targets: "boxes"
+            (B, M, 4) float32 xyxy input pixels and "labels" (B, M) int32, and "masks" (B, M, S, S) uint8 where they are
+            asked for, or "mask" (B, H, W) uint8, or "label" (B, C) float32; "weights" (B, M) or (B, H, W) float32
+            where a transform weighs objects or pixels.
         """
         first = step * self.batch_size
         rows = self._rows(epoch, step)
@@ -130,9 +133,10 @@ class BatchMaker:
             layout = self.layout(len(rows), size)
             arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in layout.items()}
         images = arrays["images"]
-        targets = {name: array for name, array in arrays.items() if name != "images"}
-        for name, target in targets.items():
-            target[...] = BLANK[name]
+        for name, array in arrays.items():
+            if name != "images":
+                array[...] = BLANK[name]
+        inputs, targets = inputs_and_targets(arrays)
         pool = self.partners(epoch, step)
         for row, index in enumerate(rows):
             image = images[row]  # (H, W, 3)
@@ -140,13 +144,15 @@ class BatchMaker:
             sample = self._sample(epoch, int(index), first + row, size, pool, image)
             if sample.image is not image:
                 image[...] = sample.image
+            if self.proposals is not None:
+                fill_proposals(arrays["proposals"][row], sample)
             if self.classify:
                 targets["label"][row] = sample.shares
             elif self.semantic:
                 fill_pixels(targets, row, sample)
             else:
                 fill_objects(targets, row, sample)
-        return images, targets
+        return inputs, targets
 
     @property
     def semantic(self) -> bool:
@@ -182,6 +188,8 @@ class BatchMaker:
                 targets["masks"] = (*weighed, self.mask_side, self.mask_side), np.uint8
         if self.compose.weighted:
             targets["weights"] = weighed, np.float32
+        if self.proposals is not None:
+            targets["proposals"] = (count, self.proposals.count, 4), np.float32
         return {"images": images, **targets}
 
     def sample(self, epoch: int, index: int, size: tuple[int, int], place: int | None = None) -> Sample:
@@ -226,6 +234,11 @@ class BatchMaker:
             raise ValueError(
                 f"image {sample.id!r}: objects without masks, which mask_side={self.mask_side} asks for; open the "
                 "dataset with task='instance'"
+            )
+        if self.proposals is not None and sample.proposals is None:
+            raise ValueError(
+                f"image {sample.id!r}: a transform has lost its proposals; let yours hand on `Sample.proposals`, moved "
+                "like boxes"
             )
         weights, what = (sample.pixel_weights, "pixels") if self.semantic else (sample.weights, "objects")
         if weights is not None and not self.compose.weighted:
@@ -283,7 +296,7 @@ class BatchMaker:
         return self.recent.get(index, place, self.decode) if self.compose.partners else self.decode(index)
 
     def decode(self, index: int) -> Sample:
-        """Sample `index` of the dataset, its boxes clipped to the image.
+        """Sample `index` of the dataset, its boxes clipped to the image, with its proposals where they are asked for.
 
         Raises:
             ValueError: a box is not finite or has no area inside the image, or its label is no class.
@@ -302,7 +315,17 @@ class BatchMaker:
                 f"image {sample.id!r}: box {i} ({box}) with label {sample.labels[i]} cannot be trained on; "
                 "see `kzoo data check`, mend it or skip it"
             )
-        return replace(sample, boxes=boxes)
+        proposals = sample.proposals
+        if self.proposals is not None and proposals is None:
+            proposals = self.proposals(sample.image)
+        return replace(sample, boxes=boxes, proposals=proposals)
+
+
+def inputs_and_targets(arrays: dict[str, np.ndarray]) -> Batch:
+    """A batch of these arrays: images alone, or images and proposals by name; and the targets."""
+    targets = dict(arrays)
+    inputs = {name: targets.pop(name) for name in ("images", "proposals") if name in targets}
+    return inputs if len(inputs) > 1 else inputs["images"], targets
 
 
 # Orders are kept: every sample of an epoch looks at its own, and at those of the epochs its partners are of.

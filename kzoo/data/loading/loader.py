@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -49,6 +49,7 @@ def batches(
     cache: str | None = None,
     balance: float | None = None,
     mask_side: int | None = None,
+    proposals: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Batches:
     """Batches of a dataset, for `model.fit`.
 
@@ -81,11 +82,17 @@ def batches(
         mask_side: cells along each side of an object's mask in the targets, 1 to 512, see
             `kzoo.structures.cells.crop_masks`. Where None `kzoo.structures.cells.MASK_SIDE` of a dataset that is open
             for the task "instance"; targets of others have no masks.
+        proposals: what gives the proposals (N, 4) xyxy pixels, best first, of an image (H, W, 3) uint8 as it is read,
+            and has an attribute `count`, the most an image: a `kzoo.proposals.Proposer`, or a callable of your own.
+            Samples that have `proposals` of their own keep them. They move with the pixels. None for batches of images
+            alone.
 
     Returns:
         A Grain dataset of `(images, targets)`: images (B, H, W, 3) uint8 RGB; targets
         `{"boxes": (B, M, 4) float32 xyxy input pixels, "labels": (B, M) int32}`. A row with label -1 is
         padding where its box is all zeros, and a region to be ignored, a difficult or crowd object, where not.
+        With proposals the images come as `{"images": ..., "proposals": (B, P, 4) float32 xyxy input pixels}`, zeros
+        where there are fewer.
         With masks there is "masks" (B, M, S, S) uint8, each cut out by its box, 255 where the object covers all of a
         cell; an object of whose mask no pixel is left is a region to be ignored, too.
         With a transform that weights objects, such as "mixup", there is "weights" (B, M) float32 too, in every
@@ -140,6 +147,7 @@ def batches(
         mosaic_epochs=mosaic_epochs,
         size_steps=size_steps,
         mask_side=mask_side,
+        proposals=proposals,
         factors=factors,
     )
     return Batches(maker, workers, worker_kind, repeat, start_epoch)

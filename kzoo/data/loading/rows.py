@@ -8,7 +8,7 @@ from kzoo.structures import IGNORED, Sample
 from kzoo.structures.cells import crop_masks
 
 # Targets without objects: all padding, all pixels ignored.
-BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1, "label": 0, "masks": 0}
+BLANK = {"boxes": 0, "labels": -1, "mask": IGNORED, "weights": 1, "label": 0, "masks": 0, "proposals": 0}
 
 
 def fill_objects(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:
@@ -24,6 +24,12 @@ def fill_objects(targets: dict[str, np.ndarray], row: int, sample: Sample) -> No
         targets["masks"][row, :count] = cells
         # Of what is too small for a pixel of its own the shape is not known: losses ignore that region, too.
         targets["labels"][row, :count][~cells.any((1, 2))] = -1
+
+
+def fill_proposals(rows: np.ndarray, sample: Sample) -> None:
+    """Writes the best ranked of a sample's proposals into its rows (P, 4); what lies behind them is padding already."""
+    count = min(len(rows), len(sample.proposals))
+    rows[:count] = sample.proposals[:count]
 
 
 def fill_pixels(targets: dict[str, np.ndarray], row: int, sample: Sample) -> None:

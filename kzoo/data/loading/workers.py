@@ -21,7 +21,7 @@ import weakref
 from multiprocessing.connection import Connection, Pipe
 
 from kzoo.data.loading import worker as child
-from kzoo.data.loading.batch import Batch, BatchMaker
+from kzoo.data.loading.batch import Batch, BatchMaker, inputs_and_targets
 
 _AHEAD = 2  # Batches a worker is asked for: the one it makes, and the next.
 _LENT = 4  # Slots beyond those: batches that are handed out without a copy.
@@ -108,7 +108,7 @@ class Workers:
         else:  # whoever takes them keeps many batches: rather copy this one than run out of slots
             arrays = {name: array.copy() for name, array in arrays.items()}
             self._free.append(slot)
-        return arrays.pop("images"), arrays
+        return inputs_and_targets(arrays)
 
     def forget(self) -> None:
         """Waits for what was asked for, and lets go of it."""
