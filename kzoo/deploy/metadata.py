@@ -37,8 +37,8 @@ class Metadata:
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
         multiple: number of pixels that the network's sides are multiples of; tiles of large images start at them.
         version: the version of kzoo that wrote the export.
-        searching: of a graph that takes proposals beside the images, how they are found where nobody gives any:
-            arguments of `kzoo.proposals.Proposer`, of which `count` is the graph's own; None of others.
+        searching: arguments of `kzoo.proposals.Proposer`, which finds what a graph takes beside the images where nobody
+            gives it; `count` is the graph's own. None for graphs that take images alone.
     """
 
     name: str
