@@ -37,8 +37,8 @@ class Metadata:
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
         multiple: number of pixels that the network's sides are multiples of; tiles of large images start at them.
         version: the version of kzoo that wrote the export.
-        searching: of a graph that takes proposals beside the images, how they are found where nobody gives any:
-            arguments of `kzoo.proposals.Proposer`, of which `count` is the graph's own; None of others.
+        searching: how proposals are found where nobody gives any, for a graph that takes them beside the images:
+            arguments of `kzoo.proposals.Proposer`, of which `count` is the graph's own. None for other graphs.
     """
 
     name: str
