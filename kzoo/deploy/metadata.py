@@ -37,8 +37,8 @@ class Metadata:
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
         multiple: number of pixels that the network's sides are multiples of; tiles of large images start at them.
         version: the version of kzoo that wrote the export.
-        searching: arguments of `kzoo.proposals.Proposer`, which finds what a graph takes beside the images where nobody
-            gives it; `count` is the graph's own. None for graphs that take images alone.
+        searching: how proposals are found where nobody gives any, for a graph that takes them beside the images:
+            arguments of `kzoo.proposals.Proposer`, of which `count` is the graph's own. None for other graphs.
     """
 
     name: str

@@ -137,10 +137,15 @@ class SecondStage(RegionLayers):
                 f"ranks={ranks}: {len(ranks)} for {len(dense)} dense layers; give one each, 0 for none"
             )
         prefixes = ["box_", *(f"box{stage + 1}_" for stage in range(1, stages))]
+        dense_layers = {"dense": dense, "dropout": dropout, "ranks": ranks}
+        options = {
+            "convs": convs,
+            "conv_width": conv_width,
+            "agnostic": agnostic,
+            "deviations": box_loss == "kl",
+        }
         branches = [
-            BoxBranch(
-                num_classes, convs, conv_width, dense, agnostic, dropout, prefix, box_loss == "kl", ranks
-            )
+            self.make_branch(num_classes=num_classes, prefix=prefix, **dense_layers, **options)
             for prefix in prefixes
         ]
         structure = (pooled_levels, proposals, pool, pool_size, pool_sampling, pool_aligned)
@@ -167,6 +172,10 @@ class SecondStage(RegionLayers):
         self.class_weight = class_weight
         self.box_weight = box_weight
         self.stage_weights = one_a_stage("stage_weights", stage_weights or (1.0,), stages)
+
+    def make_branch(self, **options) -> BoxBranch:
+        """What looks at a stage's regions: see `kzoo.heads.box_branch.BoxBranch` for the arguments."""
+        return BoxBranch(**options)
 
     def loss(self, targets, outputs, sample_weight=None):
         # Inference has looked at proposals; in training, for which they are drawn here, layers act otherwise.

@@ -75,15 +75,18 @@ class SVMHead(FastRCNNHead):
     ):
         check_choice("regions", regions, ("pyramid", "crop"))
         check_choice("scores", scores, SCORES)
-        super().__init__(num_classes, strides, **kwargs)
         self.regions = regions
         self.pyramid = tuple(pyramid)
         self.crop = crop
+        self.crop_options = (crop_width, crop_depth, crop_norm)
         self.context = context
         self.at_once = at_once
         self.scores = scores
-        crops = crop_network(crop, crop_width, crop_depth, crop_norm) if regions == "crop" else None
-        self.branches = [SVMBranch(num_classes, crops, dense=dense, dropout=dropout)]
+        super().__init__(num_classes, strides, dense=dense, dropout=dropout, **kwargs)
+
+    def make_branch(self, num_classes, dense, dropout, ranks, **options):
+        crops = crop_network(self.crop, *self.crop_options) if self.regions == "crop" else None
+        return SVMBranch(num_classes, crops, dense=dense, dropout=dropout, ranks=ranks)
 
     @property
     def pooled_shape(self):

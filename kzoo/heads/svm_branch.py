@@ -29,7 +29,7 @@ class SVMBranch(BoxBranch):
     def __init__(self, num_classes: int, crops: keras.Model | None = None, **kwargs):
         super().__init__(num_classes, convs=0, conv_width=1, agnostic=False, prefix="box_", **kwargs)
         self.crops = crops
-        self.box_layer = keras.layers.Dense(4 * self.boxes, kernel_initializer="zeros", name="box_box")
+        self.box_layer.kernel_initializer = keras.initializers.Zeros()
         self.box_layer.trainable = False
 
     def build(self, input_shape):

@@ -76,7 +76,8 @@ def run_epochs(
         _fit(model, config, batches, val_set, recorder, user_callbacks, verbose)
     elif verbose:
         print(nothing_to_do(folder, config, state))
-    _finish(folder, config, train_set, verbose)
+    if hasattr(model.head, "scores"):
+        _finish(folder, config, train_set, verbose)
     return _report(folder, config, val_set, state, verbose)
 
 
@@ -110,7 +111,7 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
 def _finish(folder: RunFolder, config: TrainConfig, train_set, verbose) -> None:
     """What comes after the epochs, of heads whose last layers no gradient trains: the best model gets them."""
     model = load(folder.best)
-    if getattr(model.head, "scores", None) != "softmax":
+    if model.head.scores != "softmax":  # a training that is looked at again has got them
         return
     if verbose:
         print("fitting a support vector machine and box regressors a class")
