@@ -234,7 +234,9 @@ class SecondStage(RegionLayers):
             counted = ops.where(positive > 0, weight, counted)
             positive = positive * weight
         # Of background and padding nothing is asked: any box does, as long as its numbers are finite.
-        boxes = ops.where(ops.expand_dims(regions.positive > 0, -1), regions.boxes, _UNIT)
+        boxes = ops.where(
+            ops.expand_dims(regions.positive > 0, -1), regions.boxes, ops.convert_to_tensor(_UNIT)
+        )
         deltas = of_class(raw["box"], own_labels)  # (B, T, 4)
         deviations = of_class(raw["deviation"], own_labels) if "deviation" in raw else None
         kinds = (self.coder, self.coder_weights[stage], self.box_loss, self.smooth_l1_beta, deviations)
