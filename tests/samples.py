@@ -44,8 +44,8 @@ HEADS = {
 }
 
 
-# Heads that another is made of, which shows in quick tests what they do.
-WITHIN = ("RCNNHead softmax",)
+# Heads that another is made of, or made from, which shows in quick tests what they share; their own tests show the rest.
+WITHIN = ("IoUNetHead softmax", "RCNNHead softmax", "SVMHead softmax")
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
