@@ -44,7 +44,7 @@ HEADS = {
 }
 
 
-# Heads that another is made of, or made from, which shows in quick tests what they share; their own tests show the rest.
+# Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
 WITHIN = ("IoUNetHead softmax", "RCNNHead softmax", "SVMHead softmax")
 
 # What keeps models small besides width and depth, by the module that builds them.
