@@ -53,7 +53,14 @@ _FEW_GIVEN = {"region_samples": 32, "proposals": (60, 40), "search_side": 4.0}
 _SMALL = {
     "kzoo.models.fast_rcnn": _FEW_GIVEN,
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
-    "kzoo.models.faster_rcnn_vgg": {**_FEW_REGIONS, "anchors": [[[16, 16], [32, 32]]], "rpn_inside": False},
+    "kzoo.models.faster_rcnn_vgg": {
+        **_FEW_REGIONS,
+        "anchors": [[[16, 16], [24, 24]]],
+        "rpn_inside": False,
+        "rpn_smallest": 1.0,
+        "batch_norm": True,
+        "dropout": 0.0,
+    },
     "kzoo.models.iou_net": {**_FEW_REGIONS, "iou_samples": 32, "candidates": 60, "max_detections": 20},
     "kzoo.models.mask_rcnn": _FEW_REGIONS,
     "kzoo.models.r_cnn": {**_FEW_GIVEN, "crop": 32, "context": 4},

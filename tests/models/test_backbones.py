@@ -18,7 +18,7 @@ from kzoo.training.config import TrainConfig
 
 FAMILIES = (
     "retinanet", "ssd300", "yolov3", "yolov3-tiny", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
-    "deeplabv3plus", "faster-rcnn", "mask-rcnn",
+    "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn",
 )  # fmt: skip
 SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}
