@@ -17,7 +17,7 @@ from kzoo.ops.anchors import lay_anchors
 from kzoo.ops.assign import RESCUES, assign_anchors, sound_boxes
 from kzoo.ops.box_coder import decode_deltas, encode_deltas
 from kzoo.ops.gather import stable_top_k, take_rows
-from kzoo.ops.weighting import image_weighted
+from kzoo.ops.weighting import image_weighted, object_weighted
 from kzoo.options import checked
 from kzoo.options.building import ANCHOR
 
@@ -165,8 +165,7 @@ class AnchorHead(AnchorLayers):
         positive = ops.cast(
             assignment.positive, "float32"
         )  # (B, N), and times its object's weight where it has one
-        if "weights" in targets:
-            positive = positive * take_rows(ops.cast(targets["weights"], "float32"), assignment.owner)
+        positive = object_weighted(positive, targets, assignment.owner)
         own_labels = take_rows(ops.maximum(labels, 0), assignment.owner)  # (B, N)
         own_boxes = take_rows(boxes, assignment.owner)  # (B, N, 4)
         terms = {  # each (B, N)

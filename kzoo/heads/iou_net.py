@@ -13,11 +13,10 @@ from kzoo.heads.jittered import NUMBERS, jittered_regions
 from kzoo.heads.rcnn import RCNNHead
 from kzoo.heads.region_loss import own_truth
 from kzoo.losses.smooth_l1 import smooth_l1
-from kzoo.ops.gather import take_rows
 from kzoo.ops.nms import GUIDED, KINDS, guided_nms
 from kzoo.ops.nms.selection import with_scores
 from kzoo.ops.roi import precise_roi_slopes, precise_roi_windows
-from kzoo.ops.weighting import image_weighted
+from kzoo.ops.weighting import image_weighted, object_weighted
 from kzoo.options import checked
 from kzoo.options.building import IOU_NET
 
@@ -107,12 +106,10 @@ class IoUNetHead(RCNNHead):
             for shape in ((batch, count), (batch, count * TRIES, NUMBERS))
         )
         moved, overlap = jittered_regions(
-            boxes, labels, wanted, chance, lambda found: self.rpn.clipped(found, sizes)
+            boxes, labels, wanted, chance, lambda found: self.clipped(found, sizes)
         )  # (B, T)
         _, own_labels = own_truth(moved, boxes, labels)  # (B, T)
-        positive = moved.positive
-        if "weights" in truth:
-            positive = positive * take_rows(ops.cast(truth["weights"], "float32"), moved.owner)
+        positive = object_weighted(moved.positive, truth, moved.owner)  # (B, T)
         pred = self.signed_ious(features, moved.boxes, own_labels - 1)
         term = positive * smooth_l1(2 * overlap - 1, pred)  # (B, T)
         total = ops.maximum(ops.sum(moved.positive), 1.0)
@@ -178,7 +175,7 @@ class IoUNetHead(RCNNHead):
         def climb(step, boxes, ious, slopes, moving):
             sides = boxes[..., 2:] - boxes[..., :2]  # (B, N, 2)
             sides = ops.concatenate([sides, sides], axis=-1)
-            moved = self.rpn.clipped(boxes + self.refine_step * slopes * sides, sizes)
+            moved = self.clipped(boxes + self.refine_step * slopes * sides, sizes)
             new_ious, new_slopes = self.iou_slopes(features, moved, labels)
             gain = new_ious - ious  # (B, N)
             taken = ops.logical_and(moving, gain >= -_WORSE)

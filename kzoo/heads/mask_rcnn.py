@@ -14,7 +14,7 @@ from kzoo.heads.region_loss import own_truth
 from kzoo.losses.focal import sigmoid_cross_entropy
 from kzoo.ops.gather import take_rows
 from kzoo.ops.region_masks import masks_under
-from kzoo.ops.weighting import image_weighted
+from kzoo.ops.weighting import image_weighted, object_weighted
 from kzoo.options import checked
 from kzoo.options.building import MASK_RCNN
 
@@ -123,9 +123,7 @@ class MaskRCNNHead(RCNNHead):
         side = 2 * self.mask_size
         wanted = masks_under(masks, own_boxes, regions.boxes, side, image_size, self.masks_aligned)
         logits = self.mask_logits(features, regions.boxes, own_labels, regions.positive, training)
-        positive = regions.positive  # (B, R)
-        if "weights" in truth:
-            positive = positive * take_rows(ops.cast(truth["weights"], "float32"), regions.owner)
+        positive = object_weighted(regions.positive, truth, regions.owner)  # (B, R)
         term = positive * ops.mean(sigmoid_cross_entropy(wanted, logits), axis=(2, 3))  # (B, R)
         total = ops.maximum(ops.sum(regions.positive), 1.0)
         return {**losses, "mask": self.mask_weight * ops.sum(image_weighted(term, sample_weight)) / total}

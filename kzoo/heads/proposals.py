@@ -16,7 +16,7 @@ from kzoo.ops.box_coder import decode_deltas, encode_deltas
 from kzoo.ops.gather import enough_rows, stable_top_k, take_rows
 from kzoo.ops.nms.greedy import greedy_nms
 from kzoo.ops.sampling import draw
-from kzoo.ops.weighting import image_weighted
+from kzoo.ops.weighting import image_weighted, object_weighted
 
 SMOOTH_L1_BETA = 1 / 9  # difference at which squares end: sigma 3 of the authors' code
 _NEVER = -1e9  # a logit below all that a network gives
@@ -81,7 +81,6 @@ class ProposalHead(AnchorHead):
         self.joined = joined
         self.inside = inside
         self.smallest = smallest
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def make_subnets(self, fields: int, rare: bool) -> None:
@@ -187,11 +186,8 @@ class ProposalHead(AnchorHead):
             positive, negative = ops.logical_and(positive, within), ops.logical_and(negative, within)
         drawn = draw(positive, negative, self.samples, self.samples // 2, chance)
         owner = take_rows(assignment.owner, drawn.rows)  # (B, T)
-        counted, positive = drawn.counted, drawn.positive  # (B, T)
-        if "weights" in targets:  # of objects, which anchors without one have not
-            weight = take_rows(ops.cast(targets["weights"], "float32"), owner)  # (B, T)
-            counted = ops.where(positive > 0, weight, counted)
-            positive = positive * weight
+        positive = object_weighted(drawn.positive, targets, owner)  # (B, T)
+        counted = drawn.counted - drawn.positive + positive  # what has no object counts 1
         logits = take_rows(logits, drawn.rows)[..., 0]  # (B, T)
         truth = encode_deltas(
             take_rows(boxes, owner), ops.take(anchors, drawn.rows, axis=0), self.coder_weights

@@ -81,11 +81,10 @@ class RegionLayers(DetectionHead):
         return [each for branch in self.branches for each in branch.class_outputs()]
 
     def kernels(self, shapes):
-        regions = self.proposals[1] * len(self.branches)
         grid = (1, *self.pooled_shape)
         layers = [one for branch in self.branches for one in leaves(branch)]
         of_regions = [(layer, grid) for layer in layers if hasattr(layer, "kernel")]
-        return of_regions * (regions // len(self.branches))
+        return of_regions * self.proposals[1]
 
     def before_regions(self, features) -> dict:
         """Raw outputs by name that proposals are made of, from all that the network gives."""

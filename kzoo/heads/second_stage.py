@@ -20,8 +20,7 @@ from kzoo.heads.region_loss import (
 )
 from kzoo.heads.regions import Regions, matched_again, sample_regions
 from kzoo.ops.assign import sound_boxes
-from kzoo.ops.gather import take_rows
-from kzoo.ops.weighting import image_weighted
+from kzoo.ops.weighting import image_weighted, object_weighted
 from kzoo.options import checked
 from kzoo.options.building import SECOND_STAGE
 
@@ -228,11 +227,8 @@ class SecondStage(RegionLayers):
     def _stage_losses(self, stage: int, truth, regions, raw, sample_weight) -> dict:
         """The terms of a stage, both divided by its regions."""
         own_boxes, own_labels = own_truth(regions, truth["boxes"], truth["labels"])  # (B, T, 4), (B, T)
-        counted, positive = regions.counted, regions.positive  # (B, T)
-        if "weights" in truth:  # of objects, which background has not
-            weight = take_rows(ops.cast(truth["weights"], "float32"), regions.owner)  # (B, T)
-            counted = ops.where(positive > 0, weight, counted)
-            positive = positive * weight
+        positive = object_weighted(regions.positive, truth, regions.owner)  # (B, T)
+        counted = regions.counted - regions.positive + positive  # background counts 1
         # Of background and padding nothing is asked: any box does, as long as its numbers are finite.
         boxes = ops.where(
             ops.expand_dims(regions.positive > 0, -1), regions.boxes, ops.convert_to_tensor(_UNIT)
