@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from keras import ops
 
 
@@ -75,6 +77,21 @@ def pairwise_diou(a, b, power: float = 1.0):
     # A power by logarithms takes half the time; what stands in for zero vanishes beside any IoU.
     distance = ops.log(ops.maximum(center_distance(a, b), 1e-30))
     return iou(a, b) - ops.exp(power * distance)
+
+
+def pairwise_ciou(a, b):
+    """Complete IoU of every box of `a` with every box of `b`: (..., N, 4), (..., M, 4) -> (..., N, M), up to 1.
+
+    Source: Zheng et al. 2020, arXiv:1911.08287, equations 8 to 11.
+    """
+    # Angles of the diagonals, a box each, (..., N, 1) and (..., 1, M): their difference is all that pairs need.
+    angles = [
+        ops.arctan2(*(ops.maximum(boxes[..., i + 2] - boxes[..., i], 1e-7) for i in (0, 1))) for boxes in (a, b)
+    ]
+    shape = (4 / math.pi**2) * (ops.expand_dims(angles[0], -1) - ops.expand_dims(angles[1], -2)) ** 2
+    a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)  # (..., N, 1, 4), (..., 1, M, 4)
+    overlap = iou(a, b)
+    return overlap - center_distance(a, b) - shape * shape / ops.maximum(1.0 - overlap + shape, 1e-7)
 
 
 def shape_iou(a, b):

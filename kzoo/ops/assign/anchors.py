@@ -1,4 +1,4 @@
-"""Which anchor is to find which object: by overlap, on tensors of fixed shapes."""
+"""Which anchor is to find which object: by overlap."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from kzoo.ops.assign.common import last_owner
 from kzoo.ops.boxes import pairwise_iou
 
 RESCUES = ("ties", "best", "none")
@@ -26,13 +27,6 @@ class Assignment:
     positive: object
     negative: object
     overlap: object
-
-
-def sound_boxes(boxes):
-    """Boxes (..., 4) in float32, with zeros for those without area, inverted, or with NaN or infinity."""
-    boxes = ops.cast(boxes, "float32")
-    sound = ops.logical_and(boxes[..., 2:] > boxes[..., :2], ops.isfinite(boxes[..., 2:] - boxes[..., :2]))
-    return ops.where(ops.all(sound, axis=-1, keepdims=True), boxes, 0.0)
 
 
 def assign_anchors(
@@ -79,30 +73,3 @@ def assign_anchors(
         owner = ops.where(taken > 0, last, owner)
         positives = ops.logical_or(positives, taken > 0)
     return Assignment(owner, positives, ops.logical_and(negatives, ops.logical_not(positives)), most)
-
-
-def last_owner(index, takes, total):
-    """Of several pairs on one row the last stays, as Darknet's loop over objects overwrites.
-
-    Args:
-        index: (B, Q) int32, the row of each pair.
-        takes: (B, Q) bool, which pairs count.
-        total: number of rows, N.
-
-    Returns:
-        (B, Q) float, 1 for the pairs that stay; (B, N) float, 1 for rows with a pair; (B, N) int32, which one
-        it is, 0 where there is none.
-    """
-    batch, pairs = ops.shape(index)[0], index.shape[1]
-    # All images in one row of B * N, so that one `segment_max`, which every backend and export has, finds the last.
-    offset = ops.expand_dims(ops.arange(batch, dtype="int32") * total, -1)  # (B, 1)
-    # Pairs that do not count go to one row behind the last.
-    flat = ops.where(takes, index + offset, batch * total)  # (B, Q)
-    order = ops.broadcast_to(ops.arange(1, pairs + 1, dtype="int32"), ops.shape(flat))
-    owner = ops.segment_max(
-        ops.reshape(order, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1
-    )
-    last = ops.logical_and(takes, ops.equal(ops.take(owner, flat, axis=0), order))
-    owner = ops.reshape(owner[: batch * total], (batch, total))
-    taken = owner > 0
-    return ops.cast(last, "float32"), ops.cast(taken, "float32"), ops.where(taken, owner - 1, 0)
