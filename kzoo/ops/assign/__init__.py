@@ -1,6 +1,7 @@
 """Which prediction is to find which object: by overlap with anchors, or by what predictions of points are worth."""
 
 from kzoo.ops.assign.anchors import RESCUES, Assignment, assign_anchors
+from kzoo.ops.assign.atss import atss
 from kzoo.ops.assign.common import PointAssignment, last_owner, sound_boxes
 from kzoo.ops.assign.sim_ota import sim_ota
 from kzoo.ops.assign.task_aligned import task_aligned
@@ -10,6 +11,7 @@ __all__ = [
     "Assignment",
     "PointAssignment",
     "assign_anchors",
+    "atss",
     "last_owner",
     "sim_ota",
     "sound_boxes",

@@ -78,3 +78,35 @@ def _by_row(reduce, values, index, counts, total):
     flat = ops.where(counts, index + offset, batch * total)  # (B, Q)
     rows = reduce(ops.reshape(values, (-1,)), ops.reshape(flat, (-1,)), num_segments=batch * total + 1)
     return ops.reshape(rows[: batch * total], (batch, total))
+
+
+def one_owner(index, takes, preference):
+    """From pairs of an object and a point to one object a point.
+
+    Args:
+        index: (B, M, K) int32, points that each object may take.
+        takes: (B, M, K) bool, which of them it takes.
+        preference: (B, M, N), how much each point likes each object: one that several objects take goes to the object
+            it likes most of all, be it none of those, as the authors of SimOTA and of task-aligned assignment have it;
+            of equal ones to the first.
+
+    Returns:
+        (B, N) int32, the object of each point, 0 where there is none; and (B, N) bool, whether there is one.
+    """
+    batch, objects, count = ops.shape(index)[0], index.shape[1], index.shape[2]
+    total = ops.shape(preference)[2]
+    index, takes = (ops.reshape(pairs, (batch, objects * count)) for pairs in (index, takes))  # (B, M * K)
+    numbers = ops.repeat(ops.arange(1, objects + 1, dtype="int32"), count)  # (M * K,), from 1
+    owner = most_by_row(ops.broadcast_to(numbers, ops.shape(index)), index, takes, total)  # (B, N)
+    rivals = sum_by_row(ops.cast(takes, "int32"), index, takes, total)  # (B, N)
+    favourite = ops.cast(ops.argmax(preference, axis=1), "int32")  # (B, N)
+    owner = ops.where(rivals > 1, favourite, ops.maximum(owner - 1, 0))
+    return owner, rivals > 0
+
+
+def of_owner(values, owner):
+    """What (B, M, N) values say of each of the N points and its object (B, N): (B, N)."""
+    objects, points = values.shape[1], ops.shape(values)[2]
+    flat = ops.reshape(values, (-1, objects * points, 1))  # (B, M * N, 1)
+    place = owner * points + ops.arange(points, dtype="int32")  # (B, N)
+    return take_rows(flat, place)[..., 0]
