@@ -32,6 +32,9 @@ class Entry:
 
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
+# Published counts of these two have 16 constants more, the distances 0 to 15, which are no weights here.
+_YOLOV8 = "Jocher et al. 2023, YOLOv8; no paper"
+_YOLO11 = "Jocher & Qiu 2024, YOLO11; no paper"
 _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
@@ -161,10 +164,30 @@ ENTRIES = (
     Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90, 200.06),
     Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2, 96.34),
     Entry("vgg16", "kzoo.models.vgg:vgg16", "classify", (224, 224), _VGG, 138_357_544, 1000, 30.94),
+    Entry("yolo11n", "kzoo.models.yolo11:yolo11", "detect", (640, 640),
+          _YOLO11, 2_639_728, 80, 6.48),
+    Entry("yolo11s", "kzoo.models.yolo11:yolo11s", "detect", (640, 640),
+          _YOLO11, 9_488_720, 80, 21.47),
+    Entry("yolo11m", "kzoo.models.yolo11:yolo11m", "detect", (640, 640),
+          _YOLO11, 20_160_624, 80, 67.98),
+    Entry("yolo11l", "kzoo.models.yolo11:yolo11l", "detect", (640, 640),
+          _YOLO11, 25_434_480, 80, 86.91),
+    Entry("yolo11x", "kzoo.models.yolo11:yolo11x", "detect", (640, 640),
+          _YOLO11, 57_059_664, 80, 194.9),
     Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80, 65.86),
     Entry("yolov3-spp", "kzoo.models.yolov3:yolov3_spp", "detect", (608, 608),
           _YOLOV3, 63_052_381, 80, 141.45),
     Entry("yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416),
           _YOLOV3, 8_858_734, 80, 5.56),
+    Entry("yolov8n", "kzoo.models.yolov8:yolov8", "detect", (640, 640),
+          _YOLOV8, 3_167_776, 80, 8.74),
+    Entry("yolov8s", "kzoo.models.yolov8:yolov8s", "detect", (640, 640),
+          _YOLOV8, 11_186_576, 80, 28.6),
+    Entry("yolov8m", "kzoo.models.yolov8:yolov8m", "detect", (640, 640),
+          _YOLOV8, 25_935_744, 80, 78.94),
+    Entry("yolov8l", "kzoo.models.yolov8:yolov8l", "detect", (640, 640),
+          _YOLOV8, 43_737_968, 80, 165.15),
+    Entry("yolov8x", "kzoo.models.yolov8:yolov8x", "detect", (640, 640),
+          _YOLOV8, 68_287_712, 80, 257.8),
 )
 # fmt: on

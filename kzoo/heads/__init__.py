@@ -10,6 +10,7 @@ from kzoo.heads.grid import GridHead
 from kzoo.heads.iou_net import IoUNetHead
 from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
+from kzoo.heads.points import PointHead
 from kzoo.heads.rcnn import RCNNHead
 from kzoo.heads.svm import SVMHead
 from kzoo.heads.yolo import YoloHead
@@ -25,6 +26,7 @@ __all__ = [
     "IoUNetHead",
     "MaskRCNNHead",
     "PixelHead",
+    "PointHead",
     "RCNNHead",
     "SVMHead",
     "YoloHead",

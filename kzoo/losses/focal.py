@@ -41,6 +41,25 @@ def sigmoid_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = 0
     return loss
 
 
+def varifocal_loss(true, positive, logits, gamma: float = 2.0, alpha: float = 0.75):
+    """Elementwise cross-entropy towards a quality, in which background counts by how much it is taken for something.
+
+    Args:
+        true: (...) qualities, 0 to 1, 0 of background.
+        positive: (...) 1 where there is an object, be its quality 0, and 0 where there is none.
+        logits: (...) logits.
+        gamma: exponent of background's probability, 0 or more, 2 by default.
+        alpha: factor of background, 0 or more, 0.75 by default.
+
+    Returns:
+        (...), to be summed or averaged by the caller.
+
+    Source: Zhang et al. 2021, VarifocalNet, arXiv:2008.13367, equation 2.
+    """
+    weight = alpha * ops.sigmoid(logits) ** gamma * (1.0 - positive) + true * positive
+    return sigmoid_cross_entropy(true, logits) * weight
+
+
 def softmax_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = None):
     """Focal loss of logits of which one is to win.
 

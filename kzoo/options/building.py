@@ -216,6 +216,21 @@ SVM: dict[str, Option] = {
     "crop_norm": Flag(),
     "at_once": Whole(least=1, most=1_000_000),
 }
+_ALIGNED = {"assigner": ("task-aligned",)}
+POINTS: dict[str, Option] = {
+    **DETECTION,
+    "bins": Whole(least=0, most=1000),
+    "kernel_size": Whole(least=1, most=31),
+    "prior": Number(above=0, below=1, none=True),
+    "assign_best": Whole(least=1, most=1_000_000, none=True),
+    "assign_overlap": Word(choices=("ciou", "iou"), needs=_ALIGNED),
+    **dict.fromkeys(("score_power", "overlap_power", "least_side"), _WEIGHT.but(needs=_ALIGNED)),
+    "anywhere": Flag(needs=_ALIGNED),
+    "radius": Number(above=0, needs={"assigner": ("sim-ota",)}),
+    **dict.fromkeys(("box_weight", "class_weight", "distribution_weight", "raw_weight"), _WEIGHT),
+    "objectness": Flag(),
+    "objectness_weight": _WEIGHT.but(needs={"objectness": (True,)}),
+}
 _SCALES = dict.fromkeys(("object_scale", "noobject_scale", "class_scale", "coord_scale"), _WEIGHT)
 GRID: dict[str, Option] = {
     **DETECTION,

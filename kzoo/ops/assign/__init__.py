@@ -3,14 +3,17 @@
 from kzoo.ops.assign.anchors import RESCUES, Assignment, assign_anchors
 from kzoo.ops.assign.atss import atss
 from kzoo.ops.assign.common import PointAssignment, last_owner, sound_boxes
+from kzoo.ops.assign.named import POINT_ASSIGNERS, assign_points
 from kzoo.ops.assign.sim_ota import sim_ota
 from kzoo.ops.assign.task_aligned import task_aligned
 
 __all__ = [
+    "POINT_ASSIGNERS",
     "RESCUES",
     "Assignment",
     "PointAssignment",
     "assign_anchors",
+    "assign_points",
     "atss",
     "last_owner",
     "sim_ota",
