@@ -83,6 +83,12 @@ def darknet_data() -> Path:
     return _folder(SHARED / "data" / "darknet")
 
 
+@pytest.fixture(scope="session")
+def golden_yolo() -> Path:
+    """Recorded outputs, losses and assignments of the YOLO family's references."""
+    return _folder(SHARED / "golden" / "yolo")
+
+
 @pytest.fixture
 def untraced():
     """Steps run as they stand: tracing takes longer than the few of a test."""
