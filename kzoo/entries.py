@@ -32,7 +32,8 @@ class Entry:
 
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
-# Published counts of these two have 16 constants more, the distances 0 to 15, which are no weights here.
+# Published counts of these have 16 or 17 constants more, the distances from 0 to that, which are no weights here.
+_PP_YOLOE = "Xu et al. 2022, PP-YOLOE: An evolved version of YOLO, arXiv:2203.16250"
 _YOLOV8 = "Jocher et al. 2023, YOLOv8; no paper"
 _YOLO11 = "Jocher & Qiu 2024, YOLO11; no paper"
 _FASTER_RCNN = (
@@ -152,6 +153,14 @@ ENTRIES = (
           _MASK_RCNN, 44_507_633, 90, 375.17),
     Entry("mask-rcnn-v2", "kzoo.models.mask_rcnn:mask_rcnn_v2", "instance", (800, 800),
           _MASK_RCNN, 46_420_721, 90, 667.15),
+    Entry("pp-yoloe-s", "kzoo.models.pp_yoloe:pp_yoloe", "detect", (640, 640),
+          _PP_YOLOE, 8_105_500, 80, 17.3),
+    Entry("pp-yoloe-m", "kzoo.models.pp_yoloe:pp_yoloe_m", "detect", (640, 640),
+          _PP_YOLOE, 24_176_412, 80, 49.84),
+    Entry("pp-yoloe-l", "kzoo.models.pp_yoloe:pp_yoloe_l", "detect", (640, 640),
+          _PP_YOLOE, 54_147_452, 80, 109.99),
+    Entry("pp-yoloe-x", "kzoo.models.pp_yoloe:pp_yoloe_x", "detect", (640, 640),
+          _PP_YOLOE, 102_434_524, 80, 206.51),
     Entry("retinanet", "kzoo.models.retinanet:retinanet", "detect", (800, 800),
           _RETINANET, 34_121_239, 91, 303.08),
     Entry("retinanet-resnet18", "kzoo.models.retinanet:retinanet_resnet18", "detect", (800, 800),

@@ -39,6 +39,7 @@ CLASSES = {
     "kzoo.layers.psa": ("CellAttention",),
     "kzoo.layers.padding": ("MirrorPadding2D",),
     "kzoo.layers.regularization": ("DropBlock",),
+    "kzoo.layers.repvgg": ("RepConv",),
     "kzoo.layers.resizing": ("Enlarge",),
     "kzoo.layers.unet": ("Grey",),
     "kzoo.model.zoo_model": ("ZooModel",),

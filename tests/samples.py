@@ -25,7 +25,9 @@ TWINS = {
     "retinanet-resnet101": "retinanet-v2",
     "softer-rcnn": "faster-rcnn",
     "ssd512": "ssd300",
+    **{f"yolo11{size}": "yolo11n" for size in "smlx"},
     "yolov3": "yolov3-spp",
+    **{f"yolov8{size}": "yolov8n" for size in "smlx"},
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks
@@ -38,6 +40,7 @@ HEADS = {
     "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
     "PixelHead": "unet",
+    "PointHead cross_entropy": "yolov8n",
     "RCNNHead softmax": "faster-rcnn",
     "SVMHead softmax": "spp-net",
     "YoloHead": "yolov3-tiny",

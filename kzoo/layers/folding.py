@@ -1,4 +1,4 @@
-"""Folding batch normalisation into the convolutions before it: the same results from fewer operations."""
+"""Folding batch normalisation, and convolutions side by side, into one: the same results from fewer operations."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import keras
 import numpy as np
 from keras import layers
 
+from kzoo.layers.repvgg import RepConv
+
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
 
 
 def folded_network(network: keras.Model, float32: bool = False) -> keras.Model:
     """A copy of a functional network without the batch normalisations that follow a convolution.
+
+    Convolutions that are several in training only (`kzoo.layers.repvgg`) become the one that they come to.
 
     Args:
         network: functional model, which stays as it is.
@@ -25,13 +29,16 @@ def folded_network(network: keras.Model, float32: bool = False) -> keras.Model:
         config = {**layer.get_config(), **({"dtype": "float32"} if float32 else {})}
         if layer.name in folded:
             config["use_bias"] = True
-        return type(layer).from_config(config)
+        copied = type(layer).from_config(config)
+        return copied.plain() if isinstance(layer, RepConv) else copied
 
     copy = keras.models.clone_model(network, clone_function=clone, call_function=_skipping(before))
     for layer in network.layers:
         if layer.name in before:
             conv = before[layer.name]
             copy.get_layer(conv.name).set_weights(_fold(conv, layer))
+        elif isinstance(layer, RepConv):
+            copy.get_layer(layer.name).set_weights(layer.merged())
         elif layer.weights and layer.name not in folded:
             copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy

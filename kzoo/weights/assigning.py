@@ -20,11 +20,15 @@ _CLASSIFIER = ("backbone_fc6", "backbone_fc7")
 
 
 def named_layers(model: ZooModel, backbone: bool) -> dict[str, keras.layers.Layer]:
-    """Layers with weights by name: the backbone's, or all of the network's and the head's, called `head_...`."""
-    if backbone:
-        return {layer.name: layer for layer in backbone_layers(model) if layer.weights}
-    head = {f"head_{layer.name}": layer for layer in leaves(model.head)}
-    network = {layer.name: layer for layer in model.network.layers}
+    """Layers with weights by name: the backbone's, or all of the network's and the head's, called `head_...`.
+
+    What is made of others is there by its parts: `..._rep_conv3`.
+    """
+    network = {}
+    for layer in backbone_layers(model) if backbone else model.network.layers:
+        parts = {f"{layer.name}_{part.name}": part for part in leaves(layer)}
+        network |= parts or {layer.name: layer}
+    head = {} if backbone else {f"head_{layer.name}": layer for layer in leaves(model.head)}
     return {name: layer for name, layer in {**network, **head}.items() if layer.weights}
 
 
