@@ -32,8 +32,9 @@ class Entry:
 
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
-# Published counts of these have 16 or 17 constants more, the distances from 0 to that, which are no weights here.
+# Published counts of these have constants more, 16, 17 or 34 distances from 0, which are no weights here.
 _PP_YOLOE = "Xu et al. 2022, PP-YOLOE: An evolved version of YOLO, arXiv:2203.16250"
+_YOLOV6 = "Li et al. 2023, YOLOv6 v3.0: A Full-Scale Reloading, arXiv:2301.05586"
 _YOLOV8 = "Jocher et al. 2023, YOLOv8; no paper"
 _YOLO11 = "Jocher & Qiu 2024, YOLO11; no paper"
 _FASTER_RCNN = (
@@ -188,6 +189,14 @@ ENTRIES = (
           _YOLOV3, 63_052_381, 80, 141.45),
     Entry("yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416),
           _YOLOV3, 8_858_734, 80, 5.56),
+    Entry("yolov6n", "kzoo.models.yolov6:yolov6", "detect", (640, 640),
+          _YOLOV6, 5_081_276, 80, 11.32),
+    Entry("yolov6s", "kzoo.models.yolov6:yolov6s", "detect", (640, 640),
+          _YOLOV6, 20_193_404, 80, 44.97),
+    Entry("yolov6m", "kzoo.models.yolov6:yolov6m", "detect", (640, 640),
+          _YOLOV6, 37_821_972, 80, 85.09),
+    Entry("yolov6l", "kzoo.models.yolov6:yolov6l", "detect", (640, 640),
+          _YOLOV6, 59_701_033, 80, 149.47),
     Entry("yolov8n", "kzoo.models.yolov8:yolov8", "detect", (640, 640),
           _YOLOV8, 3_167_776, 80, 8.74),
     Entry("yolov8s", "kzoo.models.yolov8:yolov8s", "detect", (640, 640),

@@ -29,7 +29,7 @@ CLASSES = {
     "kzoo.layers.aspp": ("SpreadLike",),
     "kzoo.layers.attention": ("SpatialAttention",),
     "kzoo.layers.bilinear": ("BilinearKernel",),
-    "kzoo.layers.channel_scale": ("ChannelScale",),
+    "kzoo.layers.channel_scale": ("ChannelScale", "LearntScale"),
     "kzoo.layers.context": ("IdentityKernel",),
     "kzoo.layers.darknet_maps": ("ChannelGroup", "First", "Luma", "Reorg", "Shortcut", "UnitLength"),
     "kzoo.layers.darknet_windows": ("Convolution", "LocallyConnected", "Pool"),

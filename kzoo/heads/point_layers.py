@@ -20,7 +20,8 @@ _USUAL_OBJECTS = 5  # and how many objects it expects on them
 class PointLayers(DetectionHead):
     """From two feature maps a level to raw outputs: for every cell its box, an objectness, and the logits of classes.
 
-    The arguments are those of `kzoo.heads.points.PointHead` that have these names.
+    The arguments are those of `kzoo.heads.points.PointHead` that have these names, and `box_bias`, the number that
+    biases of boxes start out with.
 
     Raises:
         ValueError: there are not two feature maps a stride.
@@ -34,6 +35,7 @@ class PointLayers(DetectionHead):
         objectness: bool,
         kernel_size: int,
         prior: float | None,
+        box_bias: float,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
@@ -47,8 +49,7 @@ class PointLayers(DetectionHead):
         self.fields = self.box_fields + int(objectness) + num_classes
         self.box_layers, self.objectness_layers, self.class_layers = [], [], []
         for name, stride in zip(self.levels, self.strides, strict=True):
-            # Distances start out as one stride, or as the same probability of each.
-            self.box_layers.append(self._conv("box", name, self.box_fields, 1.0 if bins else 0.0))
+            self.box_layers.append(self._conv("box", name, self.box_fields, box_bias))
             self.class_layers.append(self._conv("class", name, num_classes, self._class_bias(stride)))
             if objectness:
                 self.objectness_layers.append(self._conv("objectness", name, 1, _logit(PRIOR)))

@@ -113,7 +113,9 @@ class PointHead(PointLayers):
         raw_weight: float = 0.0,
         **kwargs,
     ):
-        super().__init__(num_classes, strides, bins, objectness, kernel_size, prior, **kwargs)
+        # Distances start out as one stride, offsets as a corner, sizes as one stride.
+        box_bias = 1.0 if box_code == "distances" else 0.0
+        super().__init__(num_classes, strides, bins, objectness, kernel_size, prior, box_bias, **kwargs)
         check_choice("box_code", box_code, BOX_CODES)
         check_choice("assigner", assigner, POINT_ASSIGNERS)
         check_choice("assign_overlap", assign_overlap, ("ciou", "iou"))

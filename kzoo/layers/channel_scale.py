@@ -34,3 +34,23 @@ class ChannelScale(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class LearntScale(layers.Layer):
+    """Multiplies a map by one number that is learned and begins as 1: the weight of a shortcut.
+
+    Shapes: (B, H, W, C) in and out.
+
+    Source: Li et al. 2023, YOLOv6 v3.0, arXiv:2301.05586.
+    """
+
+    def build(self, input_shape):
+        self.alpha = self.add_weight((1,), initializer="ones", name="alpha")
+        self.built = True
+
+    def call(self, x):
+        return x * self.alpha
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -81,7 +81,8 @@ def pp_yoloe(
     for stride, maps in zip(STRIDES, levels, strict=True):
         branches += _branches(maps, f"stride{stride}")
     network = keras.Model(inputs, branches, name="network")
-    head = PointHead(num_classes, STRIDES, name="head", **_head_arguments(head))
+    arguments = aligned_arguments({"bins": 17, "kernel_size": 3, **head})
+    head = PointHead(num_classes, STRIDES, name="head", **arguments)
     model = ZooModel(network, head, image_size, names, name=name)
     return load_weights(load_backbone(model, backbone_weights), weights)
 
@@ -91,12 +92,10 @@ pp_yoloe_l = functools.partial(pp_yoloe, size="l", name="pp-yoloe-l")
 pp_yoloe_x = functools.partial(pp_yoloe, size="x", name="pp-yoloe-x")
 
 
-def _head_arguments(given: dict) -> dict:
-    """The head's arguments: the paper's, where others are not given."""
+def aligned_arguments(given: dict) -> dict:
+    """A head's arguments: those of the paper, which YOLOv6 has as well, where others are not given."""
     aligned = {"assign_best": 13, "assign_overlap": "iou", "score_power": 1.0, "anywhere": True}
     return {
-        "bins": 17,
-        "kernel_size": 3,
         "prior": 0.01,
         "class_loss": "varifocal",
         "box_loss": "giou",
