@@ -48,7 +48,7 @@ HEADS = {
 
 
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
-WITHIN = ("IoUNetHead softmax", "RCNNHead softmax", "SVMHead softmax")
+WITHIN = ("IoUNetHead softmax", "MaskRCNNHead softmax", "RCNNHead softmax", "SVMHead softmax")
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
@@ -87,10 +87,13 @@ def families() -> dict[str, list[str]]:
 def of_each_family(names: Iterable[str]) -> list:
     """Parameters of a test that takes a second or two a name: by default for the smallest of each family.
 
+    Families whose head is of another's parts, which take longer, are left to the slow tests.
+
     Args:
         names: registered ones.
     """
-    return _marked(names, {family[0] for family in families().values()})
+    within = {entry(HEADS[head]).target.partition(":")[0] for head in WITHIN}
+    return _marked(names, {family[0] for module, family in families().items() if module not in within})
 
 
 def of_each_head(names: Iterable[str], shown: Iterable[str] = ()) -> list:

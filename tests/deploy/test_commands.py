@@ -61,6 +61,7 @@ def test_benchmark_prints_a_row_a_form(run, run_folder):
     assert lines[5].startswith("onnx with decoding takes")
 
 
+@pytest.mark.slow
 def test_benchmark_of_an_export(run, exported):
     report = json.loads(run("benchmark", exported("tflite-int8"), "--runs", 3, "--json").stdout)
     (row,) = report["forms"]
@@ -69,6 +70,7 @@ def test_benchmark_of_an_export(run, exported):
     assert row["peak_memory_mb"] > 20 and row["images_per_second"] > 0 and "network_ms" not in row
 
 
+@pytest.mark.slow
 def test_the_parts_make_the_whole(small_detector):
     """Also of int8, whose network and head are two conversions."""
     (form,) = benchmark(small_detector, ("tflite-int8",), runs=4, threads=1).forms

@@ -20,6 +20,8 @@ from kzoo.inference.detect import to_detections
 from kzoo.layers.folding import folded_network
 
 FORMS = ["saved_model", "tflite", "onnx"]
+# Kinds of heads that take long to export, or that other tests here export anyway.
+EXPORTED = ["YoloHead", "AnchorHead focal", "AnchorHead hard_negative", "FastRCNNHead softmax"]
 
 
 def relative_difference(expected, given):
@@ -141,6 +143,7 @@ def test_int8_computes_the_network_in_integers_and_the_head_in_floats(exported):
     assert kinds[-3:] == ["float32"] * 3 and set(kinds[:-3]) == {"int8"} and len(kinds) > 30
 
 
+@pytest.mark.slow
 def test_int8_computes_retinanet_s_towers_in_integers_too(tmp_path, images):
     keras.utils.set_random_seed(0)
     model = kzoo.build("retinanet-resnet18", num_classes=2, image_size=(64, 64), width=0.25, depth=0.25)
@@ -227,7 +230,7 @@ def test_opening_tflite_loads_neither_keras_nor_tensorflow(exported):
 @pytest.mark.parametrize(
     "name",
     # The tests above have the detector's head.
-    of_each_head(kzoo.list_models("detect") + kzoo.list_models("classify"), shown=["YoloHead"]),
+    of_each_head(kzoo.list_models("detect") + kzoo.list_models("classify"), shown=EXPORTED),
 )
 def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
     keras.utils.set_random_seed(0)

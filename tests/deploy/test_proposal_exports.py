@@ -41,6 +41,7 @@ def test_files_from_before_there_were_such_are_read(model):
     assert Metadata.from_json(text, "here").searching is None
 
 
+@pytest.mark.slow
 def test_images_alone_are_searched(model, exported):
     images = pictures()
     wanted, found = model.predict_on_batch(images), exported.predict_on_batch(images)

@@ -43,6 +43,7 @@ def test_other_data_stays_as_it_is():
     assert as_stream(arrays) is arrays and as_stream(None) is None
 
 
+@pytest.mark.slow
 def test_fit_is_keras_s_own():
     """The same losses as Keras comes to by itself, without its warnings of a length that it does not know."""
     found = []

@@ -58,7 +58,7 @@ def test_the_release_is_seen_by_a_traced_training(drawn, options):
 
 
 @pytest.mark.parametrize(
-    "frozen, policy", [(1, "mixed_float16"), pytest.param(2, "float32", marks=pytest.mark.slow)]
+    "frozen, policy", [pytest.param(1, "mixed_float16", marks=pytest.mark.slow), (2, "float32")]
 )
 def test_a_cut_training_goes_on_to_the_same_weights(untraced, drawn, options, tmp_path, frozen, policy):
     """Cut just before the release, and an epoch before it."""

@@ -149,6 +149,7 @@ def test_a_training_begins_with_what_was_learnt(untraced, few, options, monkeypa
     assert "pretrain: classify" in text and "pretrain_epochs: 2" in text
 
 
+@pytest.mark.slow
 def test_resuming_does_not_repeat_it(untraced, options, monkeypatch, tmp_path):
     options |= {"pretrain": "classify", "pretrain_epochs": 1, "freeze_backbone": 1, "runs": None}
     whole = kzoo.train(tiny_detector(), FEW, **options, run=tmp_path / "whole")

@@ -44,6 +44,7 @@ def test_a_run_from_end_to_end(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_resumed_training_ends_where_the_whole_one_does(tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
