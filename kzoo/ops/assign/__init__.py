@@ -2,7 +2,7 @@
 
 from kzoo.ops.assign.anchors import RESCUES, Assignment, assign_anchors
 from kzoo.ops.assign.common import PointAssignment, last_owner, sound_boxes
-from kzoo.ops.assign.sim_ota import sim_ota
+from kzoo.ops.assign.ratio import last_of_rank, ratio_match
 from kzoo.ops.assign.task_aligned import task_aligned
 
 __all__ = [
@@ -10,8 +10,9 @@ __all__ = [
     "Assignment",
     "PointAssignment",
     "assign_anchors",
+    "last_of_rank",
     "last_owner",
-    "sim_ota",
+    "ratio_match",
     "sound_boxes",
     "task_aligned",
 ]
