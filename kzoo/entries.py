@@ -32,6 +32,7 @@ class Entry:
 
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
+_YOLOV5 = "Jocher et al. 2020, YOLOv5 by Ultralytics, https://github.com/ultralytics/yolov5"
 _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
@@ -166,5 +167,25 @@ ENTRIES = (
           _YOLOV3, 63_052_381, 80, 141.45),
     Entry("yolov3-tiny", "kzoo.models.yolov3:yolov3_tiny", "detect", (416, 416),
           _YOLOV3, 8_858_734, 80, 5.56),
+    Entry("yolov5n", "kzoo.models.yolov5:yolov5n", "detect", (640, 640),
+          _YOLOV5, 1_881_661, 80, 4.47),
+    Entry("yolov5s", "kzoo.models.yolov5:yolov5s", "detect", (640, 640),
+          _YOLOV5, 7_254_397, 80, 16.43),
+    Entry("yolov5m", "kzoo.models.yolov5:yolov5m", "detect", (640, 640),
+          _YOLOV5, 21_227_325, 80, 48.87),
+    Entry("yolov5l", "kzoo.models.yolov5:yolov5l", "detect", (640, 640),
+          _YOLOV5, 46_623_741, 80, 108.99),
+    Entry("yolov5x", "kzoo.models.yolov5:yolov5x", "detect", (640, 640),
+          _YOLOV5, 86_838_205, 80, 205.45),
+    Entry("yolov5n6", "kzoo.models.yolov5:yolov5n6", "detect", (1280, 1280),
+          _YOLOV5, 3_261_052, 80, 18.24),
+    Entry("yolov5s6", "kzoo.models.yolov5:yolov5s6", "detect", (1280, 1280),
+          _YOLOV5, 12_654_844, 80, 67.19),
+    Entry("yolov5m6", "kzoo.models.yolov5:yolov5m6", "detect", (1280, 1280),
+          _YOLOV5, 35_785_980, 80, 199.65),
+    Entry("yolov5l6", "kzoo.models.yolov5:yolov5l6", "detect", (1280, 1280),
+          _YOLOV5, 76_857_852, 80, 444.94),
+    Entry("yolov5x6", "kzoo.models.yolov5:yolov5x6", "detect", (1280, 1280),
+          _YOLOV5, 140_923_900, 80, 838.26),
 )
 # fmt: on

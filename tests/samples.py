@@ -26,6 +26,8 @@ TWINS = {
     "softer-rcnn": "faster-rcnn",
     "ssd512": "ssd300",
     "yolov3": "yolov3-spp",
+    **{f"yolov5{size}": "yolov5n" for size in "smlx"},
+    **{f"yolov5{size}6": "yolov5n" for size in "nsmlx"},
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks

@@ -103,7 +103,7 @@ MODEL: dict[str, Option] = {
     "auxiliary": Special(takes=_weight, form="a weight, 0 or more, or True"),
     "rates": _RATES,
     "hybrid": _RATES,
-    **{name: Flag() for name in ("spp", "decoder", "residual", "attention")},
+    **{name: Flag() for name in ("spp", "p6", "decoder", "residual", "attention")},
 }
 
 DETECTION: dict[str, Option] = {

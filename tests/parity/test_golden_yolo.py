@@ -4,13 +4,17 @@ The numbers are of random weights, images and scenes; `golden/yolo/README.md` ha
 values from its name and shape alone.
 """
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
 from keras import ops
 
+import kzoo
 from kzoo.heads import YoloHead
+from kzoo.heads.yolo_boxes import decode_boxes
+from kzoo.layers.folding import folded_network
 
 RELATIVE = 1e-4
 SCENES = ("none", "one", "tiny", "overlap", "equal", "many", "batch")
@@ -108,3 +112,64 @@ def test_yolov5_loss_and_gradients(v5_losses, scene):
         np.testing.assert_allclose(float(terms[ours]), wanted[theirs], rtol=RELATIVE, err_msg=ours)
     np.testing.assert_allclose(float(total), wanted["total"], rtol=RELATIVE)
     np.testing.assert_allclose(norms, wanted["gradient_norms_of_total"], rtol=RELATIVE)
+
+
+def rule(golden):
+    """The module of the rule by which tensors and images get their values."""
+    spec = importlib.util.spec_from_file_location("yolo_rule", golden / "rule.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def written(golden, name, folder):
+    """A state dict of the authors' names, with the counters and anchors that theirs have; and what is known of it."""
+    from safetensors.numpy import save_file
+
+    known, values = json.loads((golden / f"{name}.json").read_text()), rule(golden).value
+    tensors = {key: values(key, shape, known["weight_gain"]) for key, shape in known["tensors"]}
+    cells = np.asarray(known["anchors_pixels"]) / np.reshape(known["strides"], (-1, 1, 1))
+    for key in known["excluded"]:
+        anchors = np.asarray(known["anchors_pixels"]) if key.endswith("anchor_grid") else cells
+        tensors[key] = np.float32(anchors) if "anchor" in key else np.array(7)
+    save_file(tensors, folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors", known
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["yolov5n", pytest.param("yolov5s", marks=pytest.mark.slow)],
+)
+def test_networks_compute_what_the_authors_do(golden, name, tmp_path, caplog):
+    """Raw outputs, boxes and scores of the authors' weights; and the same with batch normalisation folded."""
+    path, known = written(golden, name, tmp_path)
+    side = known["image_size"]
+    model = kzoo.build(name, weights=path, image_size=(side, side))
+    (said,) = [record.getMessage() for record in caplog.records if "licence" in record.getMessage()]
+    assert "AGPL-3.0" in said and "\n" not in said
+    images = rule(golden).image(side)
+    outputs = model(images, training=False)
+    with np.load(golden / f"{name}.npz") as arrays:
+        raw = [arrays[f"raw_{level}"].transpose(0, 2, 3, 1) for level in range(len(known["strides"]))]
+        decoded = arrays["decoded"]
+    for level, theirs in zip(model.head.levels, raw, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(outputs[level]), theirs, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(decoded_rows(model, outputs), decoded, rtol=1e-3, atol=1e-3)
+    folded = model.head(folded_network(model.network)(images))
+    for level in model.head.levels:
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(folded[level]), ops.convert_to_numpy(outputs[level]), rtol=1e-4, atol=1e-4
+        )
+
+
+def decoded_rows(model, outputs):
+    """Boxes by centre and size, objectness and classes, in their order: level, anchor, row, column."""
+    rows, grid = model.head._rows(outputs)
+    corners = ops.convert_to_numpy(decode_boxes(rows, grid.places, model.head.size_transform))
+    boxes = np.concatenate(
+        [(corners[..., :2] + corners[..., 2:]) / 2, corners[..., 2:] - corners[..., :2]], -1
+    )
+    all_of_it = np.concatenate([boxes, ops.convert_to_numpy(ops.sigmoid(rows[..., 4:]))], -1)
+    levels = grid.by_level(all_of_it)
+    by_anchor = [level.reshape(1, -1, 3, level.shape[-1]).swapaxes(1, 2) for level in levels]
+    return np.concatenate([level.reshape(1, -1, level.shape[-1]) for level in by_anchor], 1)
