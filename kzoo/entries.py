@@ -33,6 +33,10 @@ class Entry:
 
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
 _YOLOV5 = "Jocher et al. 2020, YOLOv5 by Ultralytics, https://github.com/ultralytics/yolov5"
+_YOLOV7 = (
+    "Wang et al. 2022, YOLOv7: Trainable Bag-of-Freebies Sets New State-of-the-Art for Real-Time Object Detectors, "
+    "arXiv:2207.02696"
+)
 _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
@@ -187,5 +191,8 @@ ENTRIES = (
           _YOLOV5, 76_857_852, 80, 444.94),
     Entry("yolov5x6", "kzoo.models.yolov5:yolov5x6", "detect", (1280, 1280),
           _YOLOV5, 140_923_900, 80, 838.26),
+    Entry("yolov7", "kzoo.models.yolov7:yolov7", "detect", (640, 640), _YOLOV7, 37_669_853, 80, 105.77),
+    Entry("yolov7-tiny", "kzoo.models.yolov7:yolov7_tiny", "detect", (640, 640), _YOLOV7, 6_241_885, 80, 13.7),
+    Entry("yolov7x", "kzoo.models.yolov7:yolov7x", "detect", (640, 640), _YOLOV7, 71_409_685, 80, 189.67),
 )
 # fmt: on

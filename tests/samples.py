@@ -27,7 +27,8 @@ TWINS = {
     "ssd512": "ssd300",
     "yolov3": "yolov3-spp",
     **{f"yolov5{size}": "yolov5n" for size in "smlx"},
-    **{f"yolov5{size}6": "yolov5n" for size in "nsmlx"},
+    **{f"yolov5{size}6": "yolov5n6" for size in "smlx"},
+    "yolov7x": "yolov7",
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks

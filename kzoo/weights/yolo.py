@@ -15,7 +15,13 @@ _LAYER = re.compile(r"(?:backbone|neck)_layer(\d+)_((?!\d+_).+)")
 _LEVEL = re.compile(r"head_stride\d+(?:_\d+)?")
 _NUMBERED = re.compile(r"model\.(\d+)\.")
 _ANCHORS = re.compile(r"model\.\d+\.anchors")
+_HEAD = re.compile(r"model\.(\d+)\.m\.(\d+)\.(weight|bias)")
+_IMPLICIT = re.compile(r"model\.\d+\.i[am]\.\d+\.implicit")
 _SETTINGS = re.compile(r"model\.\d+\.anchor(s|_grid)")  # the grid has them once more, in pixels
+# Of branches that are added: a convolution and its normalisation are a pair.
+_BRANCH = re.compile(r"(dense|point|identity)(_conv|_bn|)")
+_BRANCHES = {"dense": "dense", "point": "1x1", "identity": "identity"}
+_PLACES = {"_conv": ".0", "_bn": ".1", "": ""}
 _FIRST = "backbone_layer0_conv"
 FIRST_NORM = "backbone_layer0_bn"
 LICENCE = (
@@ -50,6 +56,8 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
 
 def _module(name: str) -> str:
     """What a part of a layer is called: `cv1_conv` is `cv1.conv`, `m0_cv2_bn` is `m.0.cv2.bn`."""
+    if match := _BRANCH.fullmatch(name):
+        return f"rbr_{_BRANCHES[match[1]]}{_PLACES[match[2]]}"
     return re.sub(r"(?:^|(?<=\.))m(\d+)(?=\.|$)", r"m.\1", name.replace("_", "."))
 
 
@@ -86,7 +94,29 @@ def without_settings(
             raise ValueError(
                 f"{path}: was trained with other anchors than the model's; give anchors={theirs}"
             )
-    return {key: value for key, value in tensors.items() if not _SETTINGS.fullmatch(key)}
+    return _without_implicit({key: value for key, value in tensors.items() if not _SETTINGS.fullmatch(key)})
+
+
+def _without_implicit(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors less what YOLOv7's head learns to add before, and to multiply behind, each level's convolution.
+
+    i (W (x + a) + b) is a convolution of its own, with i W and i (W a + b).
+    """
+    found = {}
+    for key, value in tensors.items():
+        if match := _HEAD.fullmatch(key):
+            number, level, kind = match.groups()
+            added, factor = (tensors.get(f"model.{number}.{part}.{level}.implicit") for part in ("ia", "im"))
+            if added is not None and factor is not None:
+                kernel = tensors[f"model.{number}.m.{level}.weight"]  # (filters, C, 1, 1)
+                factor = factor.reshape(-1)
+                if kind == "bias":
+                    value = factor * (value + kernel[..., 0, 0] @ added.reshape(-1))
+                else:
+                    value = value * factor[:, None, None, None]
+        if not _IMPLICIT.fullmatch(key):
+            found[key] = value
+    return found
 
 
 def state_anchors(weights: str | Path | None, strides: Sequence[int]) -> list | None:

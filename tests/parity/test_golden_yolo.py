@@ -138,7 +138,7 @@ def written(golden, name, folder):
 
 @pytest.mark.parametrize(
     "name",
-    ["yolov5n", pytest.param("yolov5s", marks=pytest.mark.slow)],
+    ["yolov5n", *(pytest.param(name, marks=pytest.mark.slow) for name in ("yolov5s", "yolov7-tiny"))],
 )
 def test_networks_compute_what_the_authors_do(golden, name, tmp_path, caplog):
     """Raw outputs, boxes and scores of the authors' weights; and the same with batch normalisation folded."""
