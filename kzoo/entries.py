@@ -37,6 +37,11 @@ _PP_YOLOE = "Xu et al. 2022, PP-YOLOE: An evolved version of YOLO, arXiv:2203.16
 _YOLOV6 = "Li et al. 2023, YOLOv6 v3.0: A Full-Scale Reloading, arXiv:2301.05586"
 _YOLOV8 = "Jocher et al. 2023, YOLOv8; no paper"
 _YOLO11 = "Jocher & Qiu 2024, YOLO11; no paper"
+_YOLOV5 = "Jocher et al. 2020, YOLOv5 by Ultralytics, https://github.com/ultralytics/yolov5"
+_YOLOV7 = (
+    "Wang et al. 2022, YOLOv7: Trainable Bag-of-Freebies Sets New State-of-the-Art for Real-Time Object Detectors, "
+    "arXiv:2207.02696"
+)
 _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
@@ -207,5 +212,28 @@ ENTRIES = (
           _YOLOV8, 43_737_968, 80, 165.15),
     Entry("yolov8x", "kzoo.models.yolov8:yolov8x", "detect", (640, 640),
           _YOLOV8, 68_287_712, 80, 257.8),
+    Entry("yolov5n", "kzoo.models.yolov5:yolov5n", "detect", (640, 640),
+          _YOLOV5, 1_881_661, 80, 4.47),
+    Entry("yolov5s", "kzoo.models.yolov5:yolov5s", "detect", (640, 640),
+          _YOLOV5, 7_254_397, 80, 16.43),
+    Entry("yolov5m", "kzoo.models.yolov5:yolov5m", "detect", (640, 640),
+          _YOLOV5, 21_227_325, 80, 48.87),
+    Entry("yolov5l", "kzoo.models.yolov5:yolov5l", "detect", (640, 640),
+          _YOLOV5, 46_623_741, 80, 108.99),
+    Entry("yolov5x", "kzoo.models.yolov5:yolov5x", "detect", (640, 640),
+          _YOLOV5, 86_838_205, 80, 205.45),
+    Entry("yolov5n6", "kzoo.models.yolov5:yolov5n6", "detect", (1280, 1280),
+          _YOLOV5, 3_261_052, 80, 18.24),
+    Entry("yolov5s6", "kzoo.models.yolov5:yolov5s6", "detect", (1280, 1280),
+          _YOLOV5, 12_654_844, 80, 67.19),
+    Entry("yolov5m6", "kzoo.models.yolov5:yolov5m6", "detect", (1280, 1280),
+          _YOLOV5, 35_785_980, 80, 199.65),
+    Entry("yolov5l6", "kzoo.models.yolov5:yolov5l6", "detect", (1280, 1280),
+          _YOLOV5, 76_857_852, 80, 444.94),
+    Entry("yolov5x6", "kzoo.models.yolov5:yolov5x6", "detect", (1280, 1280),
+          _YOLOV5, 140_923_900, 80, 838.26),
+    Entry("yolov7", "kzoo.models.yolov7:yolov7", "detect", (640, 640), _YOLOV7, 37_669_853, 80, 105.77),
+    Entry("yolov7-tiny", "kzoo.models.yolov7:yolov7_tiny", "detect", (640, 640), _YOLOV7, 6_241_885, 80, 13.7),
+    Entry("yolov7x", "kzoo.models.yolov7:yolov7x", "detect", (640, 640), _YOLOV7, 71_409_685, 80, 189.67),
 )
 # fmt: on

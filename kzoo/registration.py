@@ -33,6 +33,7 @@ CLASSES = {
     "kzoo.layers.context": ("IdentityKernel",),
     "kzoo.layers.darknet_maps": ("ChannelGroup", "First", "Luma", "Reorg", "Shortcut", "UnitLength"),
     "kzoo.layers.darknet_windows": ("Convolution", "LocallyConnected", "Pool"),
+    "kzoo.layers.focus": ("Focus",),
     "kzoo.layers.fpn": ("CropLike",),
     "kzoo.layers.l2norm": ("L2Normalization",),
     "kzoo.layers.normalization": ("CrossMiniBatchNormalization", "FusedBatchNormalization"),

@@ -28,6 +28,9 @@ TWINS = {
     **{f"yolo11{size}": "yolo11n" for size in "smlx"},
     "yolov3": "yolov3-spp",
     **{f"yolov8{size}": "yolov8n" for size in "smlx"},
+    **{f"yolov5{size}": "yolov5n" for size in "smlx"},
+    **{f"yolov5{size}6": "yolov5n6" for size in "smlx"},
+    "yolov7x": "yolov7",
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks

@@ -1,4 +1,4 @@
-"""YOLO's head from its second version on: anchors in cells, the anchor of the best shape takes the object."""
+"""YOLO's head from its second version on: anchors in cells, which take objects by their shapes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ from keras import ops
 
 from kzoo.heads.base import check_choice
 from kzoo.heads.levels import one_a_level
-from kzoo.heads.yolo_boxes import SIZE_TRANSFORMS, decode_boxes, encode_boxes, raw_boxes, size_code
-from kzoo.heads.yolo_grid import Objects
-from kzoo.heads.yolo_layers import YoloLayers
-from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels, softmax_focal_loss
+from kzoo.heads.yolo_boxes import SIZE_TRANSFORMS, decode_boxes, encode_boxes, raw_boxes
+from kzoo.heads.yolo_loss import ASSIGNERS, YoloLoss
 from kzoo.losses.iou import BOX_LOSSES
 from kzoo.ops.assign import sound_boxes
-from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import stable_top_k, take_rows
-from kzoo.ops.weighting import image_weighted
 from kzoo.options import checked
 from kzoo.options.building import YOLO
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class YoloHead(YoloLayers):
+class YoloHead(YoloLoss):
     """Boxes, objectness and classes on a grid of cells, for several levels of the network.
 
-    In the cell of an object's centre the anchor whose shape is most like the object's takes it (`YoloGrid.match`). Its
-    prediction learns the box, the class and an objectness of 1; predictions that overlap no object learn an objectness
-    of 0, and those that overlap one without having to find it learn nothing.
+    In the cell of an object's centre the anchor whose shape is most like the object's takes it (`YoloGrid.match`), or
+    whatever else the `assigner` says. Its prediction learns the box, the class and an objectness of 1; predictions that
+    overlap no object learn an objectness of 0, and those that overlap one without having to find it learn nothing.
 
     Shapes, where A anchors stand in a cell:
         outputs: `{"stride8": (B, H/8, W/8, A * (5 + num_classes)), ...}`: for every anchor Darknet's x, y, w, h,
@@ -48,8 +44,9 @@ class YoloHead(YoloLayers):
         iou_threshold: IoU of shapes, 0 to 1, 0.4 by default: besides the best anchor, every anchor whose shape
             overlaps an object's by more takes it (AlexeyAB's `iou_thresh`), which learns several times as fast; 1
             leaves the best alone, as in the paper.
-        objectness_target: "one" (default) for every object, as in the paper, or "iou", the overlap that its prediction
-            has reached, so that scores rank by how well boxes lie (YOLOv5, and `rescore` of Darknet's `[region]`).
+        objectness_target: "one" (default) for every object, as in the paper, or the overlap that its prediction has
+            reached, so that scores rank by how well boxes lie: "iou" (`rescore` of Darknet's `[region]`), or "ciou",
+            of which what is below 0 counts as 0 (YOLOv5).
         scale_xy: factor above 0 that widens the reach of a cell's centre: s * sigmoid(t) - (s - 1) / 2 (YOLOv4's
             `scale_x_y`); one number, 1 by default, or one a level.
         label_smoothing: share of the class targets that is drawn to one half, or to all classes alike under "softmax",
@@ -71,22 +68,33 @@ class YoloHead(YoloLayers):
             at most four anchors (YOLOv5, Darknet's `new_coords=1`). The "paper" loss then compares sigmoid(t).
         class_activation: "sigmoid" (default), or "softmax" where every object has one class (YOLOv2's `[region]`).
         project: whether each feature map goes through a 1x1 convolution (default); if not it is the raw output itself.
-        normalize_by: what the terms' sums are divided by: "objects" (default), or "images" as in Darknet.
+        normalize_by: what the terms' sums are divided by: "objects" (default), or "images" as in Darknet; or "levels":
+            every term is the sum of its means on each level, over pairs of an object and a prediction, their classes,
+            and all predictions, so that a level with few counts as much as one with many (YOLOv5, which then
+            multiplies by the number of images).
         size_weighting: whether small objects' boxes count up to twice as much as large ones' (default).
         image_size: height and width in pixels of the one input size that the network takes, where its cells do not
             divide it, as 7x7 cells 208 pixels; they are then as large as the image over their number. None (default)
             where they are as large as the strides say, at any size.
+        assigner: which predictions have to find an object: "best shape" (default); "ratio": in the cell of its centre
+            and the two nearest beside it all anchors of about its sides (YOLOv5; see `kzoo.ops.assign.ratio`); or
+            "task-aligned": those in cells whose centre it holds that name and outline it best by now (see
+            `kzoo.ops.assign.task_aligned`).
+        anchor_ratio: of "ratio" how many times as long as an anchor's an object's side may be, or the other way round,
+            above 1, 4 by default.
+        prior_objects: how many objects the biases expect in an image of 640 pixels at first, as many on each level,
+            above 0, 8 in YOLOv5, whose classes then start at .6 over their number; None (default) for an objectness of
+            .01 everywhere.
         **kwargs: arguments of `kzoo.heads.detection.DetectionHead`, for the suppression; scores are objectness times
             class probability.
 
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections.
+    Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections; YOLOv5 by its behaviour.
     """
 
     options = YOLO
-    loss_names = ("box", "objectness", "class")
     meaning = ("anchors", "strides", "scale_xy", "size_transform", "class_activation", "project")
 
     @checked(YOLO)
@@ -115,16 +123,32 @@ class YoloHead(YoloLayers):
         normalize_by: str = "objects",
         size_weighting: bool = True,
         image_size: Sequence[int] | None = None,
+        assigner: str = "best shape",
+        anchor_ratio: float = 4.0,
+        prior_objects: float | None = None,
         **kwargs,
     ):
         super().__init__(
-            num_classes, anchors, strides, spare_anchors, scale_xy, project, image_size, **kwargs
+            num_classes,
+            anchors,
+            strides,
+            spare_anchors,
+            scale_xy,
+            project,
+            image_size,
+            prior_objects,
+            **kwargs,
         )
+        check_choice("assigner", assigner, ASSIGNERS)
+        if self.spare_anchors and assigner != "best shape":
+            raise ValueError(
+                f"spare_anchors: has no effect with assigner={assigner!r}; leave one of them out"
+            )
         check_choice("box_loss", box_loss, ("paper", *BOX_LOSSES))
-        check_choice("objectness_target", objectness_target, ("one", "iou"))
+        check_choice("objectness_target", objectness_target, ("one", "iou", "ciou"))
         check_choice("size_transform", size_transform, SIZE_TRANSFORMS)
         check_choice("class_activation", class_activation, ("sigmoid", "softmax"))
-        check_choice("normalize_by", normalize_by, ("objects", "images"))
+        check_choice("normalize_by", normalize_by, ("objects", "images", "levels"))
         self.box_loss = box_loss
         self.ignore_threshold = ignore_threshold
         self.iou_threshold = iou_threshold
@@ -143,121 +167,8 @@ class YoloHead(YoloLayers):
         self.class_activation = class_activation
         self.normalize_by = normalize_by
         self.size_weighting = size_weighting
-
-    def loss(self, targets, outputs, sample_weight=None):
-        # 1. Predictions (B, N, 5 + classes) of N anchors, and objects (B, M).
-        rows, grid = self._rows(outputs)
-        boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
-        predicted = ops.stop_gradient(decode_boxes(rows, grid.places, self.size_transform))  # (B, N, 4)
-        overlaps = pairwise_iou(predicted, boxes)  # (B, N, M)
-
-        # 2. Pairs of an object and the prediction that is to find it, each beside the pairs' raw numbers (B, Q, ...).
-        match = grid.match(boxes, labels, self.iou_threshold)
-        if "weights" in targets:
-            match = match.weighted(targets["weights"])
-        assigned = [(match, take_rows(rows, match.index))]
-        near = None
-        if self.truth_threshold < 1:
-            near = self._near(overlaps, boxes, labels, match, grid)
-            assigned.append((near, rows))
-
-        # 3. Box and class of the pairs, objectness of all predictions, each summed up.
-        box = classes = 0.0
-        for objects, raw in assigned:
-            factor = image_weighted(objects.weight, sample_weight)  # (B, Q)
-            box = box + ops.sum(self._box_loss(objects, raw, grid) * factor)
-            classes = classes + ops.sum(self._class_loss(objects, raw) * factor)
-        objectness = self._objectness_loss(
-            rows[..., 4], grid, match, near, predicted, overlaps, sample_weight
-        )
-        if self.normalize_by == "images":
-            count = ops.cast(ops.shape(rows)[0], "float32")
-        else:
-            count = ops.maximum(sum(ops.sum(objects.weight) for objects, _ in assigned), 1.0)
-        return {
-            "box": self.box_weight * box / count,
-            "objectness": objectness / count,
-            "class": self.class_weight * classes / count,
-        }
-
-    def _near(self, overlaps, boxes, labels, match, grid) -> Objects:
-        """Of each of the N predictions the object it overlaps most, which counts if it is near and there is no other.
-
-        Args:
-            overlaps: (B, N, M) IoU of predictions with objects.
-            boxes: (B, M, 4) xyxy pixels.
-            labels: (B, M) int, -1 for none.
-            match: objects that predictions have to find by their anchors' shapes.
-            grid: where the predictions sit.
-        """
-        overlaps = ops.where(ops.expand_dims(labels >= 0, 1), overlaps, 0.0)
-        best = ops.argmax(overlaps, axis=-1)  # (B, N)
-        near = ops.cast(ops.max(overlaps, axis=-1) > self.truth_threshold, "float32")
-        return Objects(
-            boxes=take_rows(boxes, best),
-            labels=ops.cast(take_rows(ops.maximum(labels, 0), best), "int32"),
-            places=grid.places,
-            weight=near * (1.0 - match.taken),
-        )
-
-    def _box_loss(self, objects: Objects, raw, grid):
-        """The box term of each object, whose prediction is raw (B, Q, 5 + classes): (B, Q)."""
-        scale = 1.0
-        if self.size_weighting:
-            width, height = grid.image_size
-            size = objects.boxes[..., 2:] - objects.boxes[..., :2]  # (B, Q, 2)
-            # (B, Q), from 2 for a point to 1 for a box as large as the image.
-            scale = 2.0 - size[..., 0] * size[..., 1] / (width * height)
-        if self.box_loss != "paper":
-            predicted = decode_boxes(raw, objects.places, self.size_transform)
-            return scale * BOX_LOSSES[self.box_loss](objects.boxes, predicted)
-        offset, size = encode_boxes(objects.boxes, objects.places, self.size_transform)  # (B, Q, 2) each
-        center = ops.sum(sigmoid_cross_entropy(offset, raw[..., :2]), axis=-1)
-        return scale * (center + 0.5 * ops.sum((size - size_code(raw, self.size_transform)) ** 2, axis=-1))
-
-    def _class_loss(self, objects: Objects, raw):
-        """The class term of each object, whose prediction is raw (B, Q, 5 + classes): (B, Q)."""
-        # (B, Q, C) each.
-        true, logits = ops.one_hot(objects.labels, self.num_classes), raw[..., 5:]
-        if self.class_activation == "softmax":
-            true = true * (1.0 - self.label_smoothing) + self.label_smoothing / self.num_classes
-            return softmax_focal_loss(true, logits, self.focal_gamma, self.focal_alpha)
-        return ops.sum(self._cross_entropy(smooth_labels(true, self.label_smoothing), logits), axis=-1)
-
-    def _objectness_loss(self, logits, grid, match, near, predicted, overlaps, sample_weight):
-        """Objectness over all predictions but the ignored ones, weighted and summed.
-
-        Args:
-            logits: (B, N) of the objectness.
-            grid: where the predictions sit.
-            match: the objects that predictions take.
-            near: objects that further predictions are to find as well, or None.
-            predicted: (B, N, 4) xyxy pixels.
-            overlaps: (B, N, M) IoU of predictions with objects.
-            sample_weight: (B,) factors of the images, or None.
-
-        Returns:
-            A scalar.
-        """
-        background = ops.cast(ops.max(overlaps, axis=-1) <= self.ignore_threshold, "float32")  # (B, N)
-        true = match.taken if near is None else match.taken + near.weight  # (B, N)
-        weight = ops.maximum(true, background)  # 0 for those that overlap an object and are not to find it
-        if self.objectness_target == "iou":
-            true = match.taken * iou(predicted, take_rows(match.boxes, match.owner))
-            if near is not None:
-                true = true + near.weight * iou(predicted, near.boxes)
-        loss = self._cross_entropy(smooth_labels(true, self.objectness_smoothing), logits) * weight
-        if match.importance is not None:
-            loss = loss * match.importance
-        loss = image_weighted(loss, sample_weight)
-        if len(set(self.objectness_weight)) == 1:
-            return self.objectness_weight[0] * ops.sum(loss)
-        levels = zip(self.objectness_weight, grid.by_level(loss), strict=True)
-        return sum(weight * ops.sum(of_level) for weight, of_level in levels)
-
-    def _cross_entropy(self, true, logits):
-        """Binary cross-entropy with the head's focal modulation, elementwise."""
-        return sigmoid_focal_loss(true, logits, self.focal_gamma, self.focal_alpha)
+        self.assigner = assigner
+        self.anchor_ratio = anchor_ratio
 
     def encode(self, targets, sizes) -> dict:
         """Raw outputs that decode to the targets: assignment's inverse, for tests and for looking at anchors.
@@ -267,7 +178,7 @@ class YoloHead(YoloLayers):
             sizes: height and width of each feature map in cells, in the order of the strides.
         """
         grid = self._grid(sizes)
-        match = grid.match(sound_boxes(targets["boxes"]), targets["labels"], self.iou_threshold)
+        match = self._match(grid, sound_boxes(targets["boxes"]), targets["labels"])
         code = encode_boxes(match.boxes, match.places, self.size_transform)
         box = raw_boxes(*code, self.size_transform)  # (B, Q, 4)
         sure = 20.0  # logit of a probability that rounds to 1

@@ -3,59 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from keras import ops
 
 from kzoo.heads.yolo_boxes import LARGEST_LOG_SIZE, Places
-from kzoo.ops.assign import last_owner
+from kzoo.heads.yolo_match import Match
+from kzoo.ops.assign import PointAssignment, last_of_rank, last_owner, ratio_match
 from kzoo.ops.boxes import shape_iou
 from kzoo.ops.gather import take_rows
-
-
-@dataclass
-class Objects:
-    """Objects, each beside the prediction that is to find it; Q of them an image.
-
-    Attributes:
-        boxes: (B, Q, 4) xyxy pixels.
-        labels: (B, Q) int32, the classes of the objects, from 0.
-        places: (B, Q, 2) each, where the predictions sit, or (Q, 2) where that is the same for all images.
-        weight: (B, Q) float, 1 where this pair counts.
-    """
-
-    boxes: object
-    labels: object
-    places: Places
-    weight: object
-
-
-@dataclass
-class Match(Objects):
-    """Objects and the predictions that take them; Q = M objects x the anchors that may take each.
-
-    Of several objects on one prediction the last one counts.
-
-    Attributes:
-        index: (B, Q) int32, row of the prediction.
-        taken: (B, N) float, 1 for predictions that take an object.
-        owner: (B, N) int32, which of the Q takes it; meaningless where not taken.
-        importance: (B, N) float, how much each prediction counts, or None where all count alike.
-    """
-
-    index: object
-    taken: object
-    owner: object
-    importance: object = None
-
-    def weighted(self, weights) -> Match:
-        """The same match where each object counts by a weight of its own, (B, M)."""
-        weights = ops.cast(weights, "float32")
-        # (B, Q): pairs stand object by object, as many for each.
-        of_pairs = ops.repeat(weights, self.boxes.shape[1] // weights.shape[1], axis=1)
-        # (B, N): what takes no object, and learns that there is none, counts as before.
-        importance = self.taken * take_rows(of_pairs, self.owner) + 1.0 - self.taken
-        return replace(self, weight=self.weight * of_pairs, importance=importance)
 
 
 class YoloGrid:
@@ -76,6 +31,7 @@ class YoloGrid:
         shapes: the different ones among the slots' and the spare anchors' widths and heights, which compete.
         counts: number of predictions of each level.
         places: (N, 2) each, where the predictions sit.
+        levels: (N,) int32, the predictions' levels.
         image_size: width and height of the input in pixels.
     """
 
@@ -115,6 +71,9 @@ class YoloGrid:
             ops.concatenate(shapes, axis=0),
             ops.concatenate(cells, axis=0),
         )
+        self.levels = ops.concatenate(
+            [ops.full((count,), level, "int32") for level, count in enumerate(self.counts)], axis=0
+        )
 
     def _level(self, level: int):
         """Origin, reach, anchor and cell of one level's predictions, each (H * W * A, 2)."""
@@ -131,6 +90,11 @@ class YoloGrid:
         anchor = ops.convert_to_tensor(self.anchors[level], "float32") + blank  # (H, W, A, 2)
         places = (origin - margin, blank + reach, anchor, blank + cell)
         return tuple(ops.reshape(place, (-1, place.shape[-1])) for place in places)
+
+    @property
+    def centers(self):
+        """Where the predictions' cells have their centres, x and y in pixels: (N, 2)."""
+        return self.places.origin + self.places.reach / 2
 
     def by_level(self, values) -> list:
         """Values of all predictions (B, N, ...) as one tensor a level, (B, H * W * A, ...)."""
@@ -172,6 +136,55 @@ class YoloGrid:
         takes = ops.logical_and(takes, ops.expand_dims(valid, -1))
         return self._resolve(boxes, labels, choice, takes)
 
+    def match_by_ratio(self, boxes, labels, ratio: float = 4.0) -> Match:
+        """Gives every object to all anchors of about its shape, in its centre's cell and the two nearest neighbours.
+
+        All pairs are kept: a prediction may have to find several objects, of which the last written owns it.
+
+        Args:
+            boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
+            labels: (B, M) int, -1 for none.
+            ratio: see `kzoo.ops.assign.ratio.ratio_match`.
+        """
+        per_cell = [len(level) for level in self.anchors]
+        level = [i for i, count in enumerate(per_cell) for _ in range(count)]  # of each of the P slots
+        cells = ops.convert_to_tensor([self.cells[i] for i in level], "float32")  # (P, 2)
+        extents = ops.stack([ops.cast(side, "float32") for i in level for side in self.sizes[i][::-1]])
+        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / cells  # (B, M, P, 2)
+        size = boxes[..., 2:] - boxes[..., :2]  # (B, M, 2)
+        slots = ops.convert_to_tensor(self.slots, "float32")  # (P, 2)
+        shift, takes, order = ratio_match(center, size, slots, ops.reshape(extents, (-1, 2)), ratio)
+        valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))  # (B, M)
+        takes = ops.logical_and(takes, valid[:, :, None, None])
+        # Of each object P x 3 places, (B, M, P * 3).
+        flat = (-1, boxes.shape[1], len(self.slots) * takes.shape[-1])
+        choice = ops.repeat(ops.arange(len(self.slots), dtype="int32"), takes.shape[-1])
+        takes, order = ops.reshape(takes, flat), ops.reshape(order, flat)
+        choice = ops.broadcast_to(choice, ops.shape(takes))
+        return self._resolve(boxes, labels, choice, takes, ops.reshape(shift, (*flat, 2)), order)
+
+    def match_of_points(self, boxes, labels, assignment: PointAssignment) -> Match:
+        """Gives every prediction the object that an assignment of points has for it: Q is N.
+
+        Args:
+            boxes: (B, M, 4) xyxy pixels.
+            labels: (B, M) int, -1 for none.
+            assignment: of the N predictions.
+        """
+        taken = ops.cast(assignment.positive, "float32")  # (B, N)
+        rows = ops.broadcast_to(ops.arange(sum(self.counts), dtype="int32"), ops.shape(assignment.owner))
+        return Match(
+            boxes=take_rows(boxes, assignment.owner),
+            labels=ops.cast(take_rows(ops.maximum(labels, 0), assignment.owner), "int32"),
+            places=self.places,
+            weight=taken,
+            level=self.levels,
+            index=rows,
+            taken=taken,
+            owner=rows,
+            source=assignment.owner,
+        )
+
     def match_by_prediction(self, boxes, labels, rows) -> Match:
         """Gives every object to the anchor whose prediction in its cell is shaped most alike; for one level.
 
@@ -205,14 +218,17 @@ class YoloGrid:
         longest = max(map(len, of_shapes))
         return [slots + [-1] * (longest - len(slots)) for slots in of_shapes]
 
-    def _resolve(self, boxes, labels, choice, takes) -> Match:
-        """From slots that take objects to predictions, one object a prediction.
+    def _resolve(self, boxes, labels, choice, takes, shift=None, order=None) -> Match:
+        """From slots that take objects to predictions.
 
         Args:
             boxes: (B, M, 4) xyxy pixels.
             labels: (B, M) int.
             choice: (B, M, P) int32, slots that may take each object.
             takes: (B, M, P) bool, whether they do.
+            shift: (B, M, P, 2) int32, columns and rows from the cell of the object's centre; None (default) for that.
+            order: (B, M, P) int32, in which order pairs are written, of which all are kept; None (default) where
+                objects are written one after another, and the last on a prediction alone is kept.
 
         Returns:
             The match of Q = M * P pairs.
@@ -232,6 +248,7 @@ class YoloGrid:
         )
         center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / cell  # (B, M, P, 2)
         center = ops.cast(ops.floor(ops.clip(center, 0.0, 1e6)), "int32")
+        center = center if shift is None else ops.maximum(center + shift, 0)
         column = ops.minimum(center[..., 0], width - 1)
         row = ops.minimum(center[..., 1], height - 1)
         index = start + (row * width + column) * per_cell + slot
@@ -239,7 +256,11 @@ class YoloGrid:
         # From here on pair by pair, (B, Q).
         batch, pairs = ops.shape(boxes)[0], boxes.shape[1] * per_object
         index, takes = ops.reshape(index, (batch, pairs)), ops.reshape(takes, (batch, pairs))
-        last, taken, owner = last_owner(index, takes, sum(self.counts))
+        if order is None:
+            weight, taken, owner = last_owner(index, takes, sum(self.counts))
+        else:
+            weight = ops.cast(takes, "float32")
+            taken, owner = last_of_rank(index, takes, ops.reshape(order, (batch, pairs)), sum(self.counts))
         origin = ops.cast(ops.stack([column, row], axis=-1), "float32") * cell - margin
         anchor = ops.take(ops.convert_to_tensor(self.slots, "float32"), choice, axis=0)
         places = (ops.reshape(place, (batch, pairs, 2)) for place in (origin, reach, anchor, cell))
@@ -247,7 +268,8 @@ class YoloGrid:
             boxes=ops.repeat(boxes, per_object, axis=1),
             labels=ops.cast(ops.repeat(ops.maximum(labels, 0), per_object, axis=1), "int32"),
             places=Places(*places),
-            weight=last,
+            weight=weight,
+            level=ops.reshape(level, (batch, pairs)),
             index=index,
             taken=taken,
             owner=owner,

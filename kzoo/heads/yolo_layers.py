@@ -14,6 +14,9 @@ from kzoo.heads.yolo_grid import YoloGrid
 
 # A detector starts out finding nothing in 99 cells of 100 (RetinaNet, section 4.1).
 OBJECTNESS_PRIOR = 0.01
+# YOLOv5 expects some objects in an image of this side, and shares its classes' probability out among them.
+PRIOR_SIDE = 640
+PRIOR_CLASS, ALMOST_ONE = 0.6, 0.99999
 
 
 class YoloLayers(DetectionHead):
@@ -36,6 +39,7 @@ class YoloLayers(DetectionHead):
         scale_xy: float | Sequence[float],
         project: bool,
         image_size: Sequence[int] | None,
+        prior_objects: float | None = None,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
@@ -48,6 +52,7 @@ class YoloLayers(DetectionHead):
         self.scale_xy = one_a_level("scale_xy", scale_xy, len(self.strides))
         self.project = project
         self.image_size = None if image_size is None else tuple(image_size)
+        self.prior_objects = prior_objects
         self.multiple = None if image_size is None else 1  # of the sides, where not the strides say
         self.fields = self.box_fields + num_classes
         self.convs = [
@@ -65,7 +70,7 @@ class YoloLayers(DetectionHead):
             wanted = len(anchors) * self.fields
             if self.project:
                 self.convs[i].bias_initializer = keras.initializers.Constant(
-                    self._prior_bias() * len(anchors)
+                    self._prior_bias(self.strides[i]) * len(anchors)
                 )
                 self.convs[i].build(shape)
             elif shape[-1] != wanted:
@@ -76,10 +81,18 @@ class YoloLayers(DetectionHead):
                 )
         self.built = True
 
-    def _prior_bias(self) -> list[float]:
-        """The biases of one anchor's numbers: 0, but for the objectness, whose logistic starts at the prior."""
+    def _prior_bias(self, stride: int) -> list[float]:
+        """The biases of one anchor's numbers: 0, but for the objectness, whose logistic starts at the prior.
+
+        Where the prior is a number of objects, the classes start at a prior of theirs, too.
+        """
         bias = [0.0] * self.fields
         bias[self.box_fields - 1] = -math.log((1 - OBJECTNESS_PRIOR) / OBJECTNESS_PRIOR)
+        if self.prior_objects is not None:
+            bias[self.box_fields - 1] = math.log(self.prior_objects / (PRIOR_SIDE / stride) ** 2)
+            # The logit of a single class is far above 0: its probability is as good as 1.
+            classes = math.log(PRIOR_CLASS / (self.num_classes - ALMOST_ONE))
+            bias[self.box_fields :] = [classes] * (self.fields - self.box_fields)
         return bias
 
     def class_outputs(self):

@@ -9,7 +9,14 @@ from kzoo.layers.yolo_conv import conv
 
 
 def bottleneck(
-    x, filters: int, name: str, shortcut: bool, sizes=(1, 3), expansion: float = 1.0, depthwise: bool = False, **style
+    x,
+    filters: int,
+    name: str,
+    shortcut: bool,
+    sizes=(1, 3),
+    expansion: float = 1.0,
+    depthwise: bool = False,
+    **style,
 ):
     """Two convolutions, and what went in added where it is as wide.
 
@@ -84,7 +91,16 @@ def c3(
     return conv(layers.Concatenate(name=f"{name}_concat")([through, past]), filters, f"{name}_cv3", **style)
 
 
-def c2f(x, filters: int, name: str, blocks: int, shortcut: bool = True, block=None, expansion: float = 0.5, **style):
+def c2f(
+    x,
+    filters: int,
+    name: str,
+    blocks: int,
+    shortcut: bool = True,
+    block=None,
+    expansion: float = 0.5,
+    **style,
+):
     """Half the channels through a chain of blocks, of which each one's output is kept for the 1x1 at the end.
 
     Args:
@@ -115,7 +131,16 @@ def c2f(x, filters: int, name: str, blocks: int, shortcut: bool = True, block=No
     return conv(layers.Concatenate(name=f"{name}_concat")(parts), filters, f"{name}_cv2", **style)
 
 
-def c3k2(x, filters: int, name: str, blocks: int, nested: bool, shortcut: bool = True, expansion: float = 0.5, **style):
+def c3k2(
+    x,
+    filters: int,
+    name: str,
+    blocks: int,
+    nested: bool,
+    shortcut: bool = True,
+    expansion: float = 0.5,
+    **style,
+):
     """As `c2f`; its blocks are bottlenecks of half the width inside, or, `nested`, small `c3`s of two bottlenecks.
 
     Args:

@@ -11,16 +11,14 @@ import numpy as np
 from keras import layers
 
 from kzoo.backbones.darknet import darknet53, darknet_tiny
-from kzoo.backbones.named import backbone_features
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
-from kzoo.layers.normalize import normalized
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
+from kzoo.models.named import named_features
 from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.published import published_anchors
-from kzoo.weights.reading import reading
 
 log = logging.getLogger("kzoo")
 
@@ -69,7 +67,7 @@ def yolov3(
         inputs, x = images_input()
         fine, middle, coarse = darknet53(x, width, depth)
     else:
-        inputs, (_, fine, middle, coarse) = _named(backbone, width, depth, backbone_weights, weights)
+        inputs, (_, fine, middle, coarse) = named_features(backbone, width, depth, backbone_weights, weights)
     namer = ConvNamer("neck")
     levels = []
     x = coarse
@@ -125,7 +123,7 @@ def yolov3_tiny(
         inputs, x = images_input()
         middle, coarse = darknet_tiny(x, width)
     else:
-        inputs, (*_, middle, coarse) = _named(backbone, width, depth, backbone_weights, weights)
+        inputs, (*_, middle, coarse) = named_features(backbone, width, depth, backbone_weights, weights)
     namer = ConvNamer("neck")
     x = namer.conv(coarse, scaled(256, width), size=1)
     low = namer.conv(x, scaled(512, width))
@@ -137,14 +135,6 @@ def yolov3_tiny(
 
 
 yolov3_spp = functools.partial(yolov3, image_size=(608, 608), spp=True, name="yolov3-spp")
-
-
-def _named(backbone: str, width: float, depth: float, backbone_weights, weights):
-    """Images (B, H, W, 3), and another backbone's maps at strides 4, 8, 16 and 32."""
-    read = reading(backbone_weights, weights, backbone=backbone)
-    inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, read.normalize)
-    return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)
 
 
 def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):

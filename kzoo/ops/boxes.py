@@ -86,7 +86,8 @@ def pairwise_ciou(a, b):
     """
     # Angles of the diagonals, a box each, (..., N, 1) and (..., 1, M): their difference is all that pairs need.
     angles = [
-        ops.arctan2(*(ops.maximum(boxes[..., i + 2] - boxes[..., i], 1e-7) for i in (0, 1))) for boxes in (a, b)
+        ops.arctan2(*(ops.maximum(boxes[..., i + 2] - boxes[..., i], 1e-7) for i in (0, 1)))
+        for boxes in (a, b)
     ]
     shape = (4 / math.pi**2) * (ops.expand_dims(angles[0], -1) - ops.expand_dims(angles[1], -2)) ** 2
     a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)  # (..., N, 1, 4), (..., 1, M, 4)

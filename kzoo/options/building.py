@@ -103,7 +103,7 @@ MODEL: dict[str, Option] = {
     "auxiliary": Special(takes=_weight, form="a weight, 0 or more, or True"),
     "rates": _RATES,
     "hybrid": _RATES,
-    **{name: Flag() for name in ("spp", "decoder", "residual", "attention")},
+    **{name: Flag() for name in ("spp", "p6", "decoder", "residual", "attention")},
 }
 
 DETECTION: dict[str, Option] = {
@@ -124,12 +124,15 @@ _FOCAL = {
 YOLO: dict[str, Option] = {
     **DETECTION,
     **_FOCAL,
-    **dict.fromkeys(("ignore_threshold", "iou_threshold", "truth_threshold"), _SHARE),
+    **dict.fromkeys(("ignore_threshold", "truth_threshold"), _SHARE),
     **dict.fromkeys(("label_smoothing", "objectness_smoothing"), _SMOOTHING),
     **{name: Flag() for name in ("project", "size_weighting")},
     "scale_xy": Special(takes=_each(Number(above=0)), form="a number above 0, or one a level"),
     "objectness_weight": Special(takes=_each(_WEIGHT), form="a number, 0 or more, or one a level"),
     "box_weight": _WEIGHT.but(none=True),
+    "iou_threshold": _SHARE.but(needs={"assigner": ("best shape",)}),
+    "anchor_ratio": Number(above=1, needs={"assigner": ("ratio",)}),
+    "prior_objects": Number(above=0, none=True, needs={"project": (True,)}),
 }
 _FOCAL_CLASSES, _MINED_CLASSES = {"class_loss": ("focal",)}, {"class_loss": ("hard_negative",)}
 ANCHOR: dict[str, Option] = {

@@ -10,12 +10,17 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.weights import convnext, inverted
+from kzoo.weights import convnext, inverted, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
 from kzoo.weights.pickled import read_pickled
 
-SUFFIXES = (".pth", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".safetensors")
+# What to do with a file that has a whole program object in it, as YOLOv5's and YOLOv7's `.pt` have.
+_ANEW = (
+    "save a state dict anew, where the code that wrote it is installed: torch.save(torch.load({!r}, "
+    "weights_only=False)['model'].float().state_dict(), 'weights.pth')"
+)
 EPSILON = 1e-5  # what torch's batch normalisation adds to variances, if not told otherwise
 
 _SUBNETS = (("class", "classification"), ("box", "regression"))  # ours and torchvision's
@@ -112,8 +117,13 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
     tensors = {_stripped(key): value for key, value in state_dict(path).items()}
     assignment = Assignment(path, model)
     layers = named_layers(model, backbone)
-    tables = {**inverted.torch_modules(layers), **convnext.torch_modules(layers)}
+    tables = {
+        **inverted.torch_modules(layers),
+        **convnext.torch_modules(layers),
+        **yolo.torch_modules(layers),
+    }
     modules = _modules(layers, {key.rpartition(".")[0] for key in tensors}, tables)
+    tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
     _change_epsilon(tensors, layers, modules, EPSILON if epsilon is None else epsilon)
     _fold_biases(tensors, layers, modules)
     behind = {module for name in tables if name not in layers for module in tables[name]}
@@ -134,7 +144,7 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
     for key in tensors:
         if key not in used and not _IGNORED.search(key):
             beside = backbone and (_NO_BACKBONE.search(key) or key.rpartition(".")[0] in behind)
-            beside = beside or key.startswith(_AUXILIARY)
+            beside = beside or key.startswith(_AUXILIARY) or (backbone and yolo.is_behind(key, layers))
             (assignment.unused if beside else assignment.extra).append(key)
     return assignment.finish()
 
@@ -158,7 +168,7 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # Whatever the two libraries raise on bytes that they did not write.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{path}: is damaged, or holds more than tensors ({reason}); save a state dict anew"
+            f"{path}: is damaged, or holds more than tensors ({reason}); {_ANEW.format(path.name)}"
         ) from error
 
 

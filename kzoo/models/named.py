@@ -1,0 +1,33 @@
+"""Networks on a backbone by name: images, normalised as its weights ask, and its feature maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from kzoo.backbones.named import backbone_features
+from kzoo.layers.normalize import normalized
+from kzoo.weights.reading import reading
+
+
+def named_features(
+    backbone: str,
+    width: float,
+    depth: float,
+    backbone_weights: str | Path | None,
+    weights: str | Path | None,
+):
+    """Images (B, H, W, 3) as a network's input, and a backbone's maps at strides 4, 8, 16 and 32.
+
+    Args:
+        backbone: one of `kzoo.backbones.named.BACKBONES`.
+        width: factor of the channels, above 0.
+        depth: factor of the blocks of a stage, above 0.
+        backbone_weights: what the architecture function got under this name, for how images are normalised.
+        weights: likewise.
+    """
+    read = reading(backbone_weights, weights, backbone=backbone)
+    inputs = keras.Input((None, None, 3), name="images")
+    x = normalized(inputs, read.normalize)
+    return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)

@@ -1,0 +1,143 @@
+"""State dicts of YOLOs whose layers are numbered: `model.{i}...`, as YOLOv5, v7, v8 and 11 have them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+log = logging.getLogger("kzoo")
+_LAYER = re.compile(r"(?:backbone|neck)_layer(\d+)_((?!\d+_).+)")
+_LEVEL = re.compile(r"head_stride\d+(?:_\d+)?")
+_NUMBERED = re.compile(r"model\.(\d+)\.")
+_ANCHORS = re.compile(r"model\.\d+\.anchors")
+_HEAD = re.compile(r"model\.(\d+)\.m\.(\d+)\.(weight|bias)")
+_IMPLICIT = re.compile(r"model\.\d+\.i[am]\.\d+\.implicit")
+_SETTINGS = re.compile(r"model\.\d+\.anchor(s|_grid)")  # the grid has them once more, in pixels
+# Of branches that are added: a convolution and its normalisation are a pair.
+_BRANCH = re.compile(r"rep_(conv|bn)([13])")
+_BRANCHES = {"3": "dense", "1": "1x1"}
+_PLACES = {"conv": ".0", "bn": ".1"}
+_FIRST = "backbone_layer0_conv"
+FIRST_NORM = "backbone_layer0_bn"
+LICENCE = (
+    "weights as the authors of YOLOv5, v8 and 11 publish them are under AGPL-3.0, and those of YOLOv7 under GPL-3.0; "
+    "what is trained from them stays under it"
+)
+
+
+def is_numbered(layers: Mapping[str, keras.layers.Layer]) -> bool:
+    """Whether these are the layers of a network that its authors number through."""
+    return _FIRST in layers
+
+
+def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[str]]:
+    """By our names what the modules are called.
+
+    The head is the module behind the last layer, wherever that is.
+
+    Args:
+        layers: our layers by name. Of other networks nothing is said.
+    """
+    if not is_numbered(layers):
+        return {}
+    modules, last = {}, 0
+    for name in layers:
+        if match := _LAYER.fullmatch(name):
+            last = max(last, int(match[1]))
+            modules[name] = [f"model.{match[1]}.{_module(match[2])}"]
+    levels = [name for name in layers if _LEVEL.fullmatch(name)]
+    return {**modules, **{name: [f"model.{last + 1}.m.{level}"] for level, name in enumerate(levels)}}
+
+
+def _module(name: str) -> str:
+    """What a part of a layer is called: `cv1_conv` is `cv1.conv`, `m0_cv2_bn` is `m.0.cv2.bn`."""
+    if match := _BRANCH.fullmatch(name):
+        return f"rbr_{_BRANCHES[match[2]]}{_PLACES[match[1]]}"
+    return re.sub(r"(?:^|(?<=\.))m(\d+)(?=\.|$)", r"m.\1", name.replace("_", "."))
+
+
+def is_behind(key: str, layers: Mapping[str, keras.layers.Layer]) -> bool:
+    """Whether a tensor is of a module behind the backbone, whose layers these are."""
+    numbers = [int(match[1]) for name in layers if (match := _LAYER.fullmatch(name))]
+    match = _NUMBERED.match(key)
+    return bool(numbers and match and int(match[1]) > max(numbers))
+
+
+def without_settings(
+    path: Path, tensors: Mapping[str, np.ndarray], layers: Mapping[str, keras.layers.Layer], head
+) -> dict[str, np.ndarray]:
+    """A file's tensors less its anchors, which are settings of the head; says whose licence the weights may be under.
+
+    Args:
+        path: the file, for messages.
+        tensors: its tensors by name.
+        layers: our layers by name. Of other networks tensors stay as they are.
+        head: the model's head, whose anchors are to be the file's; None where the backbone alone is read.
+
+    Raises:
+        ValueError: the anchors differ; the message has those of the file.
+    """
+    if not is_numbered(layers):
+        return dict(tensors)
+    log.warning("%s: licence of the weights: %s", path, LICENCE)
+    found = None if head is None or not hasattr(head, "anchors") else _pixels(tensors, head.strides)
+    if found is not None:
+        ours = [np.asarray(level, float) for level in head.anchors]
+        alike = [a.shape == b.shape and np.allclose(a, b, 1e-3) for a, b in zip(found, ours, strict=False)]
+        if len(found) != len(ours) or not all(alike):
+            theirs = [np.round(level, 2).tolist() for level in found]
+            raise ValueError(
+                f"{path}: was trained with other anchors than the model's; give anchors={theirs}"
+            )
+    return _without_implicit({key: value for key, value in tensors.items() if not _SETTINGS.fullmatch(key)})
+
+
+def _without_implicit(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors less what YOLOv7's head learns to add before, and to multiply behind, each level's convolution.
+
+    i (W (x + a) + b) is a convolution of its own, with i W and i (W a + b).
+    """
+    found = {}
+    for key, value in tensors.items():
+        if match := _HEAD.fullmatch(key):
+            number, level, kind = match.groups()
+            added, factor = (tensors.get(f"model.{number}.{part}.{level}.implicit") for part in ("ia", "im"))
+            if added is not None and factor is not None:
+                kernel = tensors[f"model.{number}.m.{level}.weight"]  # (filters, C, 1, 1)
+                factor = factor.reshape(-1)
+                if kind == "bias":
+                    value = factor * (value + kernel[..., 0, 0] @ added.reshape(-1))
+                else:
+                    value = value * factor[:, None, None, None]
+        if not _IMPLICIT.fullmatch(key):
+            found[key] = value
+    return found
+
+
+def state_anchors(weights: str | Path | None, strides: Sequence[int]) -> list | None:
+    """The anchors that a state dict was trained with, by level; None where it is another file, or does not say.
+
+    Args:
+        weights: what an architecture function got under this name.
+        strides: pixels a cell of each level.
+    """
+    from kzoo.weights.torch import SUFFIXES, state_dict
+
+    if weights is None or Path(weights).suffix not in SUFFIXES or not Path(weights).is_file():
+        return None
+    found = _pixels(state_dict(Path(weights)), strides)
+    return None if found is None else [np.round(level, 4).tolist() for level in found]
+
+
+def _pixels(tensors: Mapping[str, np.ndarray], strides: Sequence[int]) -> list[np.ndarray] | None:
+    """Anchors (A, 2) in pixels of each level; files have them in cells, (L, A, 2). None without, or of other levels."""
+    found = next((value for key, value in tensors.items() if _ANCHORS.fullmatch(key)), None)
+    cells = np.asarray([] if found is None else found, float)
+    if cells.ndim != 3 or len(cells) != len(strides):
+        return None
+    return list(cells * np.reshape(strides, (-1, 1, 1)))
