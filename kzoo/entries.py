@@ -37,6 +37,7 @@ _PP_YOLOE = "Xu et al. 2022, PP-YOLOE: An evolved version of YOLO, arXiv:2203.16
 _YOLOV6 = "Li et al. 2023, YOLOv6 v3.0: A Full-Scale Reloading, arXiv:2301.05586"
 _YOLOV8 = "Jocher et al. 2023, YOLOv8; no paper"
 _YOLO11 = "Jocher & Qiu 2024, YOLO11; no paper"
+_YOLOX = "Ge et al. 2021, YOLOX: Exceeding YOLO Series in 2021, arXiv:2107.08430"
 _YOLOV5 = "Jocher et al. 2020, YOLOv5 by Ultralytics, https://github.com/ultralytics/yolov5"
 _YOLOV7 = (
     "Wang et al. 2022, YOLOv7: Trainable Bag-of-Freebies Sets New State-of-the-Art for Real-Time Object Detectors, "
@@ -235,5 +236,17 @@ ENTRIES = (
     Entry("yolov7", "kzoo.models.yolov7:yolov7", "detect", (640, 640), _YOLOV7, 37_669_853, 80, 105.77),
     Entry("yolov7-tiny", "kzoo.models.yolov7:yolov7_tiny", "detect", (640, 640), _YOLOV7, 6_241_885, 80, 13.7),
     Entry("yolov7x", "kzoo.models.yolov7:yolov7x", "detect", (640, 640), _YOLOV7, 71_409_685, 80, 189.67),
+    Entry("yolox-nano", "kzoo.models.yolox:yolox_nano", "detect", (416, 416),
+          _YOLOX, 927_551, 80, 1.04),
+    Entry("yolox-tiny", "kzoo.models.yolox:yolox_tiny", "detect", (416, 416),
+          _YOLOX, 5_073_183, 80, 6.41),
+    Entry("yolox-s", "kzoo.models.yolox:yolox", "detect", (640, 640),
+          _YOLOX, 8_991_359, 80, 26.69),
+    Entry("yolox-m", "kzoo.models.yolox:yolox_m", "detect", (640, 640),
+          _YOLOX, 25_369_791, 80, 73.53),
+    Entry("yolox-l", "kzoo.models.yolox:yolox_l", "detect", (640, 640),
+          _YOLOX, 54_278_143, 80, 155.29),
+    Entry("yolox-x", "kzoo.models.yolox:yolox_x", "detect", (640, 640),
+          _YOLOX, 99_172_415, 80, 281.41),
 )
 # fmt: on

@@ -31,6 +31,9 @@ TWINS = {
     **{f"yolov5{size}": "yolov5n" for size in "smlx"},
     **{f"yolov5{size}6": "yolov5n6" for size in "smlx"},
     "yolov7x": "yolov7",
+    **{f"yolox-{size}": "yolox-s" for size in ("tiny", "m", "l", "x")},
+    **{f"pp-yoloe-{size}": "pp-yoloe-s" for size in "mlx"},
+    "yolov6s": "yolov6n",
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks
@@ -44,6 +47,7 @@ HEADS = {
     "MaskRCNNHead softmax": "mask-rcnn",
     "PixelHead": "unet",
     "PointHead cross_entropy": "yolov8n",
+    "PointHead varifocal": "yolov6n",
     "RCNNHead softmax": "faster-rcnn",
     "SVMHead softmax": "spp-net",
     "YoloHead": "yolov3-tiny",

@@ -50,5 +50,7 @@ def encode_points(boxes, points, strides, bins: int, box_code: str):
     distances = edge_distances(points, boxes) / strides  # (B, N, 4)
     if not bins:
         return distances
-    logits = ops.maximum(ops.log(ops.maximum(two_bins(distances, bins), 1e-20)), IMPROBABLE)  # (B, N, 4, bins)
+    logits = ops.maximum(
+        ops.log(ops.maximum(two_bins(distances, bins), 1e-20)), IMPROBABLE
+    )  # (B, N, 4, bins)
     return ops.reshape(logits, (*ops.shape(distances)[:-1], 4 * bins))

@@ -60,7 +60,8 @@ class PointHead(PointLayers):
         assign_overlap: overlap that "task-aligned" goes by: "ciou" (default) or "iou".
         score_power: exponent of the score in "task-aligned", 0 or more, 0.5 by default.
         overlap_power: exponent of the overlap in "task-aligned", 0 or more, 6 by default.
-        least_side: pixels, 0 (default) or more, that "task-aligned" widens an object's sides to for a point to be in it.
+        least_side: pixels, 0 (default) or more, that "task-aligned" widens an object's sides to, for a point to be in
+            it.
         anywhere: whether "task-aligned" may give a point that several objects want to one that it is not inside of;
             False by default.
         radius: strides, above 0, 1.5 by default, that "sim-ota" looks for points around an object's centre.
@@ -168,7 +169,9 @@ class PointHead(PointLayers):
         if self.raw_weight:
             raw = encode_points(own_boxes, points, strides, self.bins, self.box_code)  # (B, N, 4)
             terms["raw"] = self.raw_weight * ops.sum(ops.abs(raw - box), axis=-1) * found
-        terms |= self._class_terms(objectness, classes, assignment, labels, self._unknown(points, boxes, labels))
+        terms |= self._class_terms(
+            objectness, classes, assignment, labels, self._unknown(points, boxes, labels)
+        )
         return {
             name: ops.sum(image_weighted(self._weighted(term, targets, assignment), sample_weight)) / total
             for name, term in terms.items()
@@ -178,7 +181,9 @@ class PointHead(PointLayers):
         """Terms (B, N) times the weights of objects; those of points without one stay as they are."""
         return ops.where(assignment.positive, object_weighted(term, targets, assignment.owner), term)
 
-    def _assign(self, predicted, objectness, classes, points, strides, sizes, boxes, labels) -> PointAssignment:
+    def _assign(
+        self, predicted, objectness, classes, points, strides, sizes, boxes, labels
+    ) -> PointAssignment:
         """Which object each of the N points is to find; no gradient goes through it.
 
         Args:
@@ -255,7 +260,9 @@ class PointHead(PointLayers):
         points, strides = lay_points(sizes, self.strides)  # (N, 2), (N,)
         center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)  # (B, M, 1, 2)
         away = ops.max(ops.abs(center - points), axis=-1) / strides  # (B, M, N)
-        distances = edge_distances(points, ops.expand_dims(boxes, 2)) / ops.expand_dims(strides, -1)  # (B, M, N, 4)
+        distances = edge_distances(points, ops.expand_dims(boxes, 2)) / ops.expand_dims(
+            strides, -1
+        )  # (B, M, N, 4)
         reach = (self.bins or 1e6) - 1.01
         beyond = ops.any(ops.logical_or(distances < 0, distances > reach), axis=-1)  # (B, M, N)
         cost = away + ops.where(beyond, 1e3, 0.0) + ops.where(away > 0.5, 1e2, 0.0)
@@ -286,7 +293,10 @@ class PointHead(PointLayers):
             scores = scores * ops.sigmoid(objectness[..., 0])
         _, chosen = stable_top_k(scores, min(self.candidates, rows.shape[1]))  # (B, K)
         box, objectness, classes = self.parts(take_rows(rows, chosen))  # (B, K, ...)
-        points, strides = ops.take(points, chosen, axis=0), ops.take(strides, chosen, axis=0)  # (B, K, 2), (B, K)
+        points, strides = (
+            ops.take(points, chosen, axis=0),
+            ops.take(strides, chosen, axis=0),
+        )  # (B, K, 2), (B, K)
         scores = ops.sigmoid(classes)  # (B, K, C)
         if self.objectness:
             scores = scores * ops.sigmoid(objectness)

@@ -18,7 +18,9 @@ def distribution_focal_loss(true, logits, bins: int):
 
     Source: Li et al. 2020, Generalized Focal Loss, arXiv:2006.04388, equation 6.
     """
-    log_probability = ops.log_softmax(ops.reshape(logits, (*ops.shape(logits)[:-1], 4, bins)))  # (..., 4, bins)
+    log_probability = ops.log_softmax(
+        ops.reshape(logits, (*ops.shape(logits)[:-1], 4, bins))
+    )  # (..., 4, bins)
     return -ops.mean(ops.sum(two_bins(true, bins) * log_probability, axis=-1), axis=-1)
 
 

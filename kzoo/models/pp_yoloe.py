@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from kzoo.backbones.csp_rep import STYLE, csp_rep_resnet, rep_block
+from kzoo.heads.base import check_choice
 from kzoo.heads.points import PointHead
 from kzoo.layers.channel_attention import squeezed
 from kzoo.layers.conv import repeats
@@ -17,12 +18,13 @@ from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.layers.yolo_conv import conv
 from kzoo.model import ZooModel, check_arguments
 from kzoo.models.architecture import architecture
-from kzoo.models.yolov8 import STRIDES, check_size, named_stages
+from kzoo.models.named import named_features
+from kzoo.models.yolov8 import STRIDES
 from kzoo.policy import check_settings
 from kzoo.weights.loading import load_backbone, load_weights
 
-# By size: factor of blocks, and factor of channels.
-SIZES = {"s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
+# By the letter in the name: factor of blocks, and factor of channels.
+VARIANTS = {"s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
 
 
 @architecture(PointHead, backbones=("csp-rep-resnet",))
@@ -31,7 +33,7 @@ def pp_yoloe(
     image_size: Sequence[int] = (640, 640),
     width: float = 1.0,
     depth: float = 1.0,
-    size: str = "s",
+    variant: str = "s",
     backbone: str = "csp-rep-resnet",
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -45,9 +47,9 @@ def pp_yoloe(
         num_classes: number of classes, 1 or more, 80 by default.
         image_size: height and width in pixels, (640, 640) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels of the size, above 0 and up to 16, 1 by default.
-        depth: factor of the blocks of the size, above 0 and up to 16, 1 by default.
-        size: "s" (default), "m", "l" or "x": how wide and deep the network is.
+        width: factor of the channels of the variant, above 0 and up to 16, 1 by default.
+        depth: factor of the blocks of the variant, above 0 and up to 16, 1 by default.
+        variant: "s" (default), "m", "l" or "x": how wide and deep the network is.
         backbone: "csp-rep-resnet" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or tensors with PP-YOLOE's names (`.safetensors`):
@@ -64,7 +66,8 @@ def pp_yoloe(
     Source: Xu et al. 2022, arXiv:2203.16250.
     """
     check_arguments(num_classes, image_size, names, STRIDES[-1])
-    by_depth, by_width = SIZES[check_size(size, SIZES)]
+    check_choice("variant", variant, VARIANTS)
+    by_depth, by_width = VARIANTS[variant]
 
     def channels(filters: int) -> int:
         return max(8, round(filters * by_width * width))
@@ -75,7 +78,7 @@ def pp_yoloe(
         inputs = keras.Input((None, None, 3), name="images")
         _, *stages = csp_rep_resnet(normalized(inputs), channels, depth)
     else:
-        inputs, (_, *stages) = named_stages(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, (_, *stages) = named_features(backbone, by_width * width, depth, backbone_weights, weights)
     levels = _neck(stages, channels, repeats(3, depth))
     branches = []
     for stride, maps in zip(STRIDES, levels, strict=True):
@@ -87,9 +90,9 @@ def pp_yoloe(
     return load_weights(load_backbone(model, backbone_weights), weights)
 
 
-pp_yoloe_m = functools.partial(pp_yoloe, size="m", name="pp-yoloe-m")
-pp_yoloe_l = functools.partial(pp_yoloe, size="l", name="pp-yoloe-l")
-pp_yoloe_x = functools.partial(pp_yoloe, size="x", name="pp-yoloe-x")
+pp_yoloe_m = functools.partial(pp_yoloe, variant="m", name="pp-yoloe-m")
+pp_yoloe_l = functools.partial(pp_yoloe, variant="l", name="pp-yoloe-l")
+pp_yoloe_x = functools.partial(pp_yoloe, variant="x", name="pp-yoloe-x")
 
 
 def aligned_arguments(given: dict) -> dict:

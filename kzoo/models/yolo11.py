@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 
 from kzoo.backbones.c2f import c3k2_darknet
+from kzoo.heads.base import check_choice
 from kzoo.heads.points import PointHead
 from kzoo.layers.conv import repeats
 from kzoo.layers.csp import c3k2, sppf
@@ -16,11 +17,12 @@ from kzoo.layers.psa import c2psa
 from kzoo.layers.yolo_conv import width_of
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
-from kzoo.models.yolov8 import STRIDES, branch_widths, check_size, down_and_up, named_stages, point_model
+from kzoo.models.named import named_features
+from kzoo.models.yolov8 import STRIDES, branch_widths, down_and_up, point_model
 
-# By size: factor of blocks, factor of channels, the most channels that the factor is taken of, and whether all blocks
-# are nested.
-SIZES = {
+# By the letter in the name: factor of blocks, factor of channels, the most channels that the factor is taken of, and
+# whether all blocks are nested.
+VARIANTS = {
     "n": (0.5, 0.25, 1024, False),
     "s": (0.5, 0.50, 1024, False),
     "m": (0.5, 1.0, 512, True),
@@ -35,7 +37,7 @@ def yolo11(
     image_size: Sequence[int] = (640, 640),
     width: float = 1.0,
     depth: float = 1.0,
-    size: str = "n",
+    variant: str = "n",
     backbone: str = "c3k2-darknet",
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -43,15 +45,15 @@ def yolo11(
     name: str = "yolo11n",
     **head,
 ) -> ZooModel:
-    """YOLO11: as YOLOv8, of blocks that take fewer operations, and with attention between the cells of the coarsest map.
+    """YOLO11: as YOLOv8, of blocks of fewer operations, and with attention between the cells of the coarsest map.
 
     Args:
         num_classes: number of classes, 1 or more, 80 by default.
         image_size: height and width in pixels, (640, 640) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels of the size, above 0 and up to 16, 1 by default.
-        depth: factor of the blocks of the size, above 0 and up to 16, 1 by default.
-        size: "n" (default), "s", "m", "l" or "x": how wide and deep the network is.
+        width: factor of the channels of the variant, above 0 and up to 16, 1 by default.
+        depth: factor of the blocks of the variant, above 0 and up to 16, 1 by default.
+        variant: "n" (default), "s", "m", "l" or "x": how wide and deep the network is.
         backbone: "c3k2-darknet" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with YOLO11's names
@@ -65,7 +67,8 @@ def yolo11(
     Source: YOLO11, of 2024, which has no paper.
     """
     check_arguments(num_classes, image_size, names, STRIDES[-1])
-    by_depth, by_width, most, nested = SIZES[check_size(size, SIZES)]
+    check_choice("variant", variant, VARIANTS)
+    by_depth, by_width, most, nested = VARIANTS[variant]
 
     def channels(filters: int) -> int:
         return width_of(min(filters, most), by_width * width)
@@ -76,7 +79,7 @@ def yolo11(
         inputs, x = images_input()
         _, *stages = c3k2_darknet(x, channels, depth, nested)
     else:
-        inputs, (_, *stages) = named_stages(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, (_, *stages) = named_features(backbone, by_width * width, depth, backbone_weights, weights)
     prefix = "backbone" if own else "neck"
     coarse = sppf(stages[-1], channels(1024), f"{prefix}_layer9")
     coarse = c2psa(coarse, channels(1024), f"{prefix}_layer10", repeats(2, depth))
@@ -95,7 +98,7 @@ def yolo11(
     return point_model(network, num_classes, image_size, names, name, weights, backbone_weights, head)
 
 
-yolo11s = functools.partial(yolo11, size="s", name="yolo11s")
-yolo11m = functools.partial(yolo11, size="m", name="yolo11m")
-yolo11l = functools.partial(yolo11, size="l", name="yolo11l")
-yolo11x = functools.partial(yolo11, size="x", name="yolo11x")
+yolo11s = functools.partial(yolo11, variant="s", name="yolo11s")
+yolo11m = functools.partial(yolo11, variant="m", name="yolo11m")
+yolo11l = functools.partial(yolo11, variant="l", name="yolo11l")
+yolo11x = functools.partial(yolo11, variant="x", name="yolo11x")

@@ -9,19 +9,21 @@ import keras
 from keras import layers
 
 from kzoo.backbones.rep import activation, rep_backbone, rep_block
+from kzoo.heads.base import check_choice
 from kzoo.heads.points import PointHead
 from kzoo.layers.bifusion import bifusion
 from kzoo.layers.conv import repeats
 from kzoo.layers.yolo_conv import conv, width_of
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
+from kzoo.models.named import named_features
 from kzoo.models.pp_yoloe import aligned_arguments
-from kzoo.models.yolov8 import STRIDES, check_size, named_stages
+from kzoo.models.yolov8 import STRIDES
 from kzoo.weights.loading import load_backbone, load_weights
 
-# By size: factor of convolutions, factor of channels, kind of block, channels inside of a block as a share of its own,
-# whole distances of a distribution (0 for none), and loss of boxes.
-SIZES = {
+# By the letter in the name: factor of convolutions, factor of channels, kind of block, channels inside of a block as a
+# share of its own, whole distances of a distribution (0 for none), and loss of boxes.
+VARIANTS = {
     "n": (0.33, 0.25, "row", 1.0, 0, "siou"),
     "s": (0.33, 0.50, "row", 1.0, 0, "giou"),
     "m": (0.60, 0.75, "partial", 2 / 3, 17, "giou"),
@@ -35,7 +37,7 @@ def yolov6(
     image_size: Sequence[int] = (640, 640),
     width: float = 1.0,
     depth: float = 1.0,
-    size: str = "n",
+    variant: str = "n",
     backbone: str = "rep",
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -49,13 +51,13 @@ def yolov6(
         num_classes: number of classes, 1 or more, 80 by default.
         image_size: height and width in pixels, (640, 640) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels of the size, above 0 and up to 16, 1 by default.
-        depth: factor of the convolutions of the size, above 0 and up to 16, 1 by default.
-        size: "n" (default), "s", "m" or "l": how wide and deep the network is, and of which blocks.
+        width: factor of the channels of the variant, above 0 and up to 16, 1 by default.
+        depth: factor of the convolutions of the variant, above 0 and up to 16, 1 by default.
+        variant: "n" (default), "s", "m" or "l": how wide and deep the network is, and of which blocks.
         backbone: "rep" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
-        weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with YOLOv6's names (`.safetensors`,
-            `.pth`): see `kzoo.weights.loading`. Untrained where None.
+        weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with YOLOv6's names
+            (`.safetensors`, `.pth`): see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone; of another backbone what
             `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolov6n" by default.
@@ -67,7 +69,8 @@ def yolov6(
     Source: Li et al. 2023, arXiv:2301.05586.
     """
     check_arguments(num_classes, image_size, names, STRIDES[-1])
-    by_depth, by_width, block, share, bins, box_loss = SIZES[check_size(size, SIZES)]
+    check_choice("variant", variant, VARIANTS)
+    by_depth, by_width, block, share, bins, box_loss = VARIANTS[variant]
 
     def channels(filters: int) -> int:
         return width_of(filters, by_width * width)
@@ -77,7 +80,7 @@ def yolov6(
         inputs, x = images_input()
         stages = rep_backbone(x, channels, depth, block, share)
     else:
-        inputs, stages = named_stages(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, stages = named_features(backbone, by_width * width, depth, backbone_weights, weights)
 
     def row(maps, filters: int, prefix: str):
         return rep_block(maps, filters, prefix, repeats(12, depth), block, share)
@@ -86,7 +89,9 @@ def yolov6(
     branches = []
     for stride, maps in zip(STRIDES, levels, strict=True):
         stem = conv(maps, maps.shape[-1], f"neck_stem_stride{stride}")
-        branches += [conv(stem, stem.shape[-1], f"neck_{kind}_stride{stride}", 3) for kind in ("box", "class")]
+        branches += [
+            conv(stem, stem.shape[-1], f"neck_{kind}_stride{stride}", 3) for kind in ("box", "class")
+        ]
     network = keras.Model(inputs, branches, name="network")
     arguments = {"bins": bins, "box_loss": box_loss, "nms_threshold": 0.65, **head}
     head = PointHead(num_classes, STRIDES, name="head", **aligned_arguments(arguments))
@@ -94,9 +99,9 @@ def yolov6(
     return load_weights(load_backbone(model, backbone_weights), weights)
 
 
-yolov6s = functools.partial(yolov6, size="s", name="yolov6s")
-yolov6m = functools.partial(yolov6, size="m", name="yolov6m")
-yolov6l = functools.partial(yolov6, size="l", name="yolov6l")
+yolov6s = functools.partial(yolov6, variant="s", name="yolov6s")
+yolov6m = functools.partial(yolov6, variant="m", name="yolov6m")
+yolov6l = functools.partial(yolov6, variant="l", name="yolov6l")
 
 
 def _neck(stages: Sequence, channels, row, style: dict) -> list:

@@ -9,21 +9,20 @@ import keras
 from keras import layers
 
 from kzoo.backbones.c2f import c2f_darknet
-from kzoo.backbones.named import backbone_features
+from kzoo.heads.base import check_choice
 from kzoo.heads.points import PointHead
 from kzoo.layers.conv import repeats
 from kzoo.layers.csp import c2f, sppf
 from kzoo.layers.decoupled import two_branches
-from kzoo.layers.normalize import normalized
 from kzoo.layers.yolo_conv import conv, width_of
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
+from kzoo.models.named import named_features
 from kzoo.weights.loading import load_backbone, load_weights
-from kzoo.weights.reading import reading
 
 STRIDES = (8, 16, 32)
-# By size: factor of blocks, factor of channels, and the most channels that the factor is taken of.
-SIZES = {
+# By the letter in the name: factor of blocks, factor of channels, and the most channels that the factor is taken of.
+VARIANTS = {
     "n": (0.33, 0.25, 1024),
     "s": (0.33, 0.50, 1024),
     "m": (0.67, 0.75, 768),
@@ -38,7 +37,7 @@ def yolov8(
     image_size: Sequence[int] = (640, 640),
     width: float = 1.0,
     depth: float = 1.0,
-    size: str = "n",
+    variant: str = "n",
     backbone: str = "c2f-darknet",
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -52,13 +51,13 @@ def yolov8(
         num_classes: number of classes, 1 or more, 80 by default.
         image_size: height and width in pixels, (640, 640) by default, multiples of 32; other sizes work as well at run
             time.
-        width: factor of the channels of the size, above 0 and up to 16, 1 by default.
-        depth: factor of the blocks of the size, above 0 and up to 16, 1 by default.
-        size: "n" (default), "s", "m", "l" or "x": how wide and deep the network is.
+        width: factor of the channels of the variant, above 0 and up to 16, 1 by default.
+        depth: factor of the blocks of the variant, above 0 and up to 16, 1 by default.
+        variant: "n" (default), "s", "m", "l" or "x": how wide and deep the network is.
         backbone: "c2f-darknet" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
-        weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with YOLOv8's names (`.safetensors`,
-            `.pth`): see `kzoo.weights.loading`. Untrained where None.
+        weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with YOLOv8's names
+            (`.safetensors`, `.pth`): see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone; of another backbone what
             `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolov8n" by default.
@@ -68,7 +67,8 @@ def yolov8(
     Source: YOLOv8, of 2023, which has no paper.
     """
     check_arguments(num_classes, image_size, names, STRIDES[-1])
-    by_depth, by_width, most = SIZES[check_size(size, SIZES)]
+    check_choice("variant", variant, VARIANTS)
+    by_depth, by_width, most = VARIANTS[variant]
 
     def channels(filters: int) -> int:
         return width_of(min(filters, most), by_width * width)
@@ -78,7 +78,7 @@ def yolov8(
         inputs, x = images_input()
         _, *stages = c2f_darknet(x, channels, depth)
     else:
-        inputs, (_, *stages) = named_stages(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, (_, *stages) = named_features(backbone, by_width * width, depth, backbone_weights, weights)
     fine, middle, coarse = stages
     coarse = sppf(coarse, channels(1024), "backbone_layer9" if backbone == "c2f-darknet" else "neck_layer9")
 
@@ -94,29 +94,10 @@ def yolov8(
     return point_model(network, num_classes, image_size, names, name, weights, backbone_weights, head)
 
 
-yolov8s = functools.partial(yolov8, size="s", name="yolov8s")
-yolov8m = functools.partial(yolov8, size="m", name="yolov8m")
-yolov8l = functools.partial(yolov8, size="l", name="yolov8l")
-yolov8x = functools.partial(yolov8, size="x", name="yolov8x")
-
-
-def check_size(size: str, sizes) -> str:
-    """The size, where it is one of those.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if size not in sizes:
-        raise ValueError(f"size={size!r}; give one of {', '.join(sizes)}")
-    return size
-
-
-def named_stages(backbone: str, width: float, depth: float, backbone_weights, weights):
-    """Images (B, H, W, 3), and another backbone's maps at strides 4, 8, 16 and 32."""
-    read = reading(backbone_weights, weights, backbone=backbone)
-    inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, read.normalize)
-    return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)
+yolov8s = functools.partial(yolov8, variant="s", name="yolov8s")
+yolov8m = functools.partial(yolov8, variant="m", name="yolov8m")
+yolov8l = functools.partial(yolov8, variant="l", name="yolov8l")
+yolov8x = functools.partial(yolov8, variant="x", name="yolov8x")
 
 
 def down_and_up(stages: Sequence, block, channels, first: int) -> list:

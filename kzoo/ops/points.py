@@ -28,7 +28,7 @@ def lay_points(sizes: Sequence, strides: Sequence[int]):
 
 
 def boxes_around(points, distances):
-    """Boxes from points (..., 2) and their distances (..., 4) to the left, top, right and bottom edge: (..., 4) xyxy."""
+    """Boxes (..., 4) xyxy from points (..., 2) and their distances (..., 4) to the left, top, right and bottom edge."""
     return ops.concatenate([points - distances[..., :2], points + distances[..., 2:]], axis=-1)
 
 

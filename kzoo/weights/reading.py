@@ -13,7 +13,7 @@ from kzoo.model import ZooModel
 from kzoo.options.building import IMAGENET
 from kzoo.weights.applications import NORMALIZATION, backbone_of, is_applications
 from kzoo.weights.torch import SUFFIXES, tensor_names
-from kzoo.weights.yolo import FIRST_NORM
+from kzoo.weights.yolo import FIRST_NORMS
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def file_epsilon(model: ZooModel, path: Path) -> float | None:
         path: the state dict's file.
     """
     kind, _ = backbone_of(model)
-    first = next((layer for layer in model.network.layers if layer.name == FIRST_NORM), None)
+    first = next((layer for layer in model.network.layers if layer.name in FIRST_NORMS), None)
     if first is not None:  # a YOLO, whose layers have what its authors' have
         return first.epsilon
     return None if _family(kind) is None else _convention(kind, path).epsilon

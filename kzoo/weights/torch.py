@@ -84,6 +84,8 @@ _IGNORED = re.compile(r"num_batches_tracked$")
 _AUXILIARY = "aux_classifier."
 _NO_BACKBONE = re.compile(r"^(fc|classifier|pre_logits|head|fpn|extra\.[1-9])\.|^scale_weight$")
 
+# Names of a module's tensors that are not torch's, and torch's.
+_PARAMETER_NAMES = {"gamma": "layer_scale", "_mean": "running_mean", "_variance": "running_var"}
 # Our variables, and what torch calls them.
 _PARAMETERS = {
     "kernel": "weight",
@@ -217,8 +219,14 @@ def _stripped(key: str) -> str:
     """A tensor's name without what replicas, whole models and detectors put before it."""
     for prefix in PREFIXES[::-1]:
         key = key.removeprefix(prefix)
-    # ConvNeXt's factors of channels, which torchvision has by the other name.
-    return re.sub(r"\.gamma$", ".layer_scale", key)
+    # ConvNeXt's factors of channels, which torchvision has by the other name; statistics, which Paddle shortens.
+    for theirs, known in (
+        (r"\.gamma$", ".layer_scale"),
+        (r"\._mean$", ".running_mean"),
+        (r"\._variance$", ".running_var"),
+    ):
+        key = re.sub(theirs, known, key)
+    return key
 
 
 def _change_epsilon(

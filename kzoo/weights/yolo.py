@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kzoo.weights import yolo_tables
+
 log = logging.getLogger("kzoo")
 _LAYER = re.compile(r"(?:backbone|neck)_layer(\d+)_((?!\d+_).+)")
 _LEVEL = re.compile(r"head_stride\d+(?:_\d+)?")
@@ -23,7 +25,7 @@ _BRANCH = re.compile(r"rep_(conv|bn)([13])")
 _BRANCHES = {"3": "dense", "1": "1x1"}
 _PLACES = {"conv": ".0", "bn": ".1"}
 _FIRST = "backbone_layer0_conv"
-FIRST_NORM = "backbone_layer0_bn"
+FIRST_NORMS = ("backbone_layer0_bn", "backbone_stem_rep", "backbone_stem1_bn")
 LICENCE = (
     "weights as the authors of YOLOv5, v8 and 11 publish them are under AGPL-3.0, and those of YOLOv7 under GPL-3.0; "
     "what is trained from them stays under it"
@@ -44,21 +46,22 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
         layers: our layers by name. Of other networks nothing is said.
     """
     if not is_numbered(layers):
-        return {}
+        return yolo_tables.torch_modules(layers, None)
     modules, last = {}, 0
     for name in layers:
         if match := _LAYER.fullmatch(name):
             last = max(last, int(match[1]))
             modules[name] = [f"model.{match[1]}.{_module(match[2])}"]
     levels = [name for name in layers if _LEVEL.fullmatch(name)]
-    return {**modules, **{name: [f"model.{last + 1}.m.{level}"] for level, name in enumerate(levels)}}
+    of_head = {name: [f"model.{last + 1}.m.{level}"] for level, name in enumerate(levels)}
+    return {**modules, **of_head, **yolo_tables.torch_modules(layers, last + 1)}
 
 
 def _module(name: str) -> str:
     """What a part of a layer is called: `cv1_conv` is `cv1.conv`, `m0_cv2_bn` is `m.0.cv2.bn`."""
     if match := _BRANCH.fullmatch(name):
         return f"rbr_{_BRANCHES[match[2]]}{_PLACES[match[1]]}"
-    return re.sub(r"(?:^|(?<=\.))m(\d+)(?=\.|$)", r"m.\1", name.replace("_", "."))
+    return re.sub(r"(?:^|(?<=\.))(m|ffn)(\d+)(?=\.|$)", r"\1.\2", name.replace("_", "."))
 
 
 def is_behind(key: str, layers: Mapping[str, keras.layers.Layer]) -> bool:
@@ -82,8 +85,9 @@ def without_settings(
     Raises:
         ValueError: the anchors differ; the message has those of the file.
     """
-    if not is_numbered(layers):
-        return dict(tensors)
+    tensors = yolo_tables.without_constants(path, tensors, layers)
+    if not is_numbered(layers) or "head_objectness_stride8" in layers:
+        return tensors
     log.warning("%s: licence of the weights: %s", path, LICENCE)
     found = None if head is None or not hasattr(head, "anchors") else _pixels(tensors, head.strides)
     if found is not None:

@@ -113,7 +113,8 @@ def test_assignment_equals_pp_yoloe(golden_yolo, kind, scene):
     options = {**PP_YOLOE, **(ALIGNED if kind == "tal" else {"assigner": "atss"})}
     owner, quality = assigned(scene, head(**options))
     known = {
-        name: scene.fine_first(scene.arrays[f"{kind}_assigned_{name}"]) for name in ("labels", "boxes", "scores")
+        name: scene.fine_first(scene.arrays[f"{kind}_assigned_{name}"])
+        for name in ("labels", "boxes", "scores")
     }
     found = owner >= 0
     np.testing.assert_array_equal(found, known["labels"] < CLASSES)

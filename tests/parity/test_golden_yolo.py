@@ -12,9 +12,12 @@ import pytest
 from keras import ops
 
 import kzoo
+from kzoo.deploy.inference import inference_model
 from kzoo.heads import YoloHead
+from kzoo.heads.point_boxes import decode_points
 from kzoo.heads.yolo_boxes import decode_boxes
 from kzoo.layers.folding import folded_network
+from kzoo.ops.points import lay_points
 
 RELATIVE = 1e-4
 SCENES = ("none", "one", "tiny", "overlap", "equal", "many", "batch")
@@ -160,6 +163,72 @@ def test_networks_compute_what_the_authors_do(golden, name, tmp_path, caplog):
         np.testing.assert_allclose(
             ops.convert_to_numpy(folded[level]), ops.convert_to_numpy(outputs[level]), rtol=1e-4, atol=1e-4
         )
+
+
+# Whether the weights of these are under AGPL.
+POINTS = {"yolov8n": True, "yolo11n": True, "yolox-nano": False, "yolov6n": False, "pp-yoloe-s": False}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["yolov8n", *(pytest.param(n, marks=pytest.mark.slow) for n in POINTS if n != "yolov8n")],
+)
+def test_networks_without_anchors_compute_what_the_authors_do(golden, name, tmp_path, caplog):
+    """Raw outputs, boxes and scores of the authors' weights; and the same as it is exported, folded."""
+    from safetensors.numpy import save_file
+
+    file = name.replace("pp-yoloe", "ppyoloe")
+    known, values = json.loads((golden / f"{file}.json").read_text()), rule(golden).value
+    tensors = {key: values(key, shape, known["weight_gain"]) for key, shape in known["tensors"]}
+    for key in known["excluded"]:
+        bins = 17 if "proj" in key else 16
+        tensors[key] = (
+            np.arange(bins, dtype=np.float32).reshape(1, bins, 1, 1) if "num_b" not in key else np.array(7)
+        )
+    path = tmp_path / f"{name}.safetensors"
+    save_file(tensors, path)
+    side = known["image_size"]
+    model = kzoo.build(name, weights=path, image_size=(side, side))
+    assert any("AGPL-3.0" in record.getMessage() for record in caplog.records) == POINTS[name]
+    images = rule(golden).image(side)
+    outputs = model(images, training=False)
+    order = slice(None, None, -1 if file.startswith("pp") else 1)  # PP-YOLOE's levels begin with the coarsest
+    with np.load(golden / f"{file}.npz") as arrays:
+        raw = [arrays[f"raw_{level}"].transpose(0, 2, 3, 1) for level in range(3)][order]
+        decoded = arrays["decoded"]
+    for level, theirs in zip(model.head.levels, raw, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(outputs[level]), theirs, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        decoded_points(model, outputs), as_ours(decoded, raw, name), rtol=1e-3, atol=1e-2
+    )
+    exported = inference_model(model)(images)
+    for level in model.head.levels:
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(exported[level]), ops.convert_to_numpy(outputs[level]), rtol=1e-4, atol=1e-4
+        )
+
+
+def decoded_points(model, outputs):
+    """Boxes xyxy, and scores, (1, N, 4 + classes), finest level first."""
+    head = model.head
+    box, objectness, classes = head.parts(head.rows(outputs))
+    points, strides = lay_points(head.sizes(outputs), head.strides)
+    scores = ops.sigmoid(classes) * (1.0 if objectness is None else ops.sigmoid(objectness))
+    boxes = decode_points(box, points, strides, head.bins, head.box_code)
+    return ops.convert_to_numpy(ops.concatenate([boxes, scores], -1))
+
+
+def as_ours(decoded, raw, name):
+    """The authors' decoded outputs, in their several forms, as `decoded_points` has them."""
+    if name in ("yolov8n", "yolo11n"):
+        decoded = decoded.transpose(0, 2, 1)  # (1, 4 + classes, N)
+    if name in ("yolox-nano", "yolov6n"):  # an objectness before the classes, of YOLOv6 always 1
+        decoded = np.concatenate([decoded[..., :4], decoded[..., 4:5] * decoded[..., 5:]], -1)
+    if name == "pp-yoloe-s":
+        counts = [level.shape[1] * level.shape[2] for level in raw[::-1]]
+        return np.concatenate(np.split(decoded, np.cumsum(counts)[:-1], axis=1)[::-1], axis=1)
+    half = decoded[..., 2:4] / 2
+    return np.concatenate([decoded[..., :2] - half, decoded[..., :2] + half, decoded[..., 4:]], -1)
 
 
 def decoded_rows(model, outputs):

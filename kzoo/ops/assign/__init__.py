@@ -4,8 +4,8 @@ from kzoo.ops.assign.anchors import RESCUES, Assignment, assign_anchors
 from kzoo.ops.assign.atss import atss
 from kzoo.ops.assign.common import PointAssignment, last_owner, sound_boxes
 from kzoo.ops.assign.named import POINT_ASSIGNERS, assign_points
-from kzoo.ops.assign.sim_ota import sim_ota
 from kzoo.ops.assign.ratio import last_of_rank, ratio_match
+from kzoo.ops.assign.sim_ota import sim_ota
 from kzoo.ops.assign.task_aligned import task_aligned
 
 __all__ = [

@@ -78,7 +78,9 @@ def sim_ota(
 
 def _cross_entropy(scores, labels):
     """Cross-entropy of all classes where the object's own is true: (B, N, C) and (B, M) to (B, M, N)."""
-    false = -ops.maximum(ops.log(1.0 - scores), LEAST_LOG)  # (B, N, C), what each class costs if it is not true
+    false = -ops.maximum(
+        ops.log(1.0 - scores), LEAST_LOG
+    )  # (B, N, C), what each class costs if it is not true
     true = -ops.maximum(ops.log(scores), LEAST_LOG)  # (B, N, C)
     # All classes as if none were true; the object's own is put right.
     return ops.expand_dims(ops.sum(false, axis=-1), 1) + scores_of(true - false, labels)
