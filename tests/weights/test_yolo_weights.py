@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from shapes_only import shapes_only
 
 import kzoo
 from kzoo.weights.assigning import named_layers
@@ -55,7 +56,8 @@ def test_modules_have_their_numbers_and_the_head_comes_behind_the_last(small):
     assert modules["head_stride32"] == ["model.24.m.2"]
     deeper = torch_modules(named_layers(kzoo.build("yolov5n6", **SMALL), False))
     assert deeper["head_stride64"] == ["model.33.m.3"]
-    seven = torch_modules(named_layers(kzoo.build("yolov7", **{**SMALL, "depth": 1.0}), False))
+    with shapes_only():
+        seven = torch_modules(named_layers(kzoo.build("yolov7", **{**SMALL, "depth": 1.0}), False))
     assert seven["neck_layer51_cv7_conv"] == ["model.51.cv7.conv"]
     assert seven["neck_layer102_dense_bn"] == ["model.102.rbr_dense.1"]
     assert seven["neck_layer102_point_conv"] == ["model.102.rbr_1x1.0"]
@@ -87,7 +89,9 @@ def test_a_backbone_is_read_out_of_a_whole_model(small, tmp_path):
                 layer.get_weights(), small.network.get_layer(layer.name).get_weights(), strict=True
             ):
                 np.testing.assert_array_equal(mine, theirs)
-    with pytest.raises(ValueError, match=r"model\.2\.m\.1"):  # deeper than the model: nothing is left out unseen
+    with pytest.raises(
+        ValueError, match=r"model\.2\.m\.1"
+    ):  # deeper than the model: nothing is left out unseen
         save_file({**load_file(path), "model.2.m.1.cv1.conv.weight": np.zeros((8, 8, 1, 1), "f4")}, path)
         kzoo.build("yolov5n", backbone_weights=path, **SMALL)
 
