@@ -1,9 +1,8 @@
-"""A model as it is run rather than trained: float32, batch normalisation and parallel branches in the convolutions."""
+"""A model as it is run rather than trained: float32, batch normalisation and side branches in the convolutions."""
 
 from __future__ import annotations
 
 from kzoo.layers.folding import folded_network
-from kzoo.layers.reparameterize import merged_network
 from kzoo.model import ZooModel
 from kzoo.policy import check_settings, dtype_policy
 
@@ -18,6 +17,6 @@ def inference_model(model: ZooModel) -> ZooModel:
     # Parts of parts, too, whatever policy is set now.
     with dtype_policy("float32"):
         head = type(model.head).from_config({**model.head.get_config(), "dtype": "float32"})
-        copy = model.remade(merged_network(folded_network(model.network, float32=True)), head)
+        copy = model.remade(folded_network(model.network, float32=True), head)
     head.set_weights(model.head.get_weights())
     return copy

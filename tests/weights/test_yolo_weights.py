@@ -59,8 +59,8 @@ def test_modules_have_their_numbers_and_the_head_comes_behind_the_last(small):
     with shapes_only():
         seven = torch_modules(named_layers(kzoo.build("yolov7", **{**SMALL, "depth": 1.0}), False))
     assert seven["neck_layer51_cv7_conv"] == ["model.51.cv7.conv"]
-    assert seven["neck_layer102_dense_bn"] == ["model.102.rbr_dense.1"]
-    assert seven["neck_layer102_point_conv"] == ["model.102.rbr_1x1.0"]
+    assert seven["neck_layer102_rep_bn3"] == ["model.102.rbr_dense.1"]
+    assert seven["neck_layer102_rep_conv1"] == ["model.102.rbr_1x1.0"]
     assert seven["head_stride8"] == ["model.105.m.0"]
     assert torch_modules(named_layers(kzoo.build("resnet18", width=0.25, image_size=64), False)) == {}
 
