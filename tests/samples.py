@@ -55,7 +55,13 @@ HEADS = {
 
 
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
-WITHIN = ("IoUNetHead softmax", "MaskRCNNHead softmax", "RCNNHead softmax", "SVMHead softmax")
+WITHIN = (
+    "IoUNetHead softmax",
+    "MaskRCNNHead softmax",
+    "PointHead varifocal",
+    "RCNNHead softmax",
+    "SVMHead softmax",
+)
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}

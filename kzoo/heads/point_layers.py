@@ -13,6 +13,7 @@ from kzoo.heads.levels import level_names
 
 # What a class or an objectness starts out with: next to nothing anywhere (RetinaNet, section 4.1).
 PRIOR = 0.01
+_DECAY = 0.5  # how much less likely, as a logarithm, a distance starts out than the next shorter one
 _USUAL_SIDE = 640  # pixels of the images that YOLOv8's first guess is for
 _USUAL_OBJECTS = 5  # and how many objects it expects on them
 
@@ -49,12 +50,21 @@ class PointLayers(DetectionHead):
         self.fields = self.box_fields + int(objectness) + num_classes
         self.box_layers, self.objectness_layers, self.class_layers = [], [], []
         for name, stride in zip(self.levels, self.strides, strict=True):
-            self.box_layers.append(self._conv("box", name, self.box_fields, box_bias))
+            self.box_layers.append(self._conv("box", name, self.box_fields, self._box_bias(box_bias)))
             self.class_layers.append(self._conv("class", name, num_classes, self._class_bias(stride)))
             if objectness:
                 self.objectness_layers.append(self._conv("objectness", name, 1, _logit(PRIOR)))
 
-    def _conv(self, kind: str, level: str, filters: int, bias: float):
+    def _box_bias(self, bias: float) -> float | list[float]:
+        """The numbers that a box starts out with.
+
+        Of distributions short distances are the likelier: about one and a half strides on average, of the size of what
+        a level is to find. Where all were alike, boxes would begin far too large to overlap anything, and objects are
+        assigned by what overlaps.
+        """
+        return [-_DECAY * i for i in range(self.bins)] * 4 if self.bins else bias
+
+    def _conv(self, kind: str, level: str, filters: int, bias: float | list[float]):
         return layers.Conv2D(
             filters,
             self.kernel_size,
