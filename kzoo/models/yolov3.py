@@ -7,20 +7,14 @@ import logging
 from collections.abc import Sequence
 
 import keras
-import numpy as np
-from keras import layers
 
 from kzoo.backbones.darknet import darknet53, darknet_tiny
-from kzoo.backbones.named import backbone_features
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
-from kzoo.layers.normalize import normalized
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
-from kzoo.weights.loading import load_backbone, load_weights
-from kzoo.weights.published import published_anchors
-from kzoo.weights.reading import reading
+from kzoo.models.yolo_parts import assembled, named_features, plain_anchors, upsampled_join
 
 log = logging.getLogger("kzoo")
 
@@ -69,7 +63,7 @@ def yolov3(
         inputs, x = images_input()
         fine, middle, coarse = darknet53(x, width, depth)
     else:
-        inputs, (_, fine, middle, coarse) = _named(backbone, width, depth, backbone_weights, weights)
+        inputs, (_, fine, middle, coarse) = named_features(backbone, width, depth, backbone_weights, weights)
     namer = ConvNamer("neck")
     levels = []
     x = coarse
@@ -77,11 +71,12 @@ def yolov3(
         x = _five_convolutions(namer, x, scaled(filters, width), spp and lateral is middle)
         levels.append(namer.conv(x, scaled(2 * filters, width)))
         if lateral is not None:
-            x = _join(namer, x, lateral, scaled(filters // 2, width))
+            x = upsampled_join(namer, x, lateral, scaled(filters // 2, width))
     network = keras.Model(inputs, levels[::-1], name="network")
-    return _assemble(
-        network, (8, 16, 32), num_classes, image_size, anchors, names, name, weights, backbone_weights, head
-    )
+    check_arguments(num_classes, image_size, names, 32)
+    anchors = plain_anchors(anchors, ANCHORS, name, weights)
+    head = YoloHead(num_classes, anchors, (8, 16, 32), name="head", **head)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 @architecture(YoloHead, backbones=("darknet-tiny",))
@@ -125,26 +120,19 @@ def yolov3_tiny(
         inputs, x = images_input()
         middle, coarse = darknet_tiny(x, width)
     else:
-        inputs, (*_, middle, coarse) = _named(backbone, width, depth, backbone_weights, weights)
+        inputs, (*_, middle, coarse) = named_features(backbone, width, depth, backbone_weights, weights)
     namer = ConvNamer("neck")
     x = namer.conv(coarse, scaled(256, width), size=1)
     low = namer.conv(x, scaled(512, width))
-    high = namer.conv(_join(namer, x, middle, scaled(128, width)), scaled(256, width))
+    high = namer.conv(upsampled_join(namer, x, middle, scaled(128, width)), scaled(256, width))
     network = keras.Model(inputs, [high, low], name="network")
-    return _assemble(
-        network, (16, 32), num_classes, image_size, anchors, names, name, weights, backbone_weights, head
-    )
+    check_arguments(num_classes, image_size, names, 32)
+    anchors = plain_anchors(anchors, TINY_ANCHORS, name, weights)
+    head = YoloHead(num_classes, anchors, (16, 32), name="head", **head)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 yolov3_spp = functools.partial(yolov3, image_size=(608, 608), spp=True, name="yolov3-spp")
-
-
-def _named(backbone: str, width: float, depth: float, backbone_weights, weights):
-    """Images (B, H, W, 3), and another backbone's maps at strides 4, 8, 16 and 32."""
-    read = reading(backbone_weights, weights, backbone=backbone)
-    inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, read.normalize)
-    return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)
 
 
 def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
@@ -157,27 +145,3 @@ def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
         if spp and i == 2:
             x = namer.conv(spatial_pyramid_pooling(x), filters, size=1)
     return x
-
-
-def _join(namer: ConvNamer, x, lateral, filters: int):
-    """Narrows, doubles the resolution and joins the backbone's finer map.
-
-    (B, H, W, C) and (B, 2 H, 2 W, D) to (B, 2 H, 2 W, filters + D).
-    """
-    x = namer.conv(x, filters, size=1)
-    x = layers.UpSampling2D(2, name=f"neck_up{namer.count}")(x)
-    return layers.Concatenate(name=f"neck_concat{namer.count}")([x, lateral])
-
-
-def _assemble(
-    network, strides, num_classes, image_size, anchors, names, name, weights, backbone_weights, head
-) -> ZooModel:
-    """Network and head as one model, with weights where they are given."""
-    check_arguments(num_classes, image_size, names, strides[-1])
-    if anchors is ANCHORS or anchors is TINY_ANCHORS:
-        anchors = published_anchors(name, weights) or anchors
-    # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.
-    anchors = np.asarray(anchors, float).tolist()
-    head = YoloHead(num_classes, anchors, strides, name="head", **head)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
