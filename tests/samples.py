@@ -26,6 +26,11 @@ TWINS = {
     "softer-rcnn": "faster-rcnn",
     "ssd512": "ssd300",
     "yolov3": "yolov3-spp",
+    "yolov4-csp-x-swish": "yolov4-csp-swish",
+    "yolov4-p5": "yolov4-csp",
+    "yolov4-p6": "yolov4-csp",
+    "yolov4-tiny-3l": "yolov4-tiny",
+    "yolov4x-mish": "yolov4-csp",
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks
@@ -37,8 +42,10 @@ HEADS = {
     "IoUNetHead softmax": "iou-net",
     "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
+    "GridHead": "yolov1-tiny",
     "PixelHead": "unet",
     "RCNNHead softmax": "faster-rcnn",
+    "RegionHead": "yolov2-tiny",
     "SVMHead softmax": "spp-net",
     "YoloHead": "yolov3-tiny",
 }
@@ -65,6 +72,7 @@ _SMALL = {
     "kzoo.models.mask_rcnn": _FEW_REGIONS,
     "kzoo.models.r_cnn": {**_FEW_GIVEN, "crop": 32, "context": 4},
     "kzoo.models.spp_net": _FEW_GIVEN,
+    "kzoo.models.yolov1": {"side": 7},  # the grid of 448 pixels, on 64
 }
 
 

@@ -22,7 +22,7 @@ def cspdarknet53(
     width: float = 1.0,
     depth: float = 1.0,
     blocks: Sequence[int] = DARKNET53_BLOCKS,
-    plain_first: bool = False,
+    first: str = "whole",
     activation: str = "mish",
     stem_width: float | None = None,
 ) -> list:
@@ -34,7 +34,8 @@ def cspdarknet53(
         depth: factor of the residual blocks of a stage, above 0, 1 by default.
         blocks: residual blocks of each stage at depth 1, Darknet-53's by default; stages past the fifth are as wide
             as that.
-        plain_first: whether the first stage is Darknet-53's own, as in Scaled-YOLOv4; False by default.
+        first: what the first stage is: "whole" (default), each of its parts as wide as the stage, as in YOLOv4; "half",
+            like the others, as in YOLOv4-P5; or "plain", Darknet-53's own, as in YOLOv4-CSP.
         activation: Darknet's name of what follows each convolution, "mish" by default.
         stem_width: factor of the first convolution's channels; that of all others where None.
 
@@ -48,11 +49,10 @@ def cspdarknet53(
     features = []
     for stage, count in enumerate(blocks):
         filters = min(64 * 2**stage, 1024)
-        # The first stage does not halve its channels, but those within its block.
-        partial, inner = (filters // 2, filters // 2) if stage else (filters, filters // 2)
-        widths = scaled(partial, width), scaled(inner, width)
+        kind = "half" if stage else first
+        widths = scaled(filters // 2 if kind == "half" else filters, width), scaled(filters // 2, width)
         x = namer.conv(x, scaled(filters, width), stride=2)
-        if plain_first and not stage:
+        if kind == "plain":
             x = _residual_blocks(namer, x, *widths, repeats(count, depth))
         else:
             x = _partial_stage(namer, x, scaled(filters, width), *widths, repeats(count, depth))
@@ -120,20 +120,21 @@ def cspdarknet_tiny(images, width: float = 1.0) -> list:
     return [*features[1:], namer.conv(x, scaled(512, width))]
 
 
-def cspresnext50(images, width: float = 1.0, depth: float = 1.0) -> list:
+def cspresnext50(images, width: float = 1.0, depth: float = 1.0, activation: str = "leaky") -> list:
     """CSPResNeXt-50 without its classifier: bottlenecks whose 3x3 convolutions are in 32 groups.
 
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of 32.
         width: factor of the channels, above 0, 1 by default; where 32 groups do not divide them there are fewer.
         depth: factor of the bottlenecks of a stage, above 0, 1 by default.
+        activation: Darknet's name of what follows each convolution, "leaky" by default.
 
     Returns:
         Feature maps at strides 8, 16 and 32, with 512, 1024 and 2048 channels at width 1.
 
-    Source: CSPNet, arXiv:1911.11929; Darknet's csresnext50-panet-spp-original-optimal.cfg, sections 0 to 79.
+    Source: CSPNet, arXiv:1911.11929; Darknet's csresnext50-panet-spp-original-optimal.cfg.
     """
-    namer = ConvNamer("backbone")
+    namer = ConvNamer("backbone", activation)
     x = namer.conv(images, scaled(64, width), size=7, stride=2)
     x = layers.MaxPooling2D(2, 2, padding="same", name="backbone_pool1")(x)
     features = []
@@ -142,9 +143,9 @@ def cspresnext50(images, width: float = 1.0, depth: float = 1.0) -> list:
         if stage:
             x = namer.conv(x, filters, stride=2, groups=math.gcd(_GROUPS, filters))
         # In Darknet's cfg both ways of the middle stages begin without an activation.
-        activation = "linear" if stage in (1, 2) else None
-        past = namer.conv(x, filters, size=1, activation=activation)
-        through = namer.conv(x, filters if stage else filters // 2, size=1, activation=activation)
+        begin = "linear" if stage in (1, 2) else activation
+        past = namer.conv(x, filters, size=1, activation=begin)
+        through = namer.conv(x, filters if stage else scaled(64, width), size=1, activation=begin)
         for _ in range(repeats(count, depth)):
             through = _bottleneck(namer, through, filters)
         through = namer.conv(through, filters, size=1)

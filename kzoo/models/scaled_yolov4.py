@@ -30,6 +30,10 @@ class Scale:
         pairs: pairs of a 1x1 and a 3x3 convolution in the neck's blocks.
         pooled_pairs: likewise behind the pooling, of which the first 1x1 takes what was pooled.
         objectness: weights of the levels' objectness, finest first.
+        first: what the backbone's first stage is: see `kzoo.backbones.cspdarknet.cspdarknet53`.
+        widths: channels of the neck's maps, finest first, at stride 8.
+        levels_last: whether the levels' own convolutions come last in Darknet's files.
+        anchors: widths and heights in pixels, smallest first, as many a level.
     """
 
     width: float
@@ -37,11 +41,31 @@ class Scale:
     pairs: int
     pooled_pairs: int
     objectness: tuple[float, ...]
+    first: str = "plain"
+    widths: tuple[int, ...] = (128, 256, 512)
+    levels_last: bool = False
+    anchors: tuple = ANCHORS
 
 
+# Four anchors a level; from P6 on some are in two levels.
+_P5_ANCHORS = (
+    ((13, 17), (31, 25), (24, 51), (61, 45)),
+    ((48, 102), (119, 96), (97, 189), (217, 184)),
+    ((171, 384), (324, 451), (616, 618), (800, 800)),
+)
+_P6_ANCHORS = (
+    ((13, 17), (31, 25), (24, 51), (61, 45)),
+    ((61, 45), (48, 102), (119, 96), (97, 189)),
+    ((97, 189), (217, 184), (171, 384), (324, 451)),
+    ((324, 451), (545, 357), (616, 618), (1024, 1024)),
+)
 SCALES = {
     "csp": Scale(1.0, (1, 2, 8, 8, 4), 2, 1, (4.0, 1.0, 0.4)),
     "x": Scale(1.25, (1, 3, 10, 10, 5), 3, 2, (4.0, 1.0, 0.4)),
+    "p5": Scale(1.0, (1, 3, 15, 15, 7), 3, 1, (1.0,) * 3, "half", levels_last=True, anchors=_P5_ANCHORS),
+    "p6": Scale(
+        1.0, (1, 3, 15, 15, 7, 7), 3, 1, (1.0,) * 4, "half", (128, 256, 512, 512), True, anchors=_P6_ANCHORS
+    ),
 }
 # What Darknet's cfg files say of the head besides its anchors; `nms_kind` is their diounms.
 _HEAD = {
@@ -61,7 +85,7 @@ def yolov4_csp(
     width: float = 1.0,
     depth: float = 1.0,
     backbone: str = "cspdarknet53",
-    anchors: Sequence = ANCHORS,
+    anchors: Sequence | None = None,
     scale: str = "csp",
     activation: str = "mish",
     names: Sequence[str] | None = None,
@@ -78,10 +102,11 @@ def yolov4_csp(
             time.
         width: factor of the channels of the scale, above 0 and up to 16, 1 by default.
         depth: factor of the blocks of a stage of the backbone, above 0 and up to 16, 1 by default.
-        backbone: "cspdarknet53" (default), whose first stage is Darknet-53's; or one of
+        backbone: "cspdarknet53" (default), whose first stage is that of the scale; or one of
             `kzoo.backbones.named.BACKBONES`.
-        anchors: widths and heights in pixels, smallest first, as many a level; COCO's by default.
-        scale: one of `SCALES`, "csp" by default; "x" is wider and deeper.
+        anchors: widths and heights in pixels, smallest first, as many a level; where None (default) the scale's,
+            which are COCO's.
+        scale: one of `SCALES`, "csp" by default; "x" is wider and deeper, "p5" deeper, "p6" has a level at stride 64.
         activation: what follows each convolution, by Darknet's name: "mish" (default), or "swish".
         names: class names, in the order of the labels; none where None.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
@@ -97,22 +122,28 @@ def yolov4_csp(
     """
     check_choice("scale", scale, tuple(SCALES))
     check_choice("activation", activation, ("mish", "swish", "leaky"))
-    check_arguments(num_classes, image_size, names, 32)
     size, factor = SCALES[scale], SCALES[scale].width * width
+    strides = [8 * 2**level for level in range(len(size.widths))]
+    check_arguments(num_classes, image_size, names, strides[-1])
     if backbone == "cspdarknet53":
         inputs, x = images_input()
         # The first convolution is as wide in all sizes.
-        maps = cspdarknet53(x, factor, depth, size.blocks, True, activation, stem_width=width)
+        maps = cspdarknet53(x, factor, depth, size.blocks, size.first, activation, stem_width=width)
+    elif strides[-1] > 32:
+        raise ValueError(
+            f"backbone={backbone!r} ends at stride 32, scale={scale!r} at {strides[-1]}; leave one of them"
+        )
     else:
         inputs, (_, *maps) = named_features(backbone, factor, depth, backbone_weights, weights)
     namer = ConvNamer("neck", activation)
-    widths = [scaled(filters, factor) for filters in (128, 256, 512)]
+    widths = [scaled(filters, factor) for filters in size.widths]
     maps = [*maps[:-1], _pooled(namer, maps[-1], widths[-1], size.pooled_pairs)]
-    levels = path_aggregation(namer, maps, widths, functools.partial(_partial_block, pairs=size.pairs))
+    block = functools.partial(_partial_block, pairs=size.pairs)
+    levels = path_aggregation(namer, maps, widths, block, size.levels_last)
     network = keras.Model(inputs, levels, name="network")
-    anchors = plain_anchors(anchors, ANCHORS, name, weights)
+    anchors = plain_anchors(size.anchors if anchors is None else anchors, size.anchors, name, weights)
     options = {**_HEAD, "objectness_weight": size.objectness, **head}
-    head = YoloHead(num_classes, anchors, (8, 16, 32), name="head", **options)
+    head = YoloHead(num_classes, anchors, strides, name="head", **options)
     return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
@@ -123,6 +154,9 @@ yolov4x_mish = functools.partial(yolov4_csp, image_size=(640, 640), scale="x", n
 yolov4_csp_x_swish = functools.partial(
     yolov4_csp, image_size=(640, 640), scale="x", activation="swish", name="yolov4-csp-x-swish"
 )
+
+yolov4_p5 = functools.partial(yolov4_csp, image_size=(896, 896), scale="p5", name="yolov4-p5")
+yolov4_p6 = functools.partial(yolov4_csp, image_size=(1280, 1280), scale="p6", name="yolov4-p6")
 
 
 def _partial_block(namer: ConvNamer, x, filters: int, pairs: int):

@@ -78,7 +78,18 @@ def yolov1(
     x = activate(x, namer.activation, f"neck_act{namer.count}")
     x = layers.Dropout(dropout, name="neck_dropout")(x)
     return _on_a_grid(
-        inputs, namer, x, num_classes, image_size, side, boxes_per_cell, names, name, weights, backbone_weights, head
+        inputs,
+        namer,
+        x,
+        num_classes,
+        image_size,
+        side,
+        boxes_per_cell,
+        names,
+        name,
+        weights,
+        backbone_weights,
+        head,
     )
 
 
@@ -126,7 +137,18 @@ def yolov1_tiny(
     namer = ConvNamer("neck")
     x = namer.conv(x, scaled(256, width))  # (B, H / 64, W / 64, 256)
     return _on_a_grid(
-        inputs, namer, x, num_classes, image_size, side, boxes_per_cell, names, name, weights, backbone_weights, head
+        inputs,
+        namer,
+        x,
+        num_classes,
+        image_size,
+        side,
+        boxes_per_cell,
+        names,
+        name,
+        weights,
+        backbone_weights,
+        head,
     )
 
 
@@ -153,7 +175,18 @@ def _dense(namer: ConvNamer, x, units: int):
 
 
 def _on_a_grid(
-    inputs, namer, x, num_classes, image_size, side, boxes_per_cell, names, name, weights, backbone_weights, head
+    inputs,
+    namer,
+    x,
+    num_classes,
+    image_size,
+    side,
+    boxes_per_cell,
+    names,
+    name,
+    weights,
+    backbone_weights,
+    head,
 ) -> ZooModel:
     """The last dense layer, which gives each cell's classes and boxes, and the model with its head."""
     x = _dense(namer, x, side * side * (num_classes + 5 * boxes_per_cell))

@@ -90,7 +90,7 @@ def yolov2(
 
 
 def passthrough(namer: ConvNamer, coarse, fine, filters: int):
-    """Joins a map with one of twice its resolution: narrowed, each square of four places becomes four times the channels.
+    """Joins a map with one of twice its resolution, of which every four places become four times the channels.
 
     (B, H, W, C) and (B, 2 H, 2 W, D) to (B, H, W, 4 * filters + C).
 
