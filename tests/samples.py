@@ -28,8 +28,6 @@ TWINS = {
     "yolov3": "yolov3-spp",
     "yolov4-csp-x-swish": "yolov4-csp-swish",
     "yolov4-p5": "yolov4-csp",
-    "yolov4-p6": "yolov4-csp",
-    "yolov4-tiny-3l": "yolov4-tiny",
     "yolov4x-mish": "yolov4-csp",
 }
 
@@ -73,6 +71,8 @@ _SMALL = {
     "kzoo.models.r_cnn": {**_FEW_GIVEN, "crop": 32, "context": 4},
     "kzoo.models.spp_net": _FEW_GIVEN,
     "kzoo.models.yolov1": {"side": 7},  # the grid of 448 pixels, on 64
+    # Shapes that tell objects in one of few cells apart.
+    "kzoo.models.yolov2": {"anchors": [[10, 17], [17, 10], [11, 11], [14, 14], [17, 17]]},
 }
 
 

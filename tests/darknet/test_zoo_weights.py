@@ -110,18 +110,11 @@ FURTHER = {"yolov1": {"side": 7}, "yolov1-tiny": {"side": 7}}
 # Of yolov3-spp all but the pooling is yolov3.
 @pytest.mark.parametrize(
     "name",
-    [
-        "darknet19",
-        "darknet53",
-        "yolov1",
-        "yolov1-tiny",
-        "yolov2",
-        "yolov2-tiny",
-        "yolov3-spp",
-        "yolov3-tiny",
-        "yolov4-tiny",
-    ]
-    + [pytest.param(name, marks=pytest.mark.slow) for name in ("yolov4", "yolov4-csp")],
+    ["darknet53", "yolov1-tiny", "yolov2-tiny", "yolov3-spp", "yolov3-tiny", "yolov4-tiny"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("darknet19", "yolov1", "yolov2", "yolov4", "yolov4-csp")
+    ],
 )
 def test_weights_written_for_darknets_cfg(name, darknet_data, tmp_path):
     cfg = narrow_cfg(darknet_data / "cfg" / f"{name}.cfg", tmp_path / "narrow.cfg")
@@ -132,7 +125,8 @@ def test_weights_written_for_darknets_cfg(name, darknet_data, tmp_path):
     theirs, ours = (model.head.decode(model(photos(), training=False)) for model in (imported, built))
     np.testing.assert_allclose(ours["scores"], theirs["scores"], atol=1e-4)
     if built.task == "detect":
-        assert np.max(ours["scores"]) > 0.1
+        # A softmax over 80 classes leaves little to each.
+        assert np.max(ours["scores"]) > (0.005 if name.startswith("yolov2") else 0.1)
         np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-2)
     darknet.save(built, tmp_path / "again.weights")
     assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
