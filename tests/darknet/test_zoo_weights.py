@@ -8,6 +8,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import written_cfgs
 from darknet_reference import random_weights
 from shapes_only import shapes_only
 
@@ -18,6 +19,7 @@ from kzoo.darknet.planning import make_plan
 from kzoo.darknet.writing import describe
 from kzoo.layers.conv import scaled
 from kzoo.model import backbone_layers
+from kzoo.models.yolov2 import TINY_VOC_ANCHORS, VOC_ANCHORS
 from kzoo.weights.loading import load_backbone, load_weights
 
 SIDE, WIDTH = 64, 0.25
@@ -31,6 +33,7 @@ def narrow_cfg(cfg, path):
     """Darknet's cfg with a quarter of the filters, but for those that the head counts, at a small size."""
     parts = re.split(r"(?m)^(?=\[)", re.sub(r"(?m)^(width|height)\s*=.*$", rf"\1={SIDE}", cfg.read_text()))
     for i, part in enumerate(parts[:-1]):
+        parts[i] = re.sub(r"(?m)^output=4096", f"output={scaled(4096, WIDTH)}", parts[i])  # the paper's YOLO
         if not parts[i + 1].startswith(("[yolo]", "[region]", "[softmax]", "[avgpool]")):
             parts[i] = re.sub(
                 r"(?m)^filters\s*=\s*(\d+)", lambda m: f"filters={scaled(int(m[1]), WIDTH)}", part
@@ -130,6 +133,52 @@ def test_weights_written_for_darknets_cfg(name, darknet_data, tmp_path):
         np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-2)
     darknet.save(built, tmp_path / "again.weights")
     assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
+
+
+# What is built as what cfg: name, further arguments, the text from the folder of Darknet's files.
+VOC = {"num_classes": 20}
+VARIANTS = {
+    "yolov2-voc": (
+        "yolov2",
+        {**VOC, "anchors": VOC_ANCHORS},
+        lambda folder: (folder / "yolov2-voc.cfg").read_text(),
+    ),
+    "yolov2-tiny-voc": (
+        "yolov2-tiny",
+        {**VOC, "anchors": TINY_VOC_ANCHORS, "neck_width": 1024},
+        lambda folder: (folder / "yolov2-tiny-voc.cfg").read_text(),
+    ),
+    "csresnext50-panet-spp": ("yolov4", {"backbone": "cspresnext50"}, written_cfgs.csresnext50),
+    "yolov1-paper": ("yolov1-paper", {"side": 7}, written_cfgs.yolov1_paper),
+    "yolov4-tiny-3l": ("yolov4-tiny-3l", {}, written_cfgs.yolov4_tiny_3l),
+    "yolov4-csp-swish": ("yolov4-csp-swish", {}, written_cfgs.yolov4_csp_swish),
+    "yolov4x-mish": ("yolov4x-mish", {}, written_cfgs.yolov4x_mish),
+    "yolov4-p5": ("yolov4-p5", {}, written_cfgs.yolov4_p5),
+    "yolov4-p6": ("yolov4-p6", {}, written_cfgs.yolov4_p6),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", VARIANTS)
+def test_variants_are_those_of_their_cfgs(case, darknet_data, tmp_path):
+    name, arguments, text = VARIANTS[case]
+    whole = tmp_path / "whole.cfg"
+    whole.write_text(text(darknet_data / "cfg"))
+    with shapes_only():
+        ours = make_plan(parse(describe(kzoo.build(name, **arguments))[0]))
+    tensors = [layer.tensors for layer in make_plan(read(whole)).layers if layer.tensors]
+    assert [layer.tensors for layer in ours.layers if layer.tensors] == tensors
+    narrow, weights = narrow_cfg(whole, tmp_path / "narrow.cfg"), tmp_path / "narrow.weights"
+    random_weights(narrow, weights, np.random.default_rng(0))
+    built, imported = small(name, weights=weights, **arguments), darknet.load(narrow, weights)
+    ours, theirs = raw(built), raw(imported)
+    assert sorted(ours) == sorted(theirs)
+    for level in ours:
+        assert np.ptp(theirs[level]) > 0.1
+        np.testing.assert_allclose(ours[level], theirs[level], atol=1e-5)
+    theirs, ours = (model.head.decode(model(photos(), training=False)) for model in (imported, built))
+    np.testing.assert_allclose(ours["scores"], theirs["scores"], atol=1e-5)
+    np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-2)
 
 
 def opencv_outputs(cfg, weights, strides):
