@@ -33,7 +33,9 @@ def narrow_cfg(cfg, path):
     """Darknet's cfg with a quarter of the filters, but for those that the head counts, at a small size."""
     parts = re.split(r"(?m)^(?=\[)", re.sub(r"(?m)^(width|height)\s*=.*$", rf"\1={SIDE}", cfg.read_text()))
     for i, part in enumerate(parts[:-1]):
-        parts[i] = re.sub(r"(?m)^output=4096", f"output={scaled(4096, WIDTH)}", parts[i])  # the paper's YOLO
+        part = parts[i] = re.sub(
+            r"(?m)^output=4096", f"output={scaled(4096, WIDTH)}", part
+        )  # the paper's YOLO
         if not parts[i + 1].startswith(("[yolo]", "[region]", "[softmax]", "[avgpool]")):
             parts[i] = re.sub(
                 r"(?m)^filters\s*=\s*(\d+)", lambda m: f"filters={scaled(int(m[1]), WIDTH)}", part
