@@ -28,7 +28,7 @@ class Scale:
         width: factor of the channels.
         blocks: residual blocks of the backbone's stages.
         pairs: pairs of a 1x1 and a 3x3 convolution in the neck's blocks.
-        pooled_pairs: likewise behind the pooling, of which the first 1x1 takes what was pooled.
+        pooled_pairs: pairs of convolutions behind the pooling, of which the first 1x1 takes what was pooled.
         objectness: weights of the levels' objectness, finest first.
         first: what the backbone's first stage is: see `kzoo.backbones.cspdarknet.cspdarknet53`.
         widths: channels of the neck's maps, finest first, at stride 8.

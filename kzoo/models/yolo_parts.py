@@ -25,8 +25,9 @@ def named_features(backbone: str, width: float, depth: float, backbone_weights, 
         backbone: one of `kzoo.backbones.named.BACKBONES`.
         width: factor of the channels.
         depth: factor of the blocks of a stage.
-        backbone_weights: as the architecture functions take it; says how images are normalised.
-        weights: likewise.
+        backbone_weights: what the backbone starts from, as the architecture functions take it: files say how images are
+            normalised.
+        weights: what the whole model starts from, as they take it.
     """
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
@@ -48,7 +49,7 @@ def plain_anchors(anchors: Sequence, own: Sequence, name: str, weights: str | No
     """Anchors as plain numbers, which Keras writes into the model's file, wherever they come from.
 
     Args:
-        anchors: those asked for.
+        anchors: widths and heights that were asked for.
         own: the model's own; where those are asked for, published weights may bring others.
         name: the registered name of the model.
         weights: the name of published weights, or a file.

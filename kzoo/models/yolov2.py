@@ -27,7 +27,7 @@ def _in_pixels(*cells: tuple[float, float]) -> tuple[tuple[float, float], ...]:
 
 
 # Dimension clusters: the means of the shapes of a data set's boxes, as widths and heights in pixels, smallest first;
-# `kzoo data anchors` finds those of other data.
+# `kzoo anchors` finds those of other data.
 ANCHORS = _in_pixels(
     (0.57273, 0.677385), (1.87446, 2.06253), (3.33843, 5.47434), (7.88282, 3.52778), (9.77052, 9.16828)
 )

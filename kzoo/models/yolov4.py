@@ -102,7 +102,7 @@ def path_aggregation(
 
     Args:
         namer: numbers the convolutions.
-        maps: of the backbone, finest first, each half as large as the one before: (B, H, W, C), (B, H / 2, W / 2, D)...
+        maps: the backbone's, finest first, each half as large as the one before: (B, H, W, C), (B, H / 2, W / 2, D)...
             Of the coarsest the channels are already those of `widths`.
         widths: channels that each map has here, finest first.
         block: what mixes joined maps: a namer, a map and a number of channels to a map of so many.
@@ -153,7 +153,7 @@ def yolov4_tiny(
     width: float = 1.0,
     depth: float = 1.0,
     backbone: str = "cspdarknet-tiny",
-    anchors: Sequence = TINY_ANCHORS,
+    anchors: Sequence | None = None,
     levels: int = 2,
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -171,8 +171,8 @@ def yolov4_tiny(
         depth: factor of another backbone's blocks of a stage, above 0 and up to 16, 1 by default; without effect on
             "cspdarknet-tiny", of which no stage repeats a block.
         backbone: "cspdarknet-tiny" (default), Darknet's own; or one of `kzoo.backbones.named.BACKBONES`.
-        anchors: widths and heights in pixels, by level, finest first, or in one list that is split evenly; COCO's by
-            default.
+        anchors: widths and heights in pixels, by level, finest first, or in one list that is split evenly; where None
+            (default) COCO's for so many levels.
         levels: 2 (default), at strides 16 and 32, or 3, with one at stride 8.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file of the same model, or the name of published
@@ -200,11 +200,10 @@ def yolov4_tiny(
         x = namer.conv(upsampled_join(namer, x, lateral, scaled(filters, width)), scaled(2 * filters, width))
         features.append(x)
     network = keras.Model(inputs, features[::-1], name="network")
-    anchors = plain_anchors(anchors, TINY_ANCHORS, name, weights)
+    own = TINY_ANCHORS if levels == 2 else ANCHORS
+    anchors = plain_anchors(own if anchors is None else anchors, own, name, weights)
     head = YoloHead(num_classes, anchors, (8, 16, 32)[-levels:], name="head", **{**_TINY_HEAD, **head})
     return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
-yolov4_tiny_3l = functools.partial(
-    yolov4_tiny, image_size=(608, 608), anchors=ANCHORS, levels=3, name="yolov4-tiny-3l"
-)
+yolov4_tiny_3l = functools.partial(yolov4_tiny, image_size=(608, 608), levels=3, name="yolov4-tiny-3l")
