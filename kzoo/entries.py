@@ -31,6 +31,13 @@ class Entry:
     gflops: float | None = None
 
 
+_YOLOV1 = "Redmon et al. 2015, You Only Look Once: Unified, Real-Time Object Detection, arXiv:1506.02640"
+_YOLOV2 = "Redmon & Farhadi 2016, YOLO9000: Better, Faster, Stronger, arXiv:1612.08242"
+_YOLOV4 = "Bochkovskiy et al. 2020, YOLOv4: Optimal Speed and Accuracy of Object Detection, arXiv:2004.10934"
+_SCALED_YOLOV4 = "Wang et al. 2020, Scaled-YOLOv4: Scaling Cross Stage Partial Network, arXiv:2011.08036"
+_CSP = (
+    "Wang et al. 2019, CSPNet: A New Backbone That Can Enhance Learning Capability of CNN, arXiv:1911.11929"
+)
 _YOLOV3 = "Redmon & Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767"
 # Published counts of these have constants more, 16, 17 or 34 distances from 0, which are no weights here.
 _PP_YOLOE = "Xu et al. 2022, PP-YOLOE: An evolved version of YOLO, arXiv:2203.16250"
@@ -75,6 +82,13 @@ _VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Sc
 ENTRIES = (
     Entry("convnext-tiny", "kzoo.models.convnext:convnext_tiny", "classify", (224, 224),
           _CONVNEXT, 28_589_128, 1000, 8.91),
+    Entry("cspdarknet53", "kzoo.models.darknet:cspdarknet53", "classify", (256, 256),
+          _YOLOV4, 27_677_512, 1000, 13.07),
+    Entry("cspresnext50", "kzoo.models.darknet:cspresnext50", "classify", (256, 256),
+          _CSP, 20_614_824, 1000, 7.93),
+    # Darknet's own 5.58 * 10**9 are those of a classifier at all 49 places, whose mean is taken.
+    Entry("darknet19", "kzoo.models.darknet:darknet19", "classify", (224, 224),
+          _YOLOV2, 20_856_776, 1000, 5.48),
     Entry("darknet53", "kzoo.models.darknet:darknet53", "classify", (256, 256),
           _YOLOV3, 41_645_640, 1000, 18.57),
     Entry("deeplabv3", "kzoo.models.deeplab:deeplabv3", "segment", (520, 520),
@@ -190,6 +204,14 @@ ENTRIES = (
           _YOLO11, 25_434_480, 80, 86.91),
     Entry("yolo11x", "kzoo.models.yolo11:yolo11x", "detect", (640, 640),
           _YOLO11, 57_059_664, 80, 194.9),
+    Entry("yolov1", "kzoo.models.yolov1:yolov1", "detect", (448, 448), _YOLOV1, 197_328_243, 20, 40.42),
+    Entry("yolov1-paper", "kzoo.models.yolov1:yolov1_paper", "detect", (448, 448),
+          _YOLOV1, 271_703_550, 20, 40.57),
+    Entry("yolov1-tiny", "kzoo.models.yolov1:yolov1_tiny", "detect", (448, 448),
+          _YOLOV1, 27_099_950, 20, 3.22),
+    Entry("yolov2", "kzoo.models.yolov2:yolov2", "detect", (608, 608), _YOLOV2, 50_983_561, 80, 62.94),
+    Entry("yolov2-tiny", "kzoo.models.yolov2:yolov2_tiny", "detect", (416, 416),
+          _YOLOV2, 11_237_145, 80, 5.41),
     Entry("yolov3", "kzoo.models.yolov3:yolov3", "detect", (416, 416), _YOLOV3, 62_001_757, 80, 65.86),
     Entry("yolov3-spp", "kzoo.models.yolov3:yolov3_spp", "detect", (608, 608),
           _YOLOV3, 63_052_381, 80, 141.45),
@@ -248,5 +270,22 @@ ENTRIES = (
           _YOLOX, 54_278_143, 80, 155.29),
     Entry("yolox-x", "kzoo.models.yolox:yolox_x", "detect", (640, 640),
           _YOLOX, 99_172_415, 80, 281.41),
+    Entry("yolov4", "kzoo.models.yolov4:yolov4", "detect", (608, 608), _YOLOV4, 64_429_405, 80, 128.39),
+    Entry("yolov4-tiny", "kzoo.models.yolov4:yolov4_tiny", "detect", (416, 416),
+          _SCALED_YOLOV4, 6_062_814, 80, 6.91),
+    Entry("yolov4-tiny-3l", "kzoo.models.yolov4:yolov4_tiny_3l", "detect", (608, 608),
+          _SCALED_YOLOV4, 6_334_045, 80, 17.74),
+    Entry("yolov4-csp", "kzoo.models.scaled_yolov4:yolov4_csp", "detect", (512, 512),
+          _SCALED_YOLOV4, 52_986_205, 80, 76.95),
+    Entry("yolov4-csp-swish", "kzoo.models.scaled_yolov4:yolov4_csp_swish", "detect", (640, 640),
+          _SCALED_YOLOV4, 52_986_205, 80, 120.24),
+    Entry("yolov4x-mish", "kzoo.models.scaled_yolov4:yolov4x_mish", "detect", (640, 640),
+          _SCALED_YOLOV4, 99_847_037, 80, 221.88),
+    Entry("yolov4-csp-x-swish", "kzoo.models.scaled_yolov4:yolov4_csp_x_swish", "detect", (640, 640),
+          _SCALED_YOLOV4, 99_847_037, 80, 221.88),
+    Entry("yolov4-p5", "kzoo.models.scaled_yolov4:yolov4_p5", "detect", (896, 896),
+          _SCALED_YOLOV4, 70_917_468, 80, 326.64),
+    Entry("yolov4-p6", "kzoo.models.scaled_yolov4:yolov4_p6", "detect", (1280, 1280),
+          _SCALED_YOLOV4, 127_717_040, 80, 717.02),
 )
 # fmt: on

@@ -34,6 +34,9 @@ TWINS = {
     **{f"yolox-{size}": "yolox-s" for size in ("tiny", "m", "l", "x")},
     **{f"pp-yoloe-{size}": "pp-yoloe-s" for size in "mlx"},
     "yolov6s": "yolov6n",
+    "yolov4-csp-x-swish": "yolov4-csp-swish",
+    "yolov4-p5": "yolov4-csp",
+    "yolov4x-mish": "yolov4-csp",
 }
 
 # Kind of head, with its loss of classes where it has several -> its name that is trained soonest; the contract checks
@@ -45,10 +48,12 @@ HEADS = {
     "IoUNetHead softmax": "iou-net",
     "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
+    "GridHead": "yolov1-tiny",
     "PixelHead": "unet",
     "PointHead cross_entropy": "yolov8n",
     "PointHead varifocal": "yolov6n",
     "RCNNHead softmax": "faster-rcnn",
+    "RegionHead": "yolov2-tiny",
     "SVMHead softmax": "spp-net",
     "YoloHead": "yolov3-tiny",
 }
@@ -81,6 +86,9 @@ _SMALL = {
     "kzoo.models.mask_rcnn": _FEW_REGIONS,
     "kzoo.models.r_cnn": {**_FEW_GIVEN, "crop": 32, "context": 4},
     "kzoo.models.spp_net": _FEW_GIVEN,
+    "kzoo.models.yolov1": {"side": 7},  # the grid of 448 pixels, on 64
+    # Shapes that tell objects in one of few cells apart.
+    "kzoo.models.yolov2": {"anchors": [[10, 17], [17, 10], [11, 11], [14, 14], [17, 17]]},
 }
 
 

@@ -70,9 +70,8 @@ def load(
     file = None if weights is None else open_weights(weights, plan, stop_at)
     names, unclear = (class_names(names), None) if names is not None else names_around(cfg, plan.classes)
     model = build_model(plan, names, _name(cfg))
-    if isinstance(model.head, RegionHead) and file is not None:
-        # What the network has seen decides whether its first images are still to come.
-        model.head.seen.assign(min(file.header.seen, RegionHead.most_seen))
+    if file is not None:
+        _take_seen(model, file)
     for message in filter(None, (keys.unknown(plan.cfg), unclear)):
         warnings.warn(message, CfgWarning, stacklevel=2)
     model.origin = {"cfg": plan.cfg.text}
@@ -149,8 +148,17 @@ def read_weights(model: ZooModel, weights: str | Path, stop_at: int | None = Non
         ValueError: the file is damaged, or of another network.
     """
     plan, keras_layers = planned(model)
-    _assign(model, plan, keras_layers, open_weights(weights, plan, stop_at))
+    file = open_weights(weights, plan, stop_at)
+    if len(file.layers) == len(plan.layers):
+        _take_seen(model, file)
+    _assign(model, plan, keras_layers, file)
     return model
+
+
+def _take_seen(model: ZooModel, file: WeightsFile) -> None:
+    """What a network has seen decides whether the first images of YOLOv2's training are still to come."""
+    if isinstance(model.head, RegionHead):
+        model.head.seen.assign(min(file.header.seen, RegionHead.most_seen))
 
 
 def planned(model: ZooModel) -> tuple[Plan, dict[int, KerasLayers]]:

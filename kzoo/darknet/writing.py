@@ -7,15 +7,20 @@ import re
 from keras import layers
 
 from kzoo.augment.letterbox import RESIZES
+from kzoo.darknet.head_sections import detection_keys, level_section
 from kzoo.darknet.plan import IMAGE
 from kzoo.darknet.tensors import KerasLayers
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.grid import GridHead
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.activations import activation_of
+from kzoo.layers.darknet_maps import ChannelGroup, Reorg, Shortcut
+from kzoo.layers.darknet_windows import LocallyConnected
 from kzoo.model import ZooModel
 
 _ORDER = ("backbone", "neck")  # Darknet's files have the convolutions of the one before those of the other.
-_LOSSES = {"paper": "mse"}
+_NUMBERED = (layers.Conv2D, layers.Dense, LocallyConnected)
+_SUMS = (layers.Add, Shortcut)
 
 
 def describe(model: ZooModel) -> tuple[str, dict[int, KerasLayers]]:
@@ -69,22 +74,30 @@ class _Writer:
         if RESIZES[model.resize].keeps_aspect:
             self.lines.append("letter_box=1")
         heads = {tensor._keras_history.operation.name: i for i, tensor in enumerate(model.network.outputs)}
-        convolutions = [layer for layer in model.network.layers if isinstance(layer, layers.Conv2D)]
-        for conv in sorted(convolutions, key=self._place):
-            end = self._end(conv)
+        numbered = [layer for layer in model.network.layers if isinstance(layer, _NUMBERED)]
+        for layer in sorted(numbered, key=self._place):
+            end = self._end(layer)
             self.number(end.output)
             if isinstance(model.head, YoloHead) and end.name in heads:
                 self._level(heads.pop(end.name))
+            follower = self._only_follower(end)
+            if isinstance(
+                follower, layers.UpSampling2D
+            ):  # Darknet's files have it at once, not where it is needed
+                self.number(follower.output)
         if isinstance(model.head, ClassifyHead):
             self._classifier()
+        elif isinstance(model.head, GridHead):
+            self._follow(self.number(model.network.outputs[-1]))
+            self._section("detection", **detection_keys(model.head))
         elif not isinstance(model.head, YoloHead) or heads:
             raise self._foreign(model.head)
 
-    def _place(self, conv) -> tuple:
-        """Where a convolution stands in Darknet's file, by its name, such as "backbone_conv12"."""
-        match = re.fullmatch(r"([a-z]+)_conv(\d+)", conv.name)
+    def _place(self, layer) -> tuple:
+        """Where a layer with weights stands in Darknet's file, by its name, such as "backbone_conv12"."""
+        match = re.fullmatch(r"([a-z]+)_(?:conv|dense|local)(\d+)", layer.name)
         if not match or match[1] not in _ORDER:
-            raise self._foreign(conv)
+            raise self._foreign(layer)
         return _ORDER.index(match[1]), int(match[2])
 
     def _foreign(self, layer) -> ValueError:
@@ -110,47 +123,80 @@ class _Writer:
             return self._after(layer.input, "upsample", stride=layer.size[0])
         if isinstance(layer, layers.Concatenate):
             return self._route([self.number(tensor) for tensor in layer.input])
-        if isinstance(layer, layers.Add):
-            numbers = [self.number(tensor) for tensor in layer.input]
-            # [shortcut] adds to the layer before it: to the last of its inputs, so that no [route] is needed.
-            first = max(numbers)
-            self._follow(first)
-            others = [str(number) for number in numbers if number != first]
-            return self._section("shortcut", **{"from": ",".join(others), "activation": "linear"})
-        return self._convolution(layer)
+        if isinstance(layer, ChannelGroup):
+            return self._route([self.number(layer.input)], groups=layer.groups, group_id=layer.group)
+        if isinstance(layer, Reorg):
+            return self._after(layer.input, "reorg3d" if layer.true else "reorg", stride=layer.stride)
+        if isinstance(layer, layers.Dropout):
+            return self._after(layer.input, "dropout", probability=f"{layer.rate:g}")
+        if isinstance(layer, layers.Flatten):
+            return self.number(layer.input)  # [connected] takes maps as they are
+        if isinstance(layer, _SUMS):
+            return self._sum(layer)
+        if activation_of(layer) and isinstance(layer.input._keras_history.operation, _SUMS):
+            return self._sum(layer.input._keras_history.operation, activation_of(layer))
+        return self._weighted(layer)
 
-    def _convolution(self, last) -> int:
-        """A convolution with what stands before and behind it in the chain that ends with `last`."""
+    def _sum(self, layer, activation: str = "linear") -> int:
+        """The `[shortcut]` of maps that are added up."""
+        numbers = [self.number(tensor) for tensor in layer.input]
+        # [shortcut] adds to the layer before it: to the last of its inputs, so that no [route] is needed. What adds
+        # over the channels that its inputs share has the first one's.
+        first = max(numbers) if isinstance(layer, layers.Add) else numbers[0]
+        if isinstance(layer, Shortcut) and (layer.count or set(layer.steps) != {1}):
+            raise self._foreign(layer)
+        self._follow(first)
+        others = [str(number) for number in numbers if number != first]
+        return self._section("shortcut", **{"from": ",".join(others), "activation": activation})
+
+    def _weighted(self, last) -> int:
+        """A layer with weights, with what stands before and behind it in the chain that ends with `last`."""
         activation, norm = "linear", None
         layer = last
-        if not isinstance(layer, (layers.Conv2D, layers.BatchNormalization)):
+        if not isinstance(layer, (*_NUMBERED, layers.BatchNormalization)):
             activation = activation_of(layer)
             if activation is None:
                 raise self._foreign(last)
             layer = layer.input._keras_history.operation
         if isinstance(layer, layers.BatchNormalization):
             norm, layer = layer, layer.input._keras_history.operation
-        if not isinstance(layer, layers.Conv2D):
+        kinds = (
+            (layers.Conv2D, self._convolution),
+            (layers.Dense, _connected),
+            (LocallyConnected, self._local),
+        )
+        section = next((section for kind, section in kinds if isinstance(layer, kind)), None)
+        if section is None:
             raise self._foreign(layer)
-        conv, tensor = layer, layer.input
-        before = tensor._keras_history.operation
-        if isinstance(before, layers.ZeroPadding2D):
-            tensor = before.input
-        options = {"batch_normalize": 1} if norm is not None else {}
+        kind, tensor, options = section(layer)
+        normalize = {"batch_normalize": 1} if norm is not None else {}
+        number = self._after(tensor, kind, **normalize, **options, activation=activation)
+        self.keras_layers[number] = KerasLayers(layer, norm)
+        return number
+
+    def _convolution(self, conv) -> tuple:
+        """A convolution's kind of section, the tensor that it takes and its keys."""
+        tensor = conv.input
+        if isinstance(tensor._keras_history.operation, layers.ZeroPadding2D):
+            tensor = tensor._keras_history.operation.input
+        options = {}
         if conv.groups > 1:
             options["groups"] = conv.groups
         if conv.dilation_rate[0] > 1:
             options["dilation"] = conv.dilation_rate[0]
-        number = self._after(
-            tensor, "convolutional", **options, filters=conv.filters, size=conv.kernel_size[0],
-            stride=conv.strides[0], pad=1, activation=activation,
-        )  # fmt: skip
-        self.keras_layers[number] = KerasLayers(conv, norm)
-        return number
+        options |= {"filters": conv.filters, "size": conv.kernel_size[0], "stride": conv.strides[0], "pad": 1}
+        return "convolutional", tensor, options
 
-    def _end(self, conv):
-        """The last layer of a convolution's chain: the activation, where there is one."""
-        end, follower = conv, self._only_follower(conv)
+    def _local(self, layer) -> tuple:
+        """Likewise of a locally connected layer, which Darknet pads by one pixel or not at all."""
+        if (layer.size, layer.padding) != (3, 1) and layer.padding:
+            raise self._foreign(layer)
+        options = {"filters": layer.filters, "size": layer.size, "stride": layer.stride, "pad": layer.padding}
+        return "local", layer.input, options
+
+    def _end(self, layer):
+        """The last layer of the chain of one with weights: the activation, where there is one."""
+        end, follower = layer, self._only_follower(layer)
         if isinstance(follower, layers.BatchNormalization):
             end, follower = follower, self._only_follower(follower)
         return follower if follower is not None and activation_of(follower) else end
@@ -164,46 +210,23 @@ class _Writer:
         return inside[0] if len(inside) == 1 else None
 
     def _level(self, level: int) -> None:
-        """One level of the head: its convolution and its `[yolo]`."""
+        """One level of the head: its convolution and its `[yolo]` or `[region]`."""
         head = self.model.head
-        if type(head) is not YoloHead or not head.project or head.class_activation != "sigmoid":
+        section = level_section(head, level)
+        if section is None:
             raise self._foreign(head)
         if head.nms_kind not in ("greedy", "diou"):
             raise ValueError(
                 f"{self.model.name}: nms_kind={head.nms_kind!r} is no kind of Darknet's; write the model with "
                 "greedy or diou, as kzoo.inference.detect.with_nms gives it"
             )
-        square = head.size_transform == "square"
-        conv = head.convs[level]
+        (kind, keys), conv = section, head.convs[level]
         number = self._section(
             "convolutional", filters=conv.filters, size=1, stride=1, pad=1,
-            activation="logistic" if square else "linear",
+            activation="logistic" if "new_coords" in keys else "linear",
         )  # fmt: skip
         self.keras_layers[number] = KerasLayers(conv)
-        used = (tuple(anchor) for one in head.anchors for anchor in one)
-        shapes = list(dict.fromkeys((*used, *map(tuple, head.spare_anchors))))
-        options = {
-            "mask": ",".join(str(shapes.index(tuple(anchor))) for anchor in head.anchors[level]),
-            "anchors": ", ".join(f"{width:.9g},{height:.9g}" for width, height in shapes),
-            "classes": head.num_classes,
-            "num": len(shapes),
-            "ignore_thresh": f"{head.ignore_threshold:g}",
-            "truth_thresh": f"{head.truth_threshold:g}",
-            "iou_thresh": f"{head.iou_threshold:g}",
-            "iou_loss": _LOSSES.get(head.box_loss, head.box_loss),
-            "iou_normalizer": f"{head.box_weight:g}",
-            "obj_normalizer": f"{head.objectness_weight[level]:g}",
-            "cls_normalizer": f"{head.class_weight:g}",
-            "label_smooth_eps": f"{head.label_smoothing:g}",
-            "scale_x_y": f"{head.scale_xy[level]:g}",
-        }
-        if square:
-            options["new_coords"] = 1
-        if head.objectness_target == "iou":
-            options["objectness_smooth"] = 1
-        if head.nms_kind == "diou":
-            options |= {"nms_kind": "greedynms", "beta_nms": f"{head.nms_beta:g}"}
-        self._section("yolo", **options)
+        self._section(kind, **keys)
 
     def _classifier(self) -> None:
         head = self.model.head
@@ -226,10 +249,15 @@ class _Writer:
         if number != self.count - 1:
             self._route([number])
 
-    def _route(self, numbers: list[int]) -> int:
-        return self._section("route", layers=",".join(map(str, numbers)))
+    def _route(self, numbers: list[int], **options) -> int:
+        return self._section("route", layers=",".join(map(str, numbers)), **options)
 
     def _section(self, kind: str, **options) -> int:
         self.lines += ["", f"[{kind}]", *(f"{key}={value}" for key, value in options.items())]
         self.count += 1
         return self.count - 1
+
+
+def _connected(layer) -> tuple:
+    """A dense layer's kind of section, the tensor that it takes and its keys."""
+    return "connected", layer.input, {"output": layer.units}

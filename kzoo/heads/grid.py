@@ -218,11 +218,16 @@ class GridHead(DetectionHead):
         )
         return ops.one_hot(best, self.boxes_per_cell) * ops.expand_dims(truth.taken, -1), overlap
 
-    def encode(self, targets) -> dict:
+    def sizes(self, outputs) -> list:
+        """Height and width of the grid in cells, whatever the outputs."""
+        return [(self.side, self.side)]
+
+    def encode(self, targets, sizes=None) -> dict:
         """Raw outputs that decode to the targets, one object a cell, in its first box.
 
         Args:
             targets: boxes (B, M, 4) and labels (B, M) by name, as `loss` takes them.
+            sizes: height and width of the grid, as `sizes` gives them, which are the head's own anyway.
         """
         truth = self._truth(targets)
         taken = ops.expand_dims(truth.taken, -1)  # (B, S*S, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from kzoo.layers.conv import LEAKY_SLOPE
+LEAKY_SLOPE = 0.1  # Darknet's LEAKY activation
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from kzoo.layers.activations import activate
 from kzoo.layers.normalization import FusedBatchNormalization
 
-LEAKY_SLOPE = 0.1  # Darknet's LEAKY activation
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.99
 
@@ -30,17 +30,35 @@ class ConvNamer:
 
     Args:
         prefix: what the names begin with: "backbone" or "neck".
+        activation: Darknet's name of what follows each convolution, "leaky" by default: see
+            `kzoo.layers.activations`.
+        normalize: whether batch normalisation follows each convolution (default); if not it has a bias.
 
     Attributes:
-        count: convolutions so far.
+        count: convolutions so far, and other layers that were numbered.
     """
 
-    def __init__(self, prefix: str):
+    def __init__(self, prefix: str, activation: str = "leaky", normalize: bool = True):
         self.prefix = prefix
+        self.activation = activation
+        self.normalize = normalize
         self.count = 0
 
-    def conv(self, x, filters: int, size: int = 3, stride: int = 1):
-        """Convolution without bias, batch normalisation, leaky ReLU: Darknet's `[convolutional]`.
+    def name(self, kind: str) -> str:
+        """The name of a further layer, which takes the next number: `neck_local25` for "local"."""
+        self.count += 1
+        return f"{self.prefix}_{kind}{self.count}"
+
+    def conv(
+        self,
+        x,
+        filters: int,
+        size: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str | None = None,
+    ):
+        """Convolution, batch normalisation, activation: Darknet's `[convolutional]`.
 
         Args:
             x: (B, H, W, C) maps.
@@ -48,6 +66,8 @@ class ConvNamer:
             size: side of the kernel in pixels, odd, 3 by default; padded by size // 2 on every side, unlike
                 TensorFlow's "same" at stride 2.
             stride: pixels between neighbouring windows, 1 (default) or 2.
+            groups: how many equal groups the channels fall into, each convolved by itself; 1 (default) is all together.
+            activation: Darknet's name of the activation, such as "linear"; the namer's where None.
 
         Returns:
             (B, H // stride, W // stride, filters) for even H and W.
@@ -61,11 +81,13 @@ class ConvNamer:
             size,
             stride,
             padding="valid" if stride > 1 and size > 1 else "same",
-            use_bias=False,
+            groups=groups,
+            use_bias=not self.normalize,
             kernel_initializer=keras.initializers.HeNormal(),
             name=name("conv"),
         )(x)
-        x = FusedBatchNormalization(
-            momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name("bn")
-        )(x)
-        return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=name("act"))(x)
+        if self.normalize:
+            x = FusedBatchNormalization(
+                momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=name("bn")
+            )(x)
+        return activate(x, activation or self.activation, name("act"))

@@ -19,9 +19,9 @@ from kzoo.layers.yolo_conv import conv
 from kzoo.model import ZooModel, check_arguments
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
+from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov8 import STRIDES
 from kzoo.policy import check_settings
-from kzoo.weights.loading import load_backbone, load_weights
 
 # By the letter in the name: factor of blocks, and factor of channels.
 VARIANTS = {"s": (0.33, 0.50), "m": (0.67, 0.75), "l": (1.0, 1.0), "x": (1.33, 1.25)}
@@ -72,22 +72,21 @@ def pp_yoloe(
     def channels(filters: int) -> int:
         return max(8, round(filters * by_width * width))
 
-    depth = by_depth * depth
+    deep = by_depth * depth
     if backbone == "csp-rep-resnet":
         check_settings()
         inputs = keras.Input((None, None, 3), name="images")
-        _, *stages = csp_rep_resnet(normalized(inputs), channels, depth)
+        _, *stages = csp_rep_resnet(normalized(inputs), channels, deep)
     else:
-        inputs, (_, *stages) = named_features(backbone, by_width * width, depth, backbone_weights, weights)
-    levels = _neck(stages, channels, repeats(3, depth))
+        inputs, (_, *stages) = named_features(backbone, width, depth, backbone_weights, weights)
+    levels = _neck(stages, channels, repeats(3, deep))
     branches = []
     for stride, maps in zip(STRIDES, levels, strict=True):
         branches += _branches(maps, f"stride{stride}")
     network = keras.Model(inputs, branches, name="network")
     arguments = aligned_arguments({"bins": 17, "kernel_size": 3, **head})
     head = PointHead(num_classes, STRIDES, name="head", **arguments)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 pp_yoloe_m = functools.partial(pp_yoloe, variant="m", name="pp-yoloe-m")

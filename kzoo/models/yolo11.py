@@ -73,20 +73,20 @@ def yolo11(
     def channels(filters: int) -> int:
         return width_of(min(filters, most), by_width * width)
 
-    depth = by_depth * depth
+    deep = by_depth * depth
     own = backbone == "c3k2-darknet"
     if own:
         inputs, x = images_input()
-        _, *stages = c3k2_darknet(x, channels, depth, nested)
+        _, *stages = c3k2_darknet(x, channels, deep, nested)
     else:
-        inputs, (_, *stages) = named_features(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, (_, *stages) = named_features(backbone, width, depth, backbone_weights, weights)
     prefix = "backbone" if own else "neck"
     coarse = sppf(stages[-1], channels(1024), f"{prefix}_layer9")
-    coarse = c2psa(coarse, channels(1024), f"{prefix}_layer10", repeats(2, depth))
+    coarse = c2psa(coarse, channels(1024), f"{prefix}_layer10", repeats(2, deep))
 
     def block(maps, filters: int, layer: int):
         return c3k2(
-            maps, channels(filters), f"neck_layer{layer}", repeats(2, depth), nested or filters == 1024
+            maps, channels(filters), f"neck_layer{layer}", repeats(2, deep), nested or filters == 1024
         )
 
     levels = down_and_up((*stages[:-1], coarse), block, channels, first=11)

@@ -7,8 +7,6 @@ import logging
 from collections.abc import Sequence
 
 import keras
-import numpy as np
-from keras import layers
 
 from kzoo.backbones.darknet import darknet53, darknet_tiny
 from kzoo.heads.yolo import YoloHead
@@ -17,8 +15,7 @@ from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
-from kzoo.weights.loading import load_backbone, load_weights
-from kzoo.weights.published import published_anchors
+from kzoo.models.yolo_parts import assembled, plain_anchors, upsampled_join
 
 log = logging.getLogger("kzoo")
 
@@ -75,11 +72,12 @@ def yolov3(
         x = _five_convolutions(namer, x, scaled(filters, width), spp and lateral is middle)
         levels.append(namer.conv(x, scaled(2 * filters, width)))
         if lateral is not None:
-            x = _join(namer, x, lateral, scaled(filters // 2, width))
+            x = upsampled_join(namer, x, lateral, scaled(filters // 2, width))
     network = keras.Model(inputs, levels[::-1], name="network")
-    return _assemble(
-        network, (8, 16, 32), num_classes, image_size, anchors, names, name, weights, backbone_weights, head
-    )
+    check_arguments(num_classes, image_size, names, 32)
+    anchors = plain_anchors(anchors, ANCHORS, name, weights)
+    head = YoloHead(num_classes, anchors, (8, 16, 32), name="head", **head)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 @architecture(YoloHead, backbones=("darknet-tiny",))
@@ -127,11 +125,12 @@ def yolov3_tiny(
     namer = ConvNamer("neck")
     x = namer.conv(coarse, scaled(256, width), size=1)
     low = namer.conv(x, scaled(512, width))
-    high = namer.conv(_join(namer, x, middle, scaled(128, width)), scaled(256, width))
+    high = namer.conv(upsampled_join(namer, x, middle, scaled(128, width)), scaled(256, width))
     network = keras.Model(inputs, [high, low], name="network")
-    return _assemble(
-        network, (16, 32), num_classes, image_size, anchors, names, name, weights, backbone_weights, head
-    )
+    check_arguments(num_classes, image_size, names, 32)
+    anchors = plain_anchors(anchors, TINY_ANCHORS, name, weights)
+    head = YoloHead(num_classes, anchors, (16, 32), name="head", **head)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 yolov3_spp = functools.partial(yolov3, image_size=(608, 608), spp=True, name="yolov3-spp")
@@ -147,27 +146,3 @@ def _five_convolutions(namer: ConvNamer, x, filters: int, spp: bool):
         if spp and i == 2:
             x = namer.conv(spatial_pyramid_pooling(x), filters, size=1)
     return x
-
-
-def _join(namer: ConvNamer, x, lateral, filters: int):
-    """Narrows, doubles the resolution and joins the backbone's finer map.
-
-    (B, H, W, C) and (B, 2 H, 2 W, D) to (B, 2 H, 2 W, filters + D).
-    """
-    x = namer.conv(x, filters, size=1)
-    x = layers.UpSampling2D(2, name=f"neck_up{namer.count}")(x)
-    return layers.Concatenate(name=f"neck_concat{namer.count}")([x, lateral])
-
-
-def _assemble(
-    network, strides, num_classes, image_size, anchors, names, name, weights, backbone_weights, head
-) -> ZooModel:
-    """Network and head as one model, with weights where they are given."""
-    check_arguments(num_classes, image_size, names, strides[-1])
-    if anchors is ANCHORS or anchors is TINY_ANCHORS:
-        anchors = published_anchors(name, weights) or anchors
-    # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.
-    anchors = np.asarray(anchors, float).tolist()
-    head = YoloHead(num_classes, anchors, strides, name="head", **head)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)

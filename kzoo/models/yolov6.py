@@ -18,8 +18,8 @@ from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
 from kzoo.models.pp_yoloe import aligned_arguments
+from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov8 import STRIDES
-from kzoo.weights.loading import load_backbone, load_weights
 
 # By the letter in the name: factor of convolutions, factor of channels, kind of block, channels inside of a block as a
 # share of its own, whole distances of a distribution (0 for none), and loss of boxes.
@@ -75,15 +75,15 @@ def yolov6(
     def channels(filters: int) -> int:
         return width_of(filters, by_width * width)
 
-    depth = by_depth * depth
+    deep = by_depth * depth
     if backbone == "rep":
         inputs, x = images_input()
-        stages = rep_backbone(x, channels, depth, block, share)
+        stages = rep_backbone(x, channels, deep, block, share)
     else:
-        inputs, stages = named_features(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, stages = named_features(backbone, width, depth, backbone_weights, weights)
 
     def row(maps, filters: int, prefix: str):
-        return rep_block(maps, filters, prefix, repeats(12, depth), block, share)
+        return rep_block(maps, filters, prefix, repeats(12, deep), block, share)
 
     levels = _neck(stages, channels, row, {"activation": activation(block)})
     branches = []
@@ -95,8 +95,7 @@ def yolov6(
     network = keras.Model(inputs, branches, name="network")
     arguments = {"bins": bins, "box_loss": box_loss, "nms_threshold": 0.65, **head}
     head = PointHead(num_classes, STRIDES, name="head", **aligned_arguments(arguments))
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 yolov6s = functools.partial(yolov6, variant="s", name="yolov6s")

@@ -18,7 +18,7 @@ from kzoo.layers.yolo_conv import conv, width_of
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
-from kzoo.weights.loading import load_backbone, load_weights
+from kzoo.models.yolo_parts import assembled
 
 STRIDES = (8, 16, 32)
 # By the letter in the name: factor of blocks, factor of channels, and the most channels that the factor is taken of.
@@ -73,17 +73,17 @@ def yolov8(
     def channels(filters: int) -> int:
         return width_of(min(filters, most), by_width * width)
 
-    depth = by_depth * depth
+    deep = by_depth * depth
     if backbone == "c2f-darknet":
         inputs, x = images_input()
-        _, *stages = c2f_darknet(x, channels, depth)
+        _, *stages = c2f_darknet(x, channels, deep)
     else:
-        inputs, (_, *stages) = named_features(backbone, by_width * width, depth, backbone_weights, weights)
+        inputs, (_, *stages) = named_features(backbone, width, depth, backbone_weights, weights)
     fine, middle, coarse = stages
     coarse = sppf(coarse, channels(1024), "backbone_layer9" if backbone == "c2f-darknet" else "neck_layer9")
 
     def block(maps, filters: int, layer: int):
-        return c2f(maps, channels(filters), f"neck_layer{layer}", repeats(3, depth), shortcut=False)
+        return c2f(maps, channels(filters), f"neck_layer{layer}", repeats(3, deep), shortcut=False)
 
     levels = down_and_up((fine, middle, coarse), block, channels, first=10)
     of_boxes, of_classes = branch_widths(levels[0].shape[-1], num_classes)
@@ -147,5 +147,4 @@ def point_model(network, num_classes, image_size, names, name, weights, backbone
     """Network and head as one model, with weights where they are given."""
     arguments = {"nms_threshold": 0.7, "max_detections": 300, **head}
     head = PointHead(num_classes, STRIDES, name="head", **arguments)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)

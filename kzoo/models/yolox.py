@@ -17,8 +17,8 @@ from kzoo.layers.yolo_conv import width_of
 from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
+from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov8 import STRIDES
-from kzoo.weights.loading import load_backbone, load_weights
 
 # Factors of depth and width, by the name's end; of the smallest, 3x3 convolutions are depthwise ones.
 VARIANTS = {
@@ -104,8 +104,7 @@ def yolox(
         **head,
     }
     head = PointHead(num_classes, STRIDES, name="head", **arguments)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 yolox_nano = functools.partial(yolox, variant="nano", image_size=(416, 416), name="yolox-nano")

@@ -103,7 +103,11 @@ MODEL: dict[str, Option] = {
     "auxiliary": Special(takes=_weight, form="a weight, 0 or more, or True"),
     "rates": _RATES,
     "hybrid": _RATES,
-    **{name: Flag() for name in ("spp", "p6", "decoder", "residual", "attention")},
+    "side": Whole(least=1, most=1000, none=True),
+    "boxes_per_cell": Whole(least=1, most=1000),
+    "neck_width": Whole(least=1, most=65536),
+    "levels": Whole(least=2, most=3),
+    **{name: Flag() for name in ("spp", "p6", "decoder", "residual", "attention", "paper")},
 }
 
 DETECTION: dict[str, Option] = {

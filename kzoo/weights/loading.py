@@ -190,9 +190,10 @@ def _load_published(model: ZooModel, name: str) -> ZooModel:
         return _load_at_width_one(model, name, row)
     size = len(Header().content) + 4 * planned(model)[0].floats
     names = row.classes or []
-    floats = row.size and (row.size - len(Header().content)) // 4
-    other_classes = names and row.size and _classes_of(model, floats) == len(names)
-    if row.size not in (None, size) and not other_classes:
+    # What a file may hold, whose header is of 20 bytes, or of the older 16.
+    held = () if row.size is None else [(row.size - header) // 4 for header in (20, 16)]
+    wanted = {model.head.num_classes, len(names)}
+    if row.size is not None and not any(_classes_of(model, floats) in wanted for floats in held):
         raise ValueError(
             f"weights={name!r}: a file of {row.size:,} bytes was published for {model.name}, this model asks for "
             f"{size:,}; leave width and depth as they are, or use backbone_weights"

@@ -99,13 +99,15 @@ def take_saved(model: ZooModel, path: Path, arguments: Mapping | None) -> ZooMod
 def _take_network(model: ZooModel, source: ZooModel, counts: tuple[int, int], path: Path) -> list[str]:
     """Gives a network the weights of another; names of the layers that count its classes, and so start anew."""
     assignment, counting = Assignment(path, model), []
+    # YOLOv1's head has as many numbers an image in one vector, of which the classes are a part.
+    lengths = (getattr(source.head, "length", None), getattr(model.head, "length", None))
     theirs = {layer.name: layer for layer in source.network.layers if layer.weights}
     for layer in model.network.layers:
         if layer.weights and layer.name not in theirs:
             assignment.missing.append(layer.name)
         elif layer.weights:
             values = theirs.pop(layer.name).get_weights()
-            if _by_classes([v.shape for v in values], [v.shape for v in layer.weights], counts):
+            if _by_classes([v.shape for v in values], [v.shape for v in layer.weights], counts, lengths):
                 counting.append(layer.name)
                 continue
             for variable, value in zip(layer.weights, values, strict=False):
@@ -115,15 +117,16 @@ def _take_network(model: ZooModel, source: ZooModel, counts: tuple[int, int], pa
     return counting
 
 
-def _by_classes(theirs: list, ours: list, counts: tuple[int, int]) -> bool:
-    """Whether shapes differ in nothing but sides that are so many times the number of classes."""
+def _by_classes(theirs: list, ours: list, counts: tuple[int, int], lengths: tuple) -> bool:
+    """Whether shapes differ in nothing but sides that are so many times the number of classes, or all of the output."""
     if [len(shape) for shape in theirs] != [len(shape) for shape in ours]:
         return False
     pairs = zip(theirs, ours, strict=True)
     sides = [side for old_shape, new_shape in pairs for side in zip(old_shape, new_shape, strict=True)]
     differing = [(old, new) for old, new in sides if old != new]
     return bool(differing) and all(
-        old % counts[0] == 0 and new == old // counts[0] * counts[1] for old, new in differing
+        (old, new) == lengths or (old % counts[0] == 0 and new == old // counts[0] * counts[1])
+        for old, new in differing
     )
 
 

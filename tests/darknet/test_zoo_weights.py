@@ -1,5 +1,6 @@
 """The zoo's own networks as Darknet's files: its weights fit them, and theirs fit it."""
 
+import dataclasses
 import math
 import re
 
@@ -7,7 +8,9 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import written_cfgs
 from darknet_reference import random_weights
+from shapes_only import shapes_only
 
 import kzoo
 from kzoo import darknet
@@ -16,6 +19,7 @@ from kzoo.darknet.planning import make_plan
 from kzoo.darknet.writing import describe
 from kzoo.layers.conv import scaled
 from kzoo.model import backbone_layers
+from kzoo.models.yolov2 import TINY_VOC_ANCHORS, VOC_ANCHORS
 from kzoo.weights.loading import load_backbone, load_weights
 
 SIDE, WIDTH = 64, 0.25
@@ -29,7 +33,10 @@ def narrow_cfg(cfg, path):
     """Darknet's cfg with a quarter of the filters, but for those that the head counts, at a small size."""
     parts = re.split(r"(?m)^(?=\[)", re.sub(r"(?m)^(width|height)\s*=.*$", rf"\1={SIDE}", cfg.read_text()))
     for i, part in enumerate(parts[:-1]):
-        if not parts[i + 1].startswith(("[yolo]", "[softmax]")):
+        part = parts[i] = re.sub(
+            r"(?m)^output=4096", f"output={scaled(4096, WIDTH)}", part
+        )  # the paper's YOLO
+        if not parts[i + 1].startswith(("[yolo]", "[region]", "[softmax]", "[avgpool]")):
             parts[i] = re.sub(
                 r"(?m)^filters\s*=\s*(\d+)", lambda m: f"filters={scaled(int(m[1]), WIDTH)}", part
             )
@@ -67,38 +74,113 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in kzoo.list_models() if name.startswith(("darknet", "yolo"))]
-)
+    "name",
+    [
+        "darknet19", "darknet53", "yolov1", "yolov1-tiny", "yolov2", "yolov2-tiny", "yolov3", "yolov3-spp",
+        "yolov3-tiny", "yolov4", "yolov4-tiny", "yolov4-csp",
+    ],
+)  # fmt: skip
 def test_tensors_are_those_of_darknets_cfg(name, darknet_data):
-    model = kzoo.build(name)
-    text, parts = describe(model)
+    with shapes_only():
+        model = kzoo.build(name)
+        text, parts = describe(model)
     ours, theirs = make_plan(parse(text)), make_plan(read(darknet_data / "cfg" / f"{name}.cfg"))
+    if name == "darknet19":  # of the mean and the classifier that ends it either may stand first
+        theirs.layers[-3:-1] = theirs.layers[-2:-4:-1]
+        ours.layers[-3:], theirs.layers[-3:] = (
+            [dataclasses.replace(one, inputs=()) for one in plan.layers[-3:]] for plan in (ours, theirs)
+        )
     assert [layer.tensors for layer in ours.layers] == [layer.tensors for layer in theirs.layers]
     for a, b in zip(ours.layers, theirs.layers, strict=True):
         # Of spatial pyramid pooling's three, which are joined in the same order, either may stand first.
         assert (a.kind, sorted(a.inputs)) == (b.kind, sorted(b.inputs))
         assert a.kind != "convolutional" or a.settings == b.settings
         if a.kind == "yolo":
-            assert all(a.settings[key] == b.settings[key] for key in ("all_anchors", "mask", "classes"))
+            assert level_anchors(a) == level_anchors(b) and a.settings["classes"] == b.settings["classes"]
+        if a.kind == "region":
+            np.testing.assert_allclose(a.settings["all_anchors"], b.settings["all_anchors"], rtol=1e-7)
     assert sorted(parts) == [layer.index for layer in ours.layers if layer.tensors]
-    assert ours.floats == model.count_params()
+    assert ours.floats == model.count_params() - hasattr(model.head, "seen")
+
+
+def level_anchors(layer):
+    """The anchors of a level, however the cfg numbers them."""
+    return [layer.settings["all_anchors"][number] for number in layer.settings["mask"]]
+
+
+# YOLOv1's grid is that of 448 pixels.
+FURTHER = {"yolov1": {"side": 7}, "yolov1-tiny": {"side": 7}}
 
 
 # Of yolov3-spp all but the pooling is yolov3.
-@pytest.mark.parametrize("name", ["darknet53", "yolov3-spp", "yolov3-tiny"])
+@pytest.mark.parametrize(
+    "name",
+    ["darknet53", "yolov1-tiny", "yolov2-tiny", "yolov3-spp", "yolov3-tiny", "yolov4-tiny"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("darknet19", "yolov1", "yolov2", "yolov4", "yolov4-csp")
+    ],
+)
 def test_weights_written_for_darknets_cfg(name, darknet_data, tmp_path):
     cfg = narrow_cfg(darknet_data / "cfg" / f"{name}.cfg", tmp_path / "narrow.cfg")
     weights = tmp_path / "narrow.weights"
     random_weights(cfg, weights, np.random.default_rng(0))
-    imported, built = darknet.load(cfg, weights), small(name, weights=weights)
+    imported, built = darknet.load(cfg, weights), small(name, weights=weights, **FURTHER.get(name, {}))
     assert_same(raw(built), raw(imported))
     theirs, ours = (model.head.decode(model(photos(), training=False)) for model in (imported, built))
     np.testing.assert_allclose(ours["scores"], theirs["scores"], atol=1e-4)
     if built.task == "detect":
-        assert np.max(ours["scores"]) > 0.1
+        # A softmax over 80 classes leaves little to each.
+        assert np.max(ours["scores"]) > (0.005 if name.startswith("yolov2") else 0.1)
         np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-2)
     darknet.save(built, tmp_path / "again.weights")
     assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
+
+
+# What is built as what cfg: name, further arguments, the text from the folder of Darknet's files.
+VOC = {"num_classes": 20}
+VARIANTS = {
+    "yolov2-voc": (
+        "yolov2",
+        {**VOC, "anchors": VOC_ANCHORS},
+        lambda folder: (folder / "yolov2-voc.cfg").read_text(),
+    ),
+    "yolov2-tiny-voc": (
+        "yolov2-tiny",
+        {**VOC, "anchors": TINY_VOC_ANCHORS, "neck_width": 1024},
+        lambda folder: (folder / "yolov2-tiny-voc.cfg").read_text(),
+    ),
+    "csresnext50-panet-spp": ("yolov4", {"backbone": "cspresnext50"}, written_cfgs.csresnext50),
+    "yolov1-paper": ("yolov1-paper", {"side": 7}, written_cfgs.yolov1_paper),
+    "yolov4-tiny-3l": ("yolov4-tiny-3l", {}, written_cfgs.yolov4_tiny_3l),
+    "yolov4-csp-swish": ("yolov4-csp-swish", {}, written_cfgs.yolov4_csp_swish),
+    "yolov4x-mish": ("yolov4x-mish", {}, written_cfgs.yolov4x_mish),
+    "yolov4-p5": ("yolov4-p5", {}, written_cfgs.yolov4_p5),
+    "yolov4-p6": ("yolov4-p6", {}, written_cfgs.yolov4_p6),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", VARIANTS)
+def test_variants_are_those_of_their_cfgs(case, darknet_data, tmp_path):
+    name, arguments, text = VARIANTS[case]
+    whole = tmp_path / "whole.cfg"
+    whole.write_text(text(darknet_data / "cfg"))
+    with shapes_only():
+        ours = make_plan(parse(describe(kzoo.build(name, **arguments))[0]))
+    tensors = [layer.tensors for layer in make_plan(read(whole)).layers if layer.tensors]
+    assert [layer.tensors for layer in ours.layers if layer.tensors] == tensors
+    narrow, weights = narrow_cfg(whole, tmp_path / "narrow.cfg"), tmp_path / "narrow.weights"
+    random_weights(narrow, weights, np.random.default_rng(0))
+    built, imported = small(name, weights=weights, **arguments), darknet.load(narrow, weights)
+    ours, theirs = raw(built), raw(imported)
+    assert sorted(ours) == sorted(theirs)
+    for level in ours:
+        assert np.ptp(theirs[level]) > 0.1
+        np.testing.assert_allclose(ours[level], theirs[level], atol=1e-5)
+    theirs, ours = (model.head.decode(model(photos(), training=False)) for model in (imported, built))
+    np.testing.assert_allclose(ours["scores"], theirs["scores"], atol=1e-5)
+    np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=1e-2)
 
 
 def opencv_outputs(cfg, weights, strides):

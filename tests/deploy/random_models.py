@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from kzoo.heads.grid import GridHead
+
 SIZE = (64, 64)
 NAMES = ["circle", "rectangle", "triangle"]
 
@@ -19,6 +21,12 @@ def randomised(model, seed=0):
     for conv in getattr(model.head, "convs", ()):
         kernel, bias = conv.get_weights()
         conv.set_weights([kernel * 3, rng.normal(0, 1, bias.shape)])
+    if isinstance(model.head, GridHead):  # the network's last layer gives its numbers as they are
+        head, dense = model.head, model.network.layers[-1]
+        scores = head.cells * (head.num_classes + head.boxes_per_cell)
+        boxes = head.length - scores
+        bias = np.concatenate([rng.uniform(0.2, 0.9, scores), rng.uniform(0.3, 0.7, boxes)])
+        dense.set_weights([dense.get_weights()[0], bias])
     # Boxes stay about their anchors: one that is clipped to nothing has no overlap to be compared by.
     for part, scale in (("class", 1.0), ("box", 0.3)):
         for layer in getattr(model.head, f"{part}_layers", ()):

@@ -17,7 +17,8 @@ from kzoo.training.assembly import build_model, build_saved
 from kzoo.training.config import TrainConfig
 
 FAMILIES = (
-    "retinanet", "ssd300", "yolov3", "yolov3-tiny", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
+    "retinanet", "ssd300", "yolov2", "yolov2-tiny", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny",
+    "yolov4-csp", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
     "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn",
 )  # fmt: skip
 SIDE = 64
