@@ -78,8 +78,8 @@ class YoloHead(YoloLoss):
             where they are as large as the strides say, at any size.
         assigner: which predictions have to find an object: "best shape" (default); "ratio": in the cell of its centre
             and the two nearest beside it all anchors of about its sides (YOLOv5; see `kzoo.ops.assign.ratio`); or
-            "task-aligned": those in cells whose centre it holds that name and outline it best by now (see
-            `kzoo.ops.assign.task_aligned`).
+            "task-aligned", "sim-ota" or "atss": those that "task-aligned" and "sim-ota" choose by what they predict so
+            far, and "atss" by their cells (see `kzoo.ops.assign`).
         anchor_ratio: of "ratio" how many times as long as an anchor's an object's side may be, or the other way round,
             above 1, 4 by default.
         prior_objects: how many objects the biases expect in an image of 640 pixels at first, as many on each level,

@@ -19,7 +19,7 @@ from kzoo.model import ZooModel, check_arguments, images_input
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
 from kzoo.weights.loading import load_backbone, load_weights
-from kzoo.weights.yolo import state_anchors
+from kzoo.weights.reading import state_anchors
 
 # Widths and heights at 640 pixels, and at 1280 with a fourth level; smallest first.
 ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kzoo.options.checking import ANY
 from kzoo.options.forms import LOSS
 from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Whole
@@ -234,7 +235,9 @@ POINTS: dict[str, Option] = {
     **dict.fromkeys(("score_power", "overlap_power", "least_side"), _WEIGHT.but(needs=_ALIGNED)),
     "anywhere": Flag(needs=_ALIGNED),
     "radius": Number(above=0, needs={"assigner": ("sim-ota",)}),
-    **dict.fromkeys(("box_weight", "class_weight", "distribution_weight", "raw_weight"), _WEIGHT),
+    **dict.fromkeys(("box_weight", "class_weight"), _WEIGHT),
+    "distribution_weight": _WEIGHT.but(needs={"bins": (ANY,)}),
+    "raw_weight": _WEIGHT.but(needs={"box_code": ("offsets",)}, neutral=(None, False, 0, 0.0)),
     "objectness": Flag(),
     "objectness_weight": _WEIGHT.but(needs={"objectness": (True,)}),
 }

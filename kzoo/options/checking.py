@@ -108,7 +108,7 @@ def refuse_idle(
 def _check_need(name: str, value: Any, other: str, values: Sequence, now: Any) -> None:
     """Refuses a value of an option that counts with some `values` of another alone, which is `now` none of them."""
     if ANY in values:
-        if now is None or now is False:
+        if not now:  # nothing, or none of it
             raise ValueError(
                 f"{name}={shown(value)}: has no effect without {other}; give {other}, too, or leave it out"
             )

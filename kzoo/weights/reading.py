@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from kzoo.layers.normalize import NORMALIZATIONS
 from kzoo.model import ZooModel
 from kzoo.options.building import IMAGENET
 from kzoo.weights.applications import NORMALIZATION, backbone_of, is_applications
-from kzoo.weights.torch import SUFFIXES, tensor_names
-from kzoo.weights.yolo import FIRST_NORMS
+from kzoo.weights.torch import SUFFIXES, state_dict, tensor_names
+from kzoo.weights.yolo import FIRST_NORMS, pixel_anchors
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,19 @@ def file_epsilon(model: ZooModel, path: Path) -> float | None:
     if first is not None:  # a YOLO, whose layers have what its authors' have
         return first.epsilon
     return None if _family(kind) is None else _convention(kind, path).epsilon
+
+
+def state_anchors(weights: str | Path | None, strides: Sequence[int]) -> list | None:
+    """The anchors that a state dict was trained with, by level; None where it is another file, or does not say.
+
+    Args:
+        weights: what an architecture function got under this name.
+        strides: pixels a cell of each level.
+    """
+    if weights is None or Path(weights).suffix not in SUFFIXES or not Path(weights).is_file():
+        return None
+    found = pixel_anchors(state_dict(Path(weights)), strides)
+    return None if found is None else [np.round(level, 4).tolist() for level in found]
 
 
 def _family(backbone: str | None) -> str | None:

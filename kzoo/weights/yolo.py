@@ -89,7 +89,7 @@ def without_settings(
     if not is_numbered(layers) or "head_objectness_stride8" in layers:
         return tensors
     log.warning("%s: licence of the weights: %s", path, LICENCE)
-    found = None if head is None or not hasattr(head, "anchors") else _pixels(tensors, head.strides)
+    found = None if head is None or not hasattr(head, "anchors") else pixel_anchors(tensors, head.strides)
     if found is not None:
         ours = [np.asarray(level, float) for level in head.anchors]
         alike = [a.shape == b.shape and np.allclose(a, b, 1e-3) for a, b in zip(found, ours, strict=False)]
@@ -123,22 +123,7 @@ def _without_implicit(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-def state_anchors(weights: str | Path | None, strides: Sequence[int]) -> list | None:
-    """The anchors that a state dict was trained with, by level; None where it is another file, or does not say.
-
-    Args:
-        weights: what an architecture function got under this name.
-        strides: pixels a cell of each level.
-    """
-    from kzoo.weights.torch import SUFFIXES, state_dict
-
-    if weights is None or Path(weights).suffix not in SUFFIXES or not Path(weights).is_file():
-        return None
-    found = _pixels(state_dict(Path(weights)), strides)
-    return None if found is None else [np.round(level, 4).tolist() for level in found]
-
-
-def _pixels(tensors: Mapping[str, np.ndarray], strides: Sequence[int]) -> list[np.ndarray] | None:
+def pixel_anchors(tensors: Mapping[str, np.ndarray], strides: Sequence[int]) -> list[np.ndarray] | None:
     """Anchors (A, 2) in pixels of each level; files have them in cells, (L, A, 2). None without, or of other levels."""
     found = next((value for key, value in tensors.items() if _ANCHORS.fullmatch(key)), None)
     cells = np.asarray([] if found is None else found, float)
