@@ -313,7 +313,7 @@ def test_every_folder_with_a_page_of_its_own_is_linked_from_the_first():
     [
         ("kzoo list --markdown", "README.md"),
         ("kzoo list --task classify --markdown", "kzoo/backbones/README.md"),
-        ("kzoo list --backbones --markdown", "README.md"),
+        ("kzoo list --backbones --markdown", "kzoo/backbones/README.md"),
     ],
 )
 def test_the_tables_of_models_are_the_registrys(command, page, kzoo_command):

@@ -18,7 +18,7 @@ from kzoo.training.config import TrainConfig
 
 FAMILIES = (
     "retinanet", "ssd300", "yolov2", "yolov2-tiny", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny",
-    "yolov4-csp", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
+    "yolov4-csp", "yolov5n", "yolov6n", "yolov7-tiny", "yolov8n", "yolo11n", "yolox-nano", "pp-yoloe-s", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
     "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn",
 )  # fmt: skip
 SIDE = 64
@@ -31,9 +31,12 @@ def test_every_row_of_the_table_has_a_model_that_is_trained_here():
     assert all(set(names) & set(FAMILIES) for names, _ in families)
 
 
+QUICK = ("retinanet", "unet", "yolov3-tiny", "yolov5n", "yolov8n")
+
+
 def marked(family, backbone):
-    """Quick is one backbone; those that are built of the same layers as another are exhaustive."""
-    if backbone == "efficientnet-lite0":
+    """Quick is one backbone, under a few families; those built of the same layers as another are exhaustive."""
+    if backbone == "efficientnet-lite0" and family in QUICK:
         return pytest.param(family, backbone)
     return pytest.param(
         family, backbone, marks=pytest.mark.exhaustive if backbone in TWINS else pytest.mark.slow
