@@ -193,7 +193,7 @@ def without_constants(
 
     Args:
         path: the file, for messages.
-        tensors: its tensors by name.
+        tensors: the file's tensors by name.
         layers: our layers by name.
 
     Raises:

@@ -36,8 +36,7 @@ def sim_ota(
         boxes: (B, M, 4) the objects' boxes, xyxy pixels, as `sound_boxes` leaves them.
         labels: (B, M) int, -1 for none.
         strides: (N,) pixels from each point to the next of its level.
-        best: of how many points the overlaps are summed up, and how many an object gets at most, 1 or more, 10 by
-            default.
+        best: number of points whose overlaps are summed up, and that an object gets at most, 1 or more, 10 by default.
         radius: strides that a point may be away from an object's centre, above 0, 1.5 by default.
         overlap_weight: factor of the overlap's cost, 0 or more, 3 by default.
 
