@@ -39,7 +39,7 @@ def csp_darknet(
         width: factor of the channels, above 0, 1 by default.
         depth: factor of the bottlenecks of a stage, above 0, 1 by default.
         widths: channels of the stages before that factor, `WIDTHS` (default) or `WIDTHS_P6`.
-        blocks: their numbers of bottlenecks before that factor, as many, `BLOCKS` by default.
+        blocks: numbers of the stages' bottlenecks before that factor, as many, `BLOCKS` by default.
         focus: whether the first convolution is a 3x3 of every second pixel's four maps, as before YOLOv5 6.0 and in
             YOLOX, rather than (default) a 6x6 of stride 2, which computes the same.
         spp: whether the last stage pools at several sizes before its bottlenecks, which then add nothing (YOLOX); False

@@ -169,7 +169,7 @@ class YoloGrid:
         Args:
             boxes: (B, M, 4) xyxy pixels.
             labels: (B, M) int, -1 for none.
-            assignment: of the N predictions.
+            assignment: what each of the N predictions is to find.
         """
         taken = ops.cast(assignment.positive, "float32")  # (B, N)
         rows = ops.broadcast_to(ops.arange(sum(self.counts), dtype="int32"), ops.shape(assignment.owner))

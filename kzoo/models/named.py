@@ -25,7 +25,7 @@ def named_features(
         width: factor of the channels, above 0.
         depth: factor of the blocks of a stage, above 0.
         backbone_weights: what the architecture function got under this name, for how images are normalised.
-        weights: likewise.
+        weights: what it got under this name, for the same.
     """
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
