@@ -76,9 +76,9 @@ class YoloHead(YoloLoss):
         image_size: height and width in pixels of the one input size that the network takes, where its cells do not
             divide it, as 7x7 cells 208 pixels; they are then as large as the image over their number. None (default)
             where they are as large as the strides say, at any size.
-        assigner: rule by which predictions have to find an object: "best shape" (default); "ratio": in the cell of its centre
-            and the two nearest beside it all anchors of about its sides (YOLOv5; see `kzoo.ops.assign.ratio`); or
-            "task-aligned": those in cells whose centre it holds that name and outline it best by now (see
+        assigner: rule by which predictions have to find an object: "best shape" (default); "ratio": in the cell of its
+            centre and the two nearest beside it all anchors of about its sides (YOLOv5; see `kzoo.ops.assign.ratio`);
+            or "task-aligned": those in cells whose centre it holds that name and outline it best by now (see
             `kzoo.ops.assign.task_aligned`).
         anchor_ratio: how many times as long as an anchor's side an object's may be, or the other way round, under
             "ratio"; above 1, 4 by default.
