@@ -103,7 +103,7 @@ def yolov5(
 
     Source: YOLOv5 6.0 and later, https://github.com/ultralytics/yolov5, by its published descriptions and behaviour.
     """
-    check_choice("variant", variant, VARIANTS)
+    check_choice("variant", variant, tuple(VARIANTS))
     deep, wide = VARIANTS[variant]
     widths, blocks = (WIDTHS_P6, BLOCKS_P6) if p6 else (WIDTHS, BLOCKS)
     filters = [width_of(channels, wide * width) for channels in widths[1:]]

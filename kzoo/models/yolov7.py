@@ -93,7 +93,7 @@ def yolov7(
 
     Source: Wang et al. 2022, arXiv:2207.02696.
     """
-    check_choice("variant", variant, VARIANTS)
+    check_choice("variant", variant, tuple(VARIANTS))
     style = {"activation": "leaky"} if variant == "tiny" else {}
     if backbone == "elan":
         inputs, x = images_input()
