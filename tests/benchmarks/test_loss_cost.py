@@ -1,5 +1,6 @@
 """What assignment and loss take of a training step, and of memory: run it with `pytest -m benchmark -s`."""
 
+import functools
 import multiprocessing
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import kzoo
 pytestmark = pytest.mark.benchmark
 CLASSES = 80
 STEPS = [("yolov3", 416, 2), ("retinanet", 512, 4), ("ssd300", 300, 4)]
+STEPS += [(name, 416, 4) for name in ("yolov5n", "yolov8n", "yolox-tiny", "pp-yoloe-s")]
 OBJECTS, RUNS = 100, 4
 
 
@@ -66,20 +68,39 @@ def test_loss_cost(name, size, batch):
     )
 
 
-def peak_of_loss(objects: int, answer) -> None:
-    """In a process of its own: how much the loss of RetinaNet adds to the peak of memory, in MiB."""
+def retinanet_head():
+    """RetinaNet's head, and by the names of its outputs their strides and channels."""
     from kzoo.heads import AnchorHead
     from kzoo.models.retinanet import STRIDES
     from kzoo.ops.anchors import retina_anchors
 
     head = AnchorHead(CLASSES, retina_anchors(), STRIDES, shared=True, offset=0.0, fit_strides=True)
+    kinds = (("class", CLASSES), ("box", 4))
+    return head, {f"{kind}_stride{one}": (one, 9 * fields) for one in STRIDES for kind, fields in kinds}
+
+
+def point_head(**options):
+    """A head of points, and by the names of its outputs their strides and channels."""
+    from kzoo.heads import PointHead
+
+    head = PointHead(CLASSES, (8, 16, 32), **options)
+    return head, {f"stride{one}": (one, head.fields) for one in head.strides}
+
+
+HEADS = {
+    "retinanet": retinanet_head,
+    "task-aligned": point_head,
+    "sim-ota": functools.partial(point_head, assigner="sim-ota"),
+}
+
+
+def peak_of_loss(kind: str, objects: int, answer) -> None:
+    """In a process of its own: how much the loss of a head adds to the peak of memory, in MiB."""
+    head, shapes = HEADS[kind]()
     rng = np.random.default_rng(0)
     outputs = {
-        f"{kind}_stride{stride}": rng.normal(0, 0.1, (4, 512 // stride, 512 // stride, 9 * fields)).astype(
-            "float32"
-        )
-        for stride in STRIDES
-        for kind, fields in (("class", CLASSES), ("box", 4))
+        name: rng.normal(0, 0.1, (4, 512 // stride, 512 // stride, channels)).astype("float32")
+        for name, (stride, channels) in shapes.items()
     }
     before = peak()
     loss_and_gradient(head)(
@@ -93,13 +114,14 @@ def peak() -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def test_memory_by_objects():
-    """RetinaNet's loss and its gradient at 512 pixels, batch 4: the peak grows with the objects, no faster."""
+@pytest.mark.parametrize("kind", HEADS)
+def test_memory_by_objects(kind):
+    """A head's loss and its gradient at 512 pixels, batch 4: the peak grows with the objects, no faster."""
     context = multiprocessing.get_context("spawn")
-    print("\nobjects an image    MiB")
+    print(f"\n{kind}\nobjects an image    MiB")
     for objects in (10, 100, 250, 500):
         answer = context.Queue()
-        process = context.Process(target=peak_of_loss, args=(objects, answer))
+        process = context.Process(target=peak_of_loss, args=(kind, objects, answer))
         process.start()
         print(f"{objects:>16} {answer.get(timeout=300):>6.0f}")
         process.join()
