@@ -64,6 +64,8 @@ _DEEPLABV3PLUS = (
     "Chen et al. 2018, Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, "
     "arXiv:1802.02611"
 )
+# Of DLA-34 42,496 fewer than published: two projections whose results the authors throw away.
+_CENTERNET = "Zhou et al. 2019, Objects as Points, arXiv:1904.07850"
 _CONVNEXT = "Liu et al. 2022, A ConvNet for the 2020s, arXiv:2201.03545"
 _EFFICIENTNET = (
     "Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "
@@ -80,6 +82,12 @@ _VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Sc
 
 # fmt: off
 ENTRIES = (
+    Entry("centernet-dla34", "kzoo.models.centernet:centernet_dla34", "detect", (512, 512),
+          _CENTERNET, 19_652_980, 80, 66.32),
+    Entry("centernet-resnet18", "kzoo.models.centernet:centernet", "detect", (512, 512),
+          _CENTERNET, 14_448_741, 80, 26.62),
+    Entry("centernet-resnet50", "kzoo.models.centernet:centernet_resnet50", "detect", (512, 512),
+          _CENTERNET, 30_735_973, 80, 52.38),
     Entry("convnext-tiny", "kzoo.models.convnext:convnext_tiny", "classify", (224, 224),
           _CONVNEXT, 28_589_128, 1000, 8.91),
     Entry("cspdarknet53", "kzoo.models.darknet:cspdarknet53", "classify", (256, 256),

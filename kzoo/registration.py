@@ -12,6 +12,7 @@ _PACKAGE = "kzoo"
 # What is decorated with `register_keras_serializable`, by module.
 CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
+    "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
     "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
     "kzoo.heads.features": ("FeatureHead",),
@@ -34,6 +35,7 @@ CLASSES = {
     "kzoo.layers.darknet_maps": ("ChannelGroup", "First", "Luma", "Reorg", "Shortcut", "UnitLength"),
     "kzoo.layers.darknet_windows": ("Convolution", "LocallyConnected", "Pool"),
     "kzoo.layers.focus": ("Focus",),
+    "kzoo.layers.deformable": ("DeformableConv2D",),
     "kzoo.layers.fpn": ("CropLike",),
     "kzoo.layers.l2norm": ("L2Normalization",),
     "kzoo.layers.normalization": ("CrossMiniBatchNormalization", "FusedBatchNormalization"),
@@ -42,6 +44,7 @@ CLASSES = {
     "kzoo.layers.regularization": ("DropBlock",),
     "kzoo.layers.repvgg": ("RepConv",),
     "kzoo.layers.resizing": ("Enlarge",),
+    "kzoo.layers.upsampling": ("Spread",),
     "kzoo.layers.unet": ("Grey",),
     "kzoo.model.zoo_model": ("ZooModel",),
     "kzoo.training.rates": ("AdamW", "SGD"),

@@ -84,6 +84,12 @@ def darknet_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_keypoints() -> Path:
+    """Recorded outputs, targets, losses and detections of keypoint detectors' references."""
+    return _folder(SHARED / "golden" / "keypoints")
+
+
+@pytest.fixture(scope="session")
 def golden_yolo() -> Path:
     """Recorded outputs, losses and assignments of the YOLO family's references."""
     return _folder(SHARED / "golden" / "yolo")

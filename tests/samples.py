@@ -44,6 +44,7 @@ TWINS = {
 HEADS = {
     "AnchorHead focal": "retinanet-resnet18",
     "AnchorHead hard_negative": "ssd300",
+    "CenterHead": "centernet-resnet18",
     "ClassifyHead": "resnet18",
     "IoUNetHead softmax": "iou-net",
     "FastRCNNHead softmax": "fast-rcnn",

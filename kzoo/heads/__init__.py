@@ -2,6 +2,7 @@
 
 from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
+from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
@@ -17,6 +18,7 @@ from kzoo.heads.yolo import YoloHead
 
 __all__ = [
     "AnchorHead",
+    "CenterHead",
     "ClassifyHead",
     "DetectionHead",
     "FastRCNNHead",

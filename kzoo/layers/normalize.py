@@ -10,6 +10,7 @@ NORMALIZATIONS = {
     "caffe": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
     "ssd": ((122.99925, 116.9991, 103.9992), (1.0, 1.0, 1.0)),
     "inception": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "centernet": ((119.91659, 114.03422, 104.01298), (70.91508, 69.89082, 73.60276)),
     "lite": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
 }
 
@@ -22,7 +23,8 @@ def normalized(images, kind: str = "imagenet"):
         kind: what the network was trained with: "imagenet" (default: mean and deviation of ImageNet, as torchvision
             and timm), "caffe" (less the mean alone, as the first VGG and ResNet, whose weights keras.applications has),
             "ssd" (less the mean in whole levels, as SSD, and torchvision's), "inception" (to -1..1, as MobileNets of
-            keras.applications) or "lite" (less 127, over 128, as EfficientNet-Lite).
+            keras.applications), "centernet" (COCO's mean and deviation, as CenterNet and CornerNet) or "lite" (less
+            127, over 128, as EfficientNet-Lite).
 
     Returns:
         (B, H, W, 3) float32.

@@ -86,6 +86,7 @@ def flops(model, image_size: Sequence[int] | None = None) -> int:
     laid = list(zip(kernels, shapes, strict=False)) + model.head.kernels(shapes[len(kernels) :])
     return sum(
         # A kernel of four axes is laid on every place of (1, H, W, C); others are a layer's whole.
-        2 * math.prod(layer.kernel.shape) * (shape[1] * shape[2] if len(layer.kernel.shape) == 4 else 1)
+        2 * math.prod(kernel.shape) * (shape[1] * shape[2] if len(kernel.shape) == 4 else 1)
         for layer, shape in laid
+        for kernel in getattr(layer, "kernels", [layer.kernel])
     )

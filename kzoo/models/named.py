@@ -17,6 +17,7 @@ def named_features(
     depth: float,
     backbone_weights: str | Path | None,
     weights: str | Path | None,
+    normalize: str | None = None,
 ):
     """Images (B, H, W, 3) as a network's input, and a backbone's maps at strides 4, 8, 16 and 32.
 
@@ -26,8 +27,10 @@ def named_features(
         depth: factor of the blocks of a stage, above 0.
         backbone_weights: what the architecture function got under this name, for how images are normalised.
         weights: what the architecture function got under this name, for the same reason.
+        normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the weights ask for
+            where None (default).
     """
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, read.normalize)
+    x = normalized(inputs, normalize or read.normalize)
     return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)

@@ -108,7 +108,7 @@ MODEL: dict[str, Option] = {
     "boxes_per_cell": Whole(least=1, most=1000),
     "neck_width": Whole(least=1, most=65536),
     "levels": Whole(least=2, most=3),
-    **{name: Flag() for name in ("spp", "p6", "decoder", "residual", "attention", "paper")},
+    **{name: Flag() for name in ("spp", "p6", "deformable", "decoder", "residual", "attention", "paper")},
 }
 
 DETECTION: dict[str, Option] = {
@@ -224,6 +224,16 @@ SVM: dict[str, Option] = {
     "crop_norm": Flag(),
     "at_once": Whole(least=1, most=1_000_000),
 }
+HEAT: dict[str, Option] = {
+    **DETECTION,
+    "stride": Whole(least=1, most=128),
+    "stacks": Whole(least=1, most=16),
+    "branch_width": Whole(least=1, most=65536),
+    "overlap": Number(above=0, below=1),
+    "corrected": Flag(),
+    "offset_weight": _WEIGHT,
+}
+CENTER: dict[str, Option] = {**HEAT, "size_weight": _WEIGHT}
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {
     **DETECTION,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.weights import convnext, inverted, yolo
+from kzoo.weights import convnext, inverted, keypoints, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
 from kzoo.weights.pickled import read_pickled
@@ -95,6 +95,8 @@ _PARAMETERS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
     "scale": "scale_weight",
+    "offset_kernel": "conv_offset_mask.weight",
+    "offset_bias": "conv_offset_mask.bias",
 }
 
 
@@ -123,9 +125,11 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
         **inverted.torch_modules(layers),
         **convnext.torch_modules(layers),
         **yolo.torch_modules(layers),
+        **keypoints.torch_modules(layers),
     }
     modules = _modules(layers, {key.rpartition(".")[0] for key in tensors}, tables)
     tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
+    tensors = keypoints.as_ours(tensors, layers)
     _change_epsilon(tensors, layers, modules, EPSILON if epsilon is None else epsilon)
     _fold_biases(tensors, layers, modules)
     behind = {module for name in tables if name not in layers for module in tables[name]}

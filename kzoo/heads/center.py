@@ -1,0 +1,187 @@
+"""CenterNet's head: an object is the peak at its centre, and what is told there of its size."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from kzoo.heads.heat_layers import HeatLayers
+from kzoo.losses.peaks import peak_focal_loss
+from kzoo.ops.assign import sound_boxes
+from kzoo.ops.assign.task_aligned import points_inside
+from kzoo.ops.boxes import area
+from kzoo.ops.gather import take_rows
+from kzoo.ops.heatmaps import draw_peaks, find_peaks, gaussian_radius
+from kzoo.ops.points import lay_points
+from kzoo.ops.weighting import image_weighted
+from kzoo.options import checked
+from kzoo.options.building import CENTER
+
+SURE = 20.0  # logit of a probability that rounds to 1
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CenterHead(HeatLayers):
+    """A heat map a class, with a peak at each object's centre; size and offset of the object stand in the same cell.
+
+    Shapes, of maps of h x w cells:
+        inputs: a feature map a stack.
+        outputs: `{"heat": (B, h, w, num_classes) logits, "size": (B, h, w, 2) width and height in cells, "offset":
+            (B, h, w, 2) of the centre from the cell's corner, in cells}`, and those of earlier stacks.
+        targets: `{"boxes": (B, M, 4) xyxy pixels, "labels": (B, M)}`; a label of -1 is padding, or, with a box of
+            positive area, a region that is neither object nor background. Where there are `"weights"` (B, M), as MixUp
+            makes them, an object's size and offset count by its weight.
+
+    Args:
+        num_classes: number of classes, 1 or more.
+        stride: pixels a cell, 4 by default.
+        stacks: number of the network's feature maps, 1 by default; each is trained, the last is what counts in the end.
+        branch_width: channels between the two convolutions of a branch, 1 or more, 64 by default.
+        overlap: IoU, above 0 and below 1, 0.7 by default, that a box has to have still if it is off by the radius of
+            the peaks.
+        corrected: whether that radius is what the equations give; False (default) as the authors have it, larger: see
+            `kzoo.ops.heatmaps.gaussian_radius`.
+        size_weight: factor of the size term, 0 or more, 0.1 by default.
+        offset_weight: factor of the offset term, 0 or more, 1 by default.
+        **kwargs: arguments of `kzoo.heads.detection.DetectionHead`. Peaks need no suppression: `nms_threshold` is 1
+            by default; `max_detections` peaks are taken.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Source: Zhou et al. 2019, Objects as Points, arXiv:1904.07850, section 3.
+    """
+
+    options = CENTER
+    loss_names = ("heat", "size", "offset")
+    meaning = ("stride", "stacks")
+
+    @checked(CENTER)
+    def __init__(
+        self,
+        num_classes: int,
+        stride: int = 4,
+        stacks: int = 1,
+        branch_width: int = 64,
+        overlap: float = 0.7,
+        corrected: bool = False,
+        size_weight: float = 0.1,
+        offset_weight: float = 1.0,
+        **kwargs,
+    ):
+        kinds = {"heat": num_classes, "size": 2, "offset": 2}
+        kwargs = {"nms_threshold": 1.0, **kwargs}
+        super().__init__(num_classes, kinds, ("heat",), stride, stacks, branch_width, 3, **kwargs)
+        self.overlap = overlap
+        self.corrected = corrected
+        self.size_weight = size_weight
+        self.offset_weight = offset_weight
+
+    def loss(self, targets, outputs, sample_weight=None):
+        # 1. Objects in cells: boxes (B, M, 4), and whether they are any (B, M).
+        boxes, labels = sound_boxes(targets["boxes"]), ops.cast(targets["labels"], "int32")
+        height, width = ops.shape(outputs["heat"])[1:3]
+        boxes, cells, labels = self._objects(boxes, labels, height, width)
+        counts = ops.cast(labels >= 0, "float32")
+        if "weights" in targets:
+            counts = counts * ops.cast(targets["weights"], "float32")
+
+        # 2. What the maps are to be.
+        extent = boxes[..., 2:] - boxes[..., :2]  # (B, M, 2)
+        whole = ops.ceil(extent)
+        radius = gaussian_radius(whole[..., 1], whole[..., 0], self.overlap, self.corrected)  # (B, M)
+        radius = ops.maximum(ops.floor(radius), 0.0)
+        heat = draw_peaks(cells, radius, labels, (height, width), self.num_classes)  # (B, h, w, C)
+        heat = ops.stop_gradient(heat)
+        known = self._known(targets, height, width)  # (B, h, w, 1)
+        offset = (boxes[..., :2] + boxes[..., 2:]) / 2 - ops.cast(cells, "float32")  # (B, M, 2)
+        place = cells[..., 1] * width + cells[..., 0]  # (B, M)
+
+        # 3. The terms, the mean of all stacks.
+        peaks = ops.maximum(ops.sum(ops.cast(ops.equal(heat, 1.0), "float32")), 1.0)
+        objects = 2.0 * ops.sum(counts) + 1e-4  # of both coordinates
+        weight = ops.expand_dims(image_weighted(counts, sample_weight), -1)  # (B, M, 1)
+        terms = dict.fromkeys(self.loss_names, 0.0)
+        for stack in range(self.stacks):
+            maps = self.of_stack(outputs, stack)
+            wrong = image_weighted(peak_focal_loss(heat, maps["heat"]) * known, sample_weight)
+            terms["heat"] = terms["heat"] + ops.sum(wrong) / peaks
+            for name, true in (("size", extent), ("offset", offset)):
+                rows = ops.reshape(maps[name], (-1, height * width, 2))
+                off = ops.abs(take_rows(rows, place) - true) * weight  # (B, M, 2)
+                terms[name] = terms[name] + ops.sum(off) / objects
+        factors = {"heat": 1.0, "size": self.size_weight, "offset": self.offset_weight}
+        return {name: term * factors[name] / self.stacks for name, term in terms.items()}
+
+    def _objects(self, boxes, labels, height, width):
+        """Objects on maps of so many cells.
+
+        Args:
+            boxes: (B, M, 4) xyxy pixels.
+            labels: (B, M) int32, -1 for none.
+            height: cells of the maps.
+            width: cells of the maps.
+
+        Returns:
+            boxes (B, M, 4) in cells, the cells of their centres (B, M, 2) int32, x and y, and labels (B, M), -1 also
+            of boxes without area.
+        """
+        boxes = boxes / self.stride
+        labels = ops.where(area(boxes) > 0, labels, -1)
+        limit = ops.stack([width - 1, height - 1])
+        cells = ops.cast(ops.floor((boxes[..., :2] + boxes[..., 2:]) / 2), "int32")
+        return boxes, ops.clip(cells, 0, ops.cast(limit, "int32")), labels
+
+    def _known(self, targets, height, width):
+        """1 for cells that are object or background, 0 for those in regions that are neither: (B, h, w, 1)."""
+        boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
+        points, _ = lay_points([(height, width)], [self.stride])  # (h * w, 2)
+        regions = ops.logical_and(labels < 0, area(boxes) > 0)  # (B, M)
+        inside = ops.logical_and(points_inside(points, boxes), ops.expand_dims(regions, -1))  # (B, M, h * w)
+        known = 1.0 - ops.cast(ops.any(inside, axis=1), "float32")
+        return ops.reshape(known, (-1, height, width, 1))
+
+    def encode(self, targets, sizes) -> dict:
+        """Raw outputs that decode to the targets: for tests.
+
+        Args:
+            targets: boxes (B, M, 4) and labels (B, M) by name, as `loss` takes them.
+            sizes: height and width of each stack's feature map in cells.
+        """
+        height, width = sizes[-1]
+        boxes, labels = sound_boxes(targets["boxes"]), ops.cast(targets["labels"], "int32")
+        boxes, cells, labels = self._objects(boxes, labels, height, width)
+        # Each object spread over all cells but its own by multiplication with 0: (B, M, h * w, 1).
+        place = cells[..., 1] * width + cells[..., 0]
+        there = ops.one_hot(ops.where(labels >= 0, place, -1), height * width)  # (B, M, h * w)
+        there = ops.expand_dims(there, -1)
+        hot = ops.expand_dims(ops.one_hot(labels, self.num_classes), 2)  # (B, M, 1, C)
+        offset = (boxes[..., :2] + boxes[..., 2:]) / 2 - ops.cast(cells, "float32")  # (B, M, 2)
+        found = {
+            "heat": SURE * (2.0 * ops.max(there * hot, axis=1) - 1.0),  # (B, h * w, C)
+            "size": ops.max(there * ops.expand_dims(boxes[..., 2:] - boxes[..., :2], 2), axis=1),
+            "offset": ops.max(there * ops.expand_dims(offset, 2), axis=1),
+        }
+        maps = {
+            kind: ops.reshape(values, (-1, height, width, values.shape[-1])) for kind, values in found.items()
+        }
+        return {
+            self.output_name(kind, stack): values
+            for stack in range(self.stacks)
+            for kind, values in maps.items()
+        }
+
+    def decode(self, outputs):
+        """Detections: `boxes` (B, K, 4) xyxy pixels, `scores` (B, K), `labels` (B, K), -1 where there is none."""
+        height, width = ops.shape(outputs["heat"])[1:3]
+        scores, labels, column, row = find_peaks(
+            ops.sigmoid(outputs["heat"]), self.max_detections
+        )  # (B, K) each
+        place = row * width + column
+        size, offset = (
+            take_rows(ops.reshape(outputs[kind], (-1, height * width, 2)), place)
+            for kind in ("size", "offset")
+        )  # (B, K, 2) each
+        center = ops.cast(ops.stack([column, row], axis=-1), "float32") + offset
+        boxes = ops.concatenate([center - size / 2, center + size / 2], axis=-1) * self.stride
+        return self.suppress(boxes, scores, labels)
