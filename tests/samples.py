@@ -63,6 +63,7 @@ HEADS = {
 WITHIN = (
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
+    "PointHead cross_entropy",
     "PointHead varifocal",
     "RCNNHead softmax",
     "SVMHead softmax",
