@@ -64,6 +64,7 @@ HEADS = {
 WITHIN = (
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
+    "PointHead cross_entropy",
     "PointHead varifocal",
     "RCNNHead softmax",
     "SVMHead softmax",

@@ -131,6 +131,7 @@ def parts(name):
     return found
 
 
+@pytest.mark.slow
 @by_name(TWINS)
 def test_a_twin_has_all_parts(name):
     assert TWINS[name] not in TWINS
@@ -159,6 +160,7 @@ def test_a_name_stands_for_its_head(name):
 @some_of_each_family
 def test_predicts_at_any_multiple_of_the_stride(name):
     model = untrained(name)
+    model.run_eagerly = True  # tracing two sizes takes several times as long
     fixed = model.network.inputs[0].shape[1] is not None
     another = (192, 320) if model.multiple == 64 else (96, 160)
     for height, width in ((64, 64),) if fixed else ((64, 64), another):

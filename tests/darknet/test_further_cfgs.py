@@ -83,6 +83,7 @@ def test_cells_that_do_not_divide_the_image(kind, tmp_path):
     assert model.check_size((26, 37)) == (26, 37)
 
 
+@pytest.mark.slow
 def test_an_odd_grid_is_trained_encoded_saved_exported_and_written(tmp_path):
     path, weights = written(HEADS["yolo"], tmp_path)
     model = darknet.load(path, weights)

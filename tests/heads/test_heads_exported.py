@@ -29,7 +29,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+@pytest.mark.parametrize("suffix", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", HEADS)
 def test_outputs_are_keras_s(name, suffix, tmp_path):
     keras.utils.set_random_seed(0)

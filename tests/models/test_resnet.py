@@ -116,6 +116,7 @@ def test_equals_keras_applications(published):
         np.testing.assert_allclose(ours, wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_the_weights_ask_for_goes_on_with_them(published, tmp_path):
     """A model that was built for those weights says so in its file, and the next one built for them follows."""
     model = kzoo.build("resnet50", num_classes=2, backbone_weights=published[1])

@@ -39,9 +39,9 @@ def test_another_width_is_refused_by_the_layers_name(classifier):
 def test_weights_that_are_not_there_or_not_read(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.keras: no such weights file"):
         kzoo.build("yolov3-tiny", weights=tmp_path / "nowhere.keras", **SMALL)
-    (tmp_path / "a.pt").touch()
-    with pytest.raises(ValueError, match=r"a\.pt: weights of format '\.pt' are not read"):
-        kzoo.build("yolov3-tiny", weights=tmp_path / "a.pt", **SMALL)
+    (tmp_path / "a.bin").touch()
+    with pytest.raises(ValueError, match=r"a\.bin: weights of format '\.bin' are not read"):
+        kzoo.build("yolov3-tiny", weights=tmp_path / "a.bin", **SMALL)
 
 
 def test_weights_are_read_back(tmp_path):

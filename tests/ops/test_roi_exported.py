@@ -52,7 +52,9 @@ def run_onnx(folder, function, given):
     return dict(zip([value.name for value in session.get_outputs()], outputs, strict=True))
 
 
-@pytest.mark.parametrize("run", [run_saved_model, run_tflite, run_onnx])
+@pytest.mark.parametrize(
+    "run", [run_tflite, *(pytest.param(run, marks=pytest.mark.slow) for run in (run_saved_model, run_onnx))]
+)
 @pytest.mark.parametrize("name", POOLINGS)
 def test_outputs_are_keras_s(name, run, tmp_path):
     given = maps_and_boxes()

@@ -84,7 +84,10 @@ def test_together_they_are_small_and_each_has_a_card():
             assert f"| {what} |" in card, f"{name}: {what}"
 
 
-@pytest.mark.parametrize("name", shipped.SHIPPED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "cells" else pytest.mark.slow) for name in shipped.SHIPPED],
+)
 def test_a_name_opens_and_builds_the_model(name, cache):
     model, row = kzoo.load(name), shipped.SHIPPED[name]
     assert len(model.names) == model.head.num_classes and model.task == entry(row.architecture).task
