@@ -32,6 +32,7 @@ CLASSES = {
     "kzoo.layers.bilinear": ("BilinearKernel",),
     "kzoo.layers.channel_scale": ("ChannelScale", "LearntScale"),
     "kzoo.layers.context": ("IdentityKernel",),
+    "kzoo.layers.corner_pooling": ("CornerPooling",),
     "kzoo.layers.darknet_maps": ("ChannelGroup", "First", "Luma", "Reorg", "Shortcut", "UnitLength"),
     "kzoo.layers.darknet_windows": ("Convolution", "LocallyConnected", "Pool"),
     "kzoo.layers.focus": ("Focus",),

@@ -108,6 +108,11 @@ class HeatLayers(DetectionHead):
                 outputs[self.output_name(kind, stack)] = ops.cast(last(first(maps)), "float32")
         return outputs
 
+    def sizes(self, outputs) -> list:
+        """Height and width of each stack's maps in cells, from the raw outputs."""
+        kind = self.heats[0]
+        return [ops.shape(outputs[self.output_name(kind, stack)])[1:3] for stack in range(self.stacks)]
+
     def output_name(self, kind: str, stack: int) -> str:
         """What a stack's map is called: by its kind alone, if the stack is the last."""
         behind = self.stacks - 1 - stack

@@ -1,0 +1,68 @@
+"""Corner pooling: at each place the largest value from there to the map's edge, along a row or a column."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+# Which way each looks: the axis of (B, H, W, C), and whether from the end of that axis back to the place.
+DIRECTIONS = {"top": (1, True), "bottom": (1, False), "left": (2, True), "right": (2, False)}
+LONGEST = 1024  # cells along an axis whose length is not known before running
+
+
+def running_maximum(x, axis: int, backward: bool):
+    """The largest value up to each place along an axis, or from the end back to it.
+
+    Maxima of two, four, eight and more places are made one from another: as many steps as the length has binary digits.
+    Of equal values the one farthest from the place, which a scan would meet first, has the gradient.
+
+    Args:
+        x: (B, H, W, C) maps.
+        axis: 1 for columns, 2 for rows.
+        backward: whether from the end.
+
+    Returns:
+        (B, H, W, C).
+    """
+    known, length, reach = x.shape[axis], ops.shape(x)[axis], 1
+    lowest = -3e38 if keras.backend.standardize_dtype(x.dtype) == "float32" else -6e4
+    while reach < (known or LONGEST):
+        # Each place beside the one that is so far away; beyond the edge there is nothing.
+        padding = [[0, 0]] * 4
+        padding[axis] = [0, reach] if backward else [reach, 0]
+        index = [slice(None)] * 4
+        index[axis] = slice(reach, reach + length) if backward else slice(None, length)
+        farther = ops.pad(x, padding, constant_values=lowest)[tuple(index)]
+        x = ops.where(x > farther, x, farther)
+        reach *= 2
+    return x
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class CornerPooling(layers.Layer):
+    """The largest value from each place to the edge of the map.
+
+    A corner of a box has nothing of the object beside it: what says that it is one lies along its edges.
+
+    Args:
+        direction: "top", from each place down its column, where a top edge has its object; "bottom", up the column;
+            "left", along the row to the right; or "right", along the row to the left.
+        **kwargs: arguments of every Keras layer: `name`, `dtype` and `trainable`.
+
+    Shapes: (B, H, W, C) in and out.
+
+    Source: Law & Deng 2018, CornerNet, arXiv:1808.01244, section 3.4, equations 6 and 7.
+    """
+
+    def __init__(self, direction: str, **kwargs):
+        super().__init__(**kwargs)
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction={direction!r}; give one of {', '.join(DIRECTIONS)}")
+        self.direction = direction
+
+    def call(self, x):
+        axis, backward = DIRECTIONS[self.direction]
+        return running_maximum(x, axis, backward)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
