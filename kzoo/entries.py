@@ -84,6 +84,8 @@ _VGG = "Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Sc
 ENTRIES = (
     Entry("centernet-dla34", "kzoo.models.centernet:centernet_dla34", "detect", (512, 512),
           _CENTERNET, 19_652_980, 80, 66.32),
+    Entry("centernet-hourglass104", "kzoo.models.centernet_hourglass:centernet_hourglass104", "detect", (512, 512),
+          _CENTERNET, 191_401_512, 80, 585.43),
     Entry("centernet-resnet18", "kzoo.models.centernet:centernet", "detect", (512, 512),
           _CENTERNET, 14_448_741, 80, 26.62),
     Entry("centernet-resnet50", "kzoo.models.centernet:centernet_resnet50", "detect", (512, 512),

@@ -43,6 +43,7 @@ class CenterHead(HeatLayers):
             `kzoo.ops.heatmaps.gaussian_radius`.
         size_weight: factor of the size term, 0 or more, 0.1 by default.
         offset_weight: factor of the offset term, 0 or more, 1 by default.
+        multiple: pixels that the images' sides are multiples of, 32 by default.
         **kwargs: arguments of `kzoo.heads.detection.DetectionHead`. Peaks need no suppression: `nms_threshold` is 1
             by default; `max_detections` peaks are taken.
 
@@ -67,11 +68,12 @@ class CenterHead(HeatLayers):
         corrected: bool = False,
         size_weight: float = 0.1,
         offset_weight: float = 1.0,
+        multiple: int = 32,
         **kwargs,
     ):
         kinds = {"heat": num_classes, "size": 2, "offset": 2}
         kwargs = {"nms_threshold": 1.0, **kwargs}
-        super().__init__(num_classes, kinds, ("heat",), stride, stacks, branch_width, 3, **kwargs)
+        super().__init__(num_classes, kinds, ("heat",), stride, stacks, branch_width, 3, multiple, **kwargs)
         self.overlap = overlap
         self.corrected = corrected
         self.size_weight = size_weight

@@ -31,6 +31,7 @@ class HeatLayers(DetectionHead):
         stacks: number of the network's feature maps, 1 or more.
         branch_width: channels between the two convolutions of a branch.
         kernel_size: side in cells of the first convolution's kernel, odd.
+        multiple: pixels that the images' sides are multiples of.
         **kwargs: arguments of `kzoo.heads.detection.DetectionHead`.
 
     Raises:
@@ -46,13 +47,14 @@ class HeatLayers(DetectionHead):
         stacks: int,
         branch_width: int,
         kernel_size: int,
+        multiple: int,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
         self.stride, self.stacks = stride, stacks
         self.branch_width, self.kernel_size = branch_width, kernel_size
         self.kinds, self.heats = dict(kinds), tuple(heats)
-        self.multiple = None
+        self.multiple = multiple
         self.branches = [
             {kind: self._branch(f"{kind}{stack or ''}", kind, count) for kind, count in self.kinds.items()}
             for stack in range(stacks - 1, -1, -1)

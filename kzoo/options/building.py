@@ -108,6 +108,7 @@ MODEL: dict[str, Option] = {
     "boxes_per_cell": Whole(least=1, most=1000),
     "neck_width": Whole(least=1, most=65536),
     "levels": Whole(least=2, most=3),
+    "orders": Whole(least=1, most=5),
     **{name: Flag() for name in ("spp", "p6", "deformable", "decoder", "residual", "attention", "paper")},
 }
 
@@ -232,6 +233,7 @@ HEAT: dict[str, Option] = {
     "overlap": Number(above=0, below=1),
     "corrected": Flag(),
     "offset_weight": _WEIGHT,
+    "multiple": Whole(least=1, most=16384),
 }
 CENTER: dict[str, Option] = {**HEAT, "size_weight": _WEIGHT}
 _ALIGNED = {"assigner": ("task-aligned",)}

@@ -1,0 +1,60 @@
+"""CenterNet on two hourglasses in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from kzoo.backbones.hourglass import CHANNELS, RESIDUALS, hourglasses
+from kzoo.heads.center import CenterHead
+from kzoo.layers.normalize import normalized
+from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture
+from kzoo.models.yolo_parts import assembled
+from kzoo.policy import check_settings
+
+STACKS = 2  # hourglasses
+
+
+@architecture(CenterHead, own=("stacks",))
+def centernet_hourglass104(
+    num_classes: int = 80,
+    image_size: Sequence[int] = (512, 512),
+    width: float = 1.0,
+    depth: float = 1.0,
+    orders: int = 5,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "centernet-hourglass104",
+    **head,
+) -> ZooModel:
+    """CenterNet on two hourglasses, of which each is trained to find the objects.
+
+    Args:
+        num_classes: number of classes, 1 or more, 80 by default.
+        image_size: height and width in pixels, (512, 512) by default, multiples of 128, or of 4 x 2^orders; other
+            such sizes work as well at run time.
+        width: factor of the channels, above 0 and up to 16, 1 by default.
+        depth: factor of the residual blocks of an order, above 0 and up to 16, 1 by default.
+        orders: number of times, 1 to 5, that a hourglass halves its maps, 5 by default.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras` or `.weights.h5` file of the same model. Untrained where None.
+        backbone_weights: a `.keras` file of a model with the same backbone. Untrained where None.
+        name: name of the model, which messages and files go by, "centernet-hourglass104" by default.
+        **head: further arguments of `kzoo.heads.center.CenterHead`, such as `size_weight`.
+
+    Source: Zhou et al. 2019, arXiv:1904.07850, section 5, "Hourglass".
+    """
+    multiple = 4 * 2**orders
+    check_arguments(num_classes, image_size, names, multiple)
+    check_settings()
+    inputs = keras.Input((None, None, 3), name="images")
+    features = hourglasses(
+        normalized(inputs, "centernet"), STACKS, width, depth, CHANNELS[: orders + 1], RESIDUALS[: orders + 1]
+    )
+    network = keras.Model(inputs, features, name="network")
+    arguments = {"branch_width": features[0].shape[-1], "multiple": multiple, **head}
+    head = CenterHead(num_classes, stacks=STACKS, name="head", **arguments)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
