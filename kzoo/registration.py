@@ -15,6 +15,7 @@ CLASSES = {
     "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
     "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
+    "kzoo.heads.fcos": ("FCOSHead",),
     "kzoo.heads.features": ("FeatureHead",),
     "kzoo.heads.gaussian": ("GaussianYoloHead",),
     "kzoo.heads.grid": ("GridHead",),

@@ -47,6 +47,7 @@ HEADS = {
     "CenterHead": "centernet-resnet18",
     "ClassifyHead": "resnet18",
     "IoUNetHead softmax": "iou-net",
+    "FCOSHead": "fcos",
     "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
     "GridHead": "yolov1-tiny",
@@ -63,6 +64,7 @@ HEADS = {
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
 WITHIN = (
     "CenterHead",
+    "FCOSHead",
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
     "PointHead cross_entropy",

@@ -6,6 +6,7 @@ from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
+from kzoo.heads.fcos import FCOSHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
 from kzoo.heads.iou_net import IoUNetHead
@@ -21,6 +22,7 @@ __all__ = [
     "CenterHead",
     "ClassifyHead",
     "DetectionHead",
+    "FCOSHead",
     "FastRCNNHead",
     "FeatureHead",
     "GridHead",

@@ -16,6 +16,7 @@ from kzoo.losses.smooth_l1 import smooth_l1
 from kzoo.ops.anchors import lay_anchors
 from kzoo.ops.assign import RESCUES, assign_anchors, sound_boxes
 from kzoo.ops.box_coder import decode_deltas, encode_deltas
+from kzoo.ops.boxes import within
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.weighting import image_weighted, object_weighted
 from kzoo.options import checked
@@ -259,5 +260,4 @@ class AnchorHead(AnchorLayers):
             ops.where(ops.equal(cells, -(-side // stride)), side, cells * stride)
             for cells, side in zip(sizes[0], known, strict=True)
         )
-        limit = ops.cast(ops.stack([width, height, width, height]), "float32")
-        return ops.minimum(ops.maximum(boxes, 0.0), limit)
+        return within(boxes, height, width)

@@ -26,9 +26,14 @@ class AnchorLayers(DetectionHead):
 
     The arguments are those of `kzoo.heads.anchor.AnchorHead` that have these names.
 
+    Attributes:
+        tower_bias: whether convolutions before a normalisation have biases.
+
     Raises:
         ValueError: a tower is not shared, or levels that share convolutions have unequally many anchors.
     """
+
+    tower_bias = False
 
     def __init__(
         self,
@@ -74,7 +79,8 @@ class AnchorLayers(DetectionHead):
         channels = [len(level) * fields for level in self.anchors]
         if not self.shared:
             return level_convs(kind, self.levels, channels)
-        return shared_convs(kind, last, channels[0], self.tower, self.tower_width, self.tower_norm, prior)
+        tower = (self.tower, self.tower_width, self.tower_norm)
+        return shared_convs(kind, last, channels[0], *tower, prior, self.tower_bias)
 
     def check_levels(self, shapes: Sequence) -> None:
         """Refuses feature maps, given by their shapes, that are not as many as there are strides."""

@@ -24,7 +24,14 @@ def level_convs(kind: str, levels: Sequence[str], channels: Sequence[int]) -> li
 
 
 def shared_convs(
-    kind: str, last: str, channels: int, tower: int, width: int, norm: str | None, prior: float | None
+    kind: str,
+    last: str,
+    channels: int,
+    tower: int,
+    width: int,
+    norm: str | None,
+    prior: float | None,
+    bias: bool = False,
 ) -> list:
     """RetinaNet's: layers in a row, for all levels.
 
@@ -36,19 +43,25 @@ def shared_convs(
         width: channels of the tower's convolutions.
         norm: None, or "group": group normalisation after each convolution of the tower.
         prior: number that the last convolution's biases begin with; 0 where None.
+        bias: whether convolutions before a normalisation have biases, too; False by default.
 
     Source: Lin et al. 2017, arXiv:1708.02002, section 4; with group normalisation: torchvision's second version.
     """
     in_a_row = []
     for i in range(tower):
         name = f"{kind}_tower{i}"
-        in_a_row.append(_conv(width, width, name, use_bias=norm is None))
+        in_a_row.append(_conv(width, width, name, use_bias=bias or norm is None))
         if norm:
             groups = min(32, max(1, width // 8))  # 32 at the published width
             in_a_row.append(layers.GroupNormalization(groups, epsilon=1e-5, name=f"{name}_norm"))
         in_a_row.append(layers.ReLU(name=f"{name}_relu"))
-    bias = "zeros" if prior is None else keras.initializers.Constant(prior)
-    return [*in_a_row, _conv(channels, width, last, bias_initializer=bias)]
+    start = "zeros" if prior is None else keras.initializers.Constant(prior)
+    return [*in_a_row, _conv(channels, width, last, bias_initializer=start)]
+
+
+def one_more(name: str, channels: int, width: int):
+    """A further last convolution behind a tower of `width` channels."""
+    return _conv(channels, width, name)
 
 
 def _conv(filters: int, width: int, name: str, **arguments):

@@ -39,6 +39,12 @@ def pairwise_iou(a, b):
     return iou(ops.expand_dims(a, -2), ops.expand_dims(b, -3))
 
 
+def within(boxes, height, width):
+    """Boxes (..., 4) xyxy cut to an image of so many pixels, whose sides may be known only when it runs."""
+    limit = ops.cast(ops.stack([width, height, width, height]), "float32")
+    return ops.minimum(ops.maximum(boxes, 0.0), limit)
+
+
 def center_distance(a, b):
     """Squared distance of the centres over the squared diagonal of the box around both.
 

@@ -225,6 +225,16 @@ SVM: dict[str, Option] = {
     "crop_norm": Flag(),
     "at_once": Whole(least=1, most=1_000_000),
 }
+FCOS: dict[str, Option] = {
+    **DETECTION,
+    "tower": Whole(least=1, most=100),
+    "tower_width": Whole(least=1, most=65536),
+    "radius": Number(above=0),
+    "focal_gamma": _WEIGHT,
+    "focal_alpha": _SHARE.but(none=True),
+    "box_loss": Word(choices=("iou", "giou", "diou", "ciou", "siou", "iou_squared")),
+    "multiple": Whole(least=1, most=16384),
+}
 HEAT: dict[str, Option] = {
     **DETECTION,
     "stride": Whole(least=1, most=128),

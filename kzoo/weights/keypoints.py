@@ -21,12 +21,24 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
     Args:
         layers: our layers by name. Of other networks nothing is said.
     """
+    if "head_box_centerness" in layers:
+        return {name: [module] for name in layers if (module := _of_fcos(name))}
     if "head_heat_last" not in layers:
         return {}
     found = {name: _of_head(name) or _of_steps(name) or _of_aggregation(name) for name in layers}
     if "backbone_base_conv" in layers:
         found |= {name: _of_trees(name) for name in layers if name.startswith("backbone_")}
     return {name: [module] for name, module in found.items() if module}
+
+
+def _of_fcos(name: str) -> str | None:
+    """torchvision's: in its towers a convolution, its normalisation and a ReLU are three in a row."""
+    kinds = {"class": "classification_head", "box": "regression_head"}
+    last = {"class_logits": "cls_logits", "box_deltas": "bbox_reg", "box_centerness": "bbox_ctrness"}
+    if match := re.fullmatch(r"head_(class|box)_tower(\d)(_norm)?", name):
+        return f"head.{kinds[match[1]]}.conv.{3 * int(match[2]) + (1 if match[3] else 0)}"
+    name = name.removeprefix("head_")
+    return f"head.{kinds[name.partition('_')[0]]}.{last[name]}" if name in last else None
 
 
 def _of_head(name: str) -> str | None:
