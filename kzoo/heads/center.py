@@ -71,9 +71,9 @@ class CenterHead(HeatLayers):
         multiple: int = 32,
         **kwargs,
     ):
-        kinds = {"heat": num_classes, "size": 2, "offset": 2}
         kwargs = {"nms_threshold": 1.0, **kwargs}
-        super().__init__(num_classes, kinds, ("heat",), stride, stacks, branch_width, 3, multiple, **kwargs)
+        super().__init__(num_classes, stride, stacks, branch_width, multiple, **kwargs)
+        self.make_branches({"heat": num_classes, "size": 2, "offset": 2}, ("heat",), 3)
         self.overlap = overlap
         self.corrected = corrected
         self.size_weight = size_weight

@@ -25,12 +25,9 @@ class HeatLayers(DetectionHead):
 
     Args:
         num_classes: number of classes, 1 or more.
-        kinds: for each kind of map its number of channels.
-        heats: those kinds that are scores of classes.
         stride: pixels a cell.
         stacks: number of the network's feature maps, 1 or more.
         branch_width: channels between the two convolutions of a branch.
-        kernel_size: side in cells of the first convolution's kernel, odd.
         multiple: pixels that the images' sides are multiples of.
         **kwargs: arguments of `kzoo.heads.detection.DetectionHead`.
 
@@ -39,25 +36,24 @@ class HeatLayers(DetectionHead):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        kinds: Mapping[str, int],
-        heats: Sequence[str],
-        stride: int,
-        stacks: int,
-        branch_width: int,
-        kernel_size: int,
-        multiple: int,
-        **kwargs,
+        self, num_classes: int, stride: int, stacks: int, branch_width: int, multiple: int, **kwargs
     ):
         super().__init__(num_classes, **kwargs)
         self.stride, self.stacks = stride, stacks
-        self.branch_width, self.kernel_size = branch_width, kernel_size
-        self.kinds, self.heats = dict(kinds), tuple(heats)
-        self.multiple = multiple
+        self.branch_width, self.multiple = branch_width, multiple
+
+    def make_branches(self, kinds: Mapping[str, int], heats: Sequence[str], kernel_size: int) -> None:
+        """Makes the branches.
+
+        Args:
+            kinds: for each kind of map its number of channels.
+            heats: names of the kinds that are scores of classes.
+            kernel_size: side in cells of the first convolution's kernel, odd.
+        """
+        self.kinds, self.heats, self.side = dict(kinds), tuple(heats), kernel_size
         self.branches = [
             {kind: self._branch(f"{kind}{stack or ''}", kind, count) for kind, count in self.kinds.items()}
-            for stack in range(stacks - 1, -1, -1)
+            for stack in range(self.stacks - 1, -1, -1)
         ]
 
     def _branch(self, name: str, kind: str, channels: int) -> list:
@@ -67,7 +63,7 @@ class HeatLayers(DetectionHead):
         return [
             layers.Conv2D(
                 self.branch_width,
-                self.kernel_size,
+                self.side,
                 padding="same",
                 activation="relu",
                 kernel_initializer=uniform,

@@ -21,8 +21,7 @@ _USUAL_OBJECTS = 5  # and how many objects it expects on them
 class PointLayers(DetectionHead):
     """From two feature maps a level to raw outputs: for every cell its box, an objectness, and the logits of classes.
 
-    The arguments are those of `kzoo.heads.points.PointHead` that have these names, and `box_bias`, the number that
-    biases of boxes start out with.
+    The arguments are those of `kzoo.heads.points.PointHead` that have these names.
 
     Raises:
         ValueError: there are not two feature maps a stride.
@@ -36,7 +35,6 @@ class PointLayers(DetectionHead):
         objectness: bool,
         kernel_size: int,
         prior: float | None,
-        box_bias: float,
         **kwargs,
     ):
         super().__init__(num_classes, **kwargs)
@@ -48,11 +46,14 @@ class PointLayers(DetectionHead):
         self.prior = prior
         self.box_fields = 4 * max(bins, 1)  # numbers of a cell for its box
         self.fields = self.box_fields + int(objectness) + num_classes
+
+    def make_convs(self, box_bias: float) -> None:
+        """Makes the convolutions, once it is known what a box's numbers begin with where they are no distribution."""
         self.box_layers, self.objectness_layers, self.class_layers = [], [], []
         for name, stride in zip(self.levels, self.strides, strict=True):
             self.box_layers.append(self._conv("box", name, self.box_fields, self._box_bias(box_bias)))
-            self.class_layers.append(self._conv("class", name, num_classes, self._class_bias(stride)))
-            if objectness:
+            self.class_layers.append(self._conv("class", name, self.num_classes, self._class_bias(stride)))
+            if self.objectness:
                 self.objectness_layers.append(self._conv("objectness", name, 1, _logit(PRIOR)))
 
     def _box_bias(self, bias: float) -> float | list[float]:

@@ -114,9 +114,7 @@ class PointHead(PointLayers):
         raw_weight: float = 0.0,
         **kwargs,
     ):
-        # Distances start out as one stride, offsets as a corner, sizes as one stride.
-        box_bias = 1.0 if box_code == "distances" else 0.0
-        super().__init__(num_classes, strides, bins, objectness, kernel_size, prior, box_bias, **kwargs)
+        super().__init__(num_classes, strides, bins, objectness, kernel_size, prior, **kwargs)
         check_choice("box_code", box_code, BOX_CODES)
         check_choice("assigner", assigner, POINT_ASSIGNERS)
         check_choice("assign_overlap", assign_overlap, ("ciou", "iou"))
@@ -126,6 +124,8 @@ class PointHead(PointLayers):
         if bins == 1 or (bins and box_code == "offsets"):
             raise ValueError(f"bins={bins}: box_code={box_code!r}; give 0, or of distances 2 or more")
         self.box_code = box_code
+        # Distances start out as one stride, offsets as a corner, sizes as one stride.
+        self.make_convs(1.0 if box_code == "distances" else 0.0)
         self.assigner = assigner
         self.assign_best = assign_best
         self.assign_overlap = assign_overlap

@@ -21,7 +21,7 @@ STRIDES = (8, 16, 32, 64, 128)
 MULTIPLE = 32  # of the image's sides
 
 
-@architecture(FCOSHead, own=("tower_width",), backbones=())
+@architecture(FCOSHead, own=("tower_width", "tower_norm", "shared"), backbones=())
 def fcos(
     num_classes: int = 80,
     image_size: Sequence[int] = (800, 800),
