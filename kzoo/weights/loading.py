@@ -31,7 +31,8 @@ from kzoo.weights.classes import check_places, for_classes, old_numbers, take_he
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon, table
 from kzoo.weights.reading import file_epsilon
 from kzoo.weights.saved import open_saved, take_saved
-from kzoo.weights.torch import SUFFIXES, read_torch
+from kzoo.weights.state_dicts import SUFFIXES
+from kzoo.weights.torch import read_torch
 
 log = logging.getLogger("kzoo")
 # What the model that is being built was asked for with, in the place of defaults: what a file of weights says gives way
