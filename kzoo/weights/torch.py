@@ -13,8 +13,10 @@ from kzoo.model import ZooModel
 from kzoo.weights import convnext, inverted, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
-from kzoo.weights.state_dicts import state_dict, stripped
+from kzoo.weights.onnx_names import with_names
+from kzoo.weights.state_dicts import opened
 from kzoo.weights.torch_names import module_names
+from kzoo.weights.unfolding import unfolded
 
 EPSILON = 1e-5  # what torch's batch normalisation adds to variances, if not told otherwise
 
@@ -45,7 +47,7 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
 
     Args:
         model: takes the weights; of torchvision's architecture, at width and depth 1 where the file is torchvision's.
-        path: a `.safetensors` or `.pth` file.
+        path: a `.safetensors`, `.pth` or `.onnx` file.
         backbone: whether the backbone alone is read; the file may have a classifier besides.
         epsilon: what the batch normalisation of the file's network adds to variances; torch's 1e-5 where None.
 
@@ -55,9 +57,10 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
     Example:
         >>> read_torch(kzoo.build("fcn-resnet50", auxiliary=True), Path("fcn_resnet50_coco-1167a1af.pth"))
     """
-    tensors = {stripped(key): value for key, value in state_dict(path).items()}
+    tensors, convolutions = opened(path)
     assignment = Assignment(path, model)
     layers = named_layers(model, backbone)
+    tensors = with_names(path, tensors, convolutions, model, layers)
     tables = {
         **inverted.torch_modules(layers),
         **convnext.torch_modules(layers),
@@ -67,6 +70,7 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
     tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
     _change_epsilon(tensors, layers, modules, EPSILON if epsilon is None else epsilon)
     _fold_biases(tensors, layers, modules)
+    tensors = unfolded(path, tensors, model, layers, modules)
     behind = {module for name in tables if name not in layers for module in tables[name]}
     # SSD's dilated layers take every so many numbers of VGG16's classifier, and none where the file has no classifier
     # or, as torchvision's file of features alone, NaN in its place.
