@@ -103,9 +103,10 @@ def matched(
             raise ValueError(f"{twice[0]} runs several times, by which convolutions are not known")
     common = {each.name for each in theirs} & {each.name for each in ours}
     exact = [{each.name: _label(each, common) for each in graph} for graph in (theirs, ours)]
-    if Counter(exact[0].values()) == Counter(exact[1].values()):
+    counting = set(counting)
+    if not counting or Counter(exact[0].values()) == Counter(exact[1].values()):
         return _pairs(theirs, ours, *exact)
-    return _pairs(theirs, ours, *_regardless_of_classes(theirs, ours, common, set(counting)))
+    return _pairs(theirs, ours, *_regardless_of_classes(theirs, ours, common, counting))
 
 
 def _label(one: Convolution, common: set[str], filters: int | str | None = None) -> tuple:
