@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from kzoo.model import ZooModel
 Sources = tuple[frozenset[str], ...]
 # What stands for the filters of a last convolution that counts classes.
 _CLASSES = "classes"
+_MOST_SIDE_BY_SIDE = 256  # rows of rows of strangers' graphs would fill the memory
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,21 @@ def joined(values: Iterable[Sources], in_row: bool) -> Sources:
 
     Args:
         values: where each of the maps comes from.
-        in_row: whether the operation lays them side by side, in which case their order counts.
+        in_row: whether the operation lays them side by side, in which case their order counts; neighbours that come
+            from the same are one.
+
+    Raises:
+        ValueError: more maps are laid side by side than a network has.
     """
-    distinct = list(dict.fromkeys(value for value in values if value))
-    if len(distinct) < 2:
-        return distinct[0] if distinct else ()
-    groups = [group for value in distinct for group in value]
-    return tuple(dict.fromkeys(groups)) if in_row else (frozenset().union(*groups),)
+    values = [value for value in values if value]
+    if in_row:
+        row = tuple(group for group, _ in itertools.groupby(itertools.chain(*values)))
+        if len(row) > _MOST_SIDE_BY_SIDE:
+            raise ValueError(f"{len(row)} maps side by side, more than {_MOST_SIDE_BY_SIDE}")
+        return row
+    if len(set(values)) < 2:
+        return values[0] if values else ()
+    return (frozenset().union(*itertools.chain(*values)),)
 
 
 def own_convolutions(model: ZooModel) -> list[Convolution]:

@@ -73,3 +73,6 @@ def test_sums_have_no_order_and_rows_have():
     assert joined([a, b], in_row=True) == (frozenset("a"), frozenset("b"))
     assert joined([a, b], in_row=False) == joined([b, a], in_row=False) == (frozenset("ab"),)
     assert joined([(*a, *b), (*a, *b), ()], in_row=False) == (*a, *b)  # maps times their own sigmoid
+    assert joined([a, a, b, a], in_row=True) == (*a, *b, *a)
+    with pytest.raises(ValueError, match="512 maps side by side"):
+        joined([(*a, *b)] * 256, in_row=True)
