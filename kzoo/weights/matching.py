@@ -25,7 +25,7 @@ class Convolution:
 
     Attributes:
         name: what it is called.
-        shape: its kernel's, in torch's order: (filters, inputs, height, width).
+        shape: the shape of the kernel in torch's order, (filters, inputs, height, width).
         strides: pixels between neighbouring windows along both axes.
         sources: the convolutions that what goes into it comes from; none where that is the image.
     """
@@ -101,7 +101,7 @@ def matched(
 
     Args:
         theirs: the convolutions of a file.
-        ours: those of a model.
+        ours: the convolutions of a model.
         counting: names of ours that have a filter for every class, of which the file may have other numbers.
 
     Raises:

@@ -33,7 +33,7 @@ class OnnxFile:
         tensors: float32 arrays by their names in the file; those that it calls otherwise than torch's modules do as
             `operation N.weight` and `operation N.bias`, by their place in the graph. With them anchors, where there are
             any: (levels, 1, anchors, 1, 1, 2) in pixels, finest level first.
-        convolutions: its convolutions, called as their tensors are without what is behind the last dot.
+        convolutions: all that the graph has, called as their tensors are without what is behind the last dot.
     """
 
     tensors: dict[str, np.ndarray]

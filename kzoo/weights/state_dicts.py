@@ -26,7 +26,7 @@ def opened(path: Path) -> tuple[dict[str, np.ndarray], list[Convolution]]:
     """The tensors of a file by name, without what may stand before names; and, of an ONNX file, its convolutions.
 
     Args:
-        path: as in `state_dict`.
+        path: a file that `state_dict` takes.
 
     Raises:
         ValueError, ImportError: as in `state_dict`.

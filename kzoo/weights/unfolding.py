@@ -34,7 +34,7 @@ def unfolded(
         path: the file, for messages.
         tensors: the file's tensors by name.
         model: the model that takes them.
-        layers: its layers by name.
+        layers: the layers that take them, by name.
         modules: what the file calls them.
     """
     found, count = dict(tensors), 0
