@@ -12,7 +12,7 @@ from kzoo.model import ZooModel
 from kzoo.models.architecture import architecture
 from kzoo.models.faster_rcnn import two_stage
 from kzoo.weights.published import is_published
-from kzoo.weights.torch import SUFFIXES
+from kzoo.weights.state_dicts import SUFFIXES
 
 
 @architecture(MaskRCNNHead, backbones=())

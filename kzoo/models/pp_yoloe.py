@@ -52,8 +52,8 @@ def pp_yoloe(
         variant: "s" (default), "m", "l" or "x": how wide and deep the network is.
         backbone: "csp-rep-resnet" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
-        weights: a `.keras` or `.weights.h5` file of the same model, or tensors with PP-YOLOE's names (`.safetensors`):
-            see `kzoo.weights.loading`. Untrained where None.
+        weights: a `.keras` or `.weights.h5` file of the same model, or tensors with PP-YOLOE's names
+            (`.safetensors`, `.onnx`): see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone; of another backbone what
             `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "pp-yoloe-s" by default.

@@ -85,7 +85,7 @@ def yolov7(
             `weights` names, else COCO's.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with the authors' names
-            (`.safetensors` or `.pth`): see `kzoo.weights.loading`. Untrained where None.
+            (`.safetensors`, `.pth` or `.onnx`): see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a file of a model with the same backbone; of another backbone what `kzoo.weights.loading`
             takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolov7" by default.

@@ -57,7 +57,7 @@ def yolov8(
         backbone: "c2f-darknet" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with YOLOv8's names
-            (`.safetensors`, `.pth`): see `kzoo.weights.loading`. Untrained where None.
+            (`.safetensors`, `.pth`, `.onnx`): see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone; of another backbone what
             `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolov8n" by default.

@@ -59,8 +59,8 @@ def yolox(
         backbone: "csp-darknet" (default), its own; or one of `kzoo.backbones.named.BACKBONES`.
         names: class names, in the order of the labels; none where None.
         weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with the authors' names (`.pth`,
-            `.safetensors`), whose images are in 0..255, blue first: their first kernel is turned round. Untrained where
-            None.
+            `.safetensors`, `.onnx`), whose images are in 0..255, blue first: their first kernel is turned round.
+            Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone; of another backbone what
             `kzoo.weights.loading` takes for it. Untrained where None.
         name: name of the model, which messages and files go by, "yolox-s" by default.

@@ -31,7 +31,8 @@ from kzoo.weights.classes import check_places, for_classes, old_numbers, take_he
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon, table
 from kzoo.weights.reading import file_epsilon
 from kzoo.weights.saved import open_saved, take_saved
-from kzoo.weights.torch import SUFFIXES, read_torch
+from kzoo.weights.state_dicts import SUFFIXES
+from kzoo.weights.torch import read_torch
 
 log = logging.getLogger("kzoo")
 # What the model that is being built was asked for with, in the place of defaults: what a file of weights says gives way
@@ -39,7 +40,7 @@ log = logging.getLogger("kzoo")
 given_arguments: ContextVar[Mapping[str, Any] | None] = ContextVar("given_arguments", default=None)
 _KERAS = (".keras", ".h5")
 _FIRST_FILTERS = 64  # of VGG and the residual networks at width 1
-_FORMATS = "a .keras, .weights.h5, .safetensors, .pth or Darknet's .weights file"
+_FORMATS = "a .keras, .weights.h5, .safetensors, .pth, .onnx or Darknet's .weights file"
 
 
 def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
@@ -49,8 +50,8 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
         model: takes the weights; of the file's architecture, width and depth. Of other classes than the file's, layers
             that count them start anew, or take the rows of those that both have.
         weights: a `.keras`, `.weights.h5` or Darknet's `.weights` file; a state dict of torchvision or timm
-            (`.safetensors` or `.pth`); an `.h5` file of keras.applications; or the name of
-            published weights, such as "coco".
+            (`.safetensors` or `.pth`), or of a YOLO's authors, which may be an export (`.onnx`); an `.h5` file of
+            keras.applications; or the name of published weights, such as "coco".
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -240,7 +241,7 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
         model: takes the weights.
         weights: a `.keras` file of a model with the same backbone, whose layers named `backbone_...` are taken; a
             file of Darknet's that holds it (`darknet53.conv.74`, or the `.weights` of a whole network that begins
-            with it); a state dict of torchvision or timm (`.safetensors` or `.pth`); an
+            with it); a state dict of torchvision or timm (`.safetensors` or `.pth`), or an export (`.onnx`); an
             `.h5` file of keras.applications; the name of published weights, such as "imagenet"; or None.
 
     Raises:

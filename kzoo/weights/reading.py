@@ -15,7 +15,7 @@ from kzoo.layers.normalize import NORMALIZATIONS
 from kzoo.model import ZooModel
 from kzoo.options.building import IMAGENET
 from kzoo.weights.applications import NORMALIZATION, backbone_of, is_applications
-from kzoo.weights.torch import SUFFIXES, state_dict, tensor_names
+from kzoo.weights.state_dicts import SUFFIXES, state_dict, tensor_names
 from kzoo.weights.yolo import FIRST_NORMS, pixel_anchors
 
 

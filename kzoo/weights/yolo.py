@@ -17,6 +17,7 @@ _LAYER = re.compile(r"(?:backbone|neck)_layer(\d+)_((?!\d+_).+)")
 _LEVEL = re.compile(r"head_stride\d+(?:_\d+)?")
 _NUMBERED = re.compile(r"model\.(\d+)\.")
 _ANCHORS = re.compile(r"model\.\d+\.anchors")
+_ANCHOR_GRID = re.compile(r"model\.\d+\.anchor_grid")
 _HEAD = re.compile(r"model\.(\d+)\.m\.(\d+)\.(weight|bias)")
 _IMPLICIT = re.compile(r"model\.\d+\.i[am]\.\d+\.implicit")
 _SETTINGS = re.compile(r"model\.\d+\.anchor(s|_grid)")  # the grid has them once more, in pixels
@@ -89,7 +90,12 @@ def without_settings(
     if not is_numbered(layers) or "head_objectness_stride8" in layers:
         return tensors
     log.warning("%s: licence of the weights: %s", path, LICENCE)
-    found = None if head is None or not hasattr(head, "anchors") else pixel_anchors(tensors, head.strides)
+    anchored = hasattr(head, "anchors")
+    found = pixel_anchors(tensors, head.strides) if anchored else None
+    if anchored and found is None:
+        log.warning(
+            "%s: has no anchors of %d levels: the model's are taken to be its", path, len(head.strides)
+        )
     if found is not None:
         ours = [np.asarray(level, float) for level in head.anchors]
         alike = [a.shape == b.shape and np.allclose(a, b, 1e-3) for a, b in zip(found, ours, strict=False)]
@@ -124,9 +130,14 @@ def _without_implicit(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def pixel_anchors(tensors: Mapping[str, np.ndarray], strides: Sequence[int]) -> list[np.ndarray] | None:
-    """Anchors (A, 2) in pixels of each level; files have them in cells, (L, A, 2). None without, or of other levels."""
-    found = next((value for key, value in tensors.items() if _ANCHORS.fullmatch(key)), None)
-    cells = np.asarray([] if found is None else found, float)
-    if cells.ndim != 3 or len(cells) != len(strides):
-        return None
-    return list(cells * np.reshape(strides, (-1, 1, 1)))
+    """Anchors (A, 2) in pixels of each level; None without, or of other levels.
+
+    State dicts have them in cells, (L, A, 2), exports in pixels, (L, 1, A, 1, 1, 2).
+    """
+    for key, value in tensors.items():
+        found = np.asarray(value, float)
+        if _ANCHORS.fullmatch(key) and found.ndim == 3 and len(found) == len(strides):
+            return list(found * np.reshape(strides, (-1, 1, 1)))
+        if _ANCHOR_GRID.fullmatch(key) and found.ndim == 6 and len(found) == len(strides):
+            return list(found.reshape(len(found), -1, 2))
+    return None

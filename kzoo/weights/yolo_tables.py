@@ -183,6 +183,11 @@ def _by_rule(name: str, rules: Sequence, kinds: Mapping[str, str]) -> str | None
     return None
 
 
+def is_distances(module: str) -> bool:
+    """Whether a module holds nothing but the whole distances that distributions are over."""
+    return bool(_DISTANCES.fullmatch(f"{module}.weight"))
+
+
 def without_constants(
     path: Path, tensors: Mapping[str, np.ndarray], layers: Mapping[str, keras.layers.Layer]
 ) -> dict[str, np.ndarray]:

@@ -243,7 +243,7 @@ def test_another_epsilon_goes_into_the_scales(tmp_path, monkeypatch):
     key = "backbone.body.layer2.0.bn1"
     state[f"{key}.running_var"][:4] = 1e-6
     name = "retinanet_resnet50_fpn_coco-eeacb38b.pth"
-    monkeypatch.setattr("kzoo.weights.torch.state_dict", lambda path: state)
+    monkeypatch.setattr("kzoo.weights.state_dicts.state_dict", lambda path: state)
     (tmp_path / name).touch()
     model = kzoo.build("retinanet-resnet18", num_classes=5, weights=tmp_path / name, **SMALL)
     layer = model.network.get_layer("backbone_layer2_0_bn1")
