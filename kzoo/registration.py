@@ -13,6 +13,7 @@ _PACKAGE = "kzoo"
 CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
+    "kzoo.heads.drive": ("DriveHead",),
     "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
     "kzoo.heads.features": ("FeatureHead",),
     "kzoo.heads.gaussian": ("GaussianYoloHead",),

@@ -4,6 +4,7 @@ from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
+from kzoo.heads.drive import DriveHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.features import FeatureHead
 from kzoo.heads.grid import GridHead
@@ -19,6 +20,7 @@ __all__ = [
     "AnchorHead",
     "ClassifyHead",
     "DetectionHead",
+    "DriveHead",
     "FastRCNNHead",
     "FeatureHead",
     "GridHead",
