@@ -70,7 +70,7 @@ def evaluate(
 
     Returns:
         `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, of models that find
-        masks `.masks`, where asked for `.errors`, of which `write_error_page` makes a page; or
+        masks `.masks`, of those of roads `.roads`, where asked for `.errors`, of which `write_error_page` makes a page; or
         `SegmentationMetrics`: `.mean_iou`, `.dice`, `.boundary_f1`, `.per_class`, `.to_dict()`.
 
     Raises:

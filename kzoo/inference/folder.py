@@ -89,7 +89,8 @@ def predict(
         find = partial(_segment, model, inference, "cutouts" in kinds)
     else:
         if getattr(model, "task", "detect") != "instance":
-            _refuse_kinds(model, kinds, "masks", "cutouts")
+            # Of roads there is a mask, of bits, and nothing to cut out.
+            _refuse_kinds(model, kinds, *(("cutouts",) if model.task == "drive" else ("masks", "cutouts")))
         resize = resize_of(model, resize)
         find = partial(detect, model, score_threshold=score_threshold, batch_size=size, resize=resize)
     results, outcome = Results(out, paths, pictures, kinds), Outcome()
