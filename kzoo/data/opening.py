@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kzoo.data.dataset import Dataset
-from kzoo.data.formats import arrays, roads, shapes
+from kzoo.data.formats import arrays, bdd100k, roads, shapes
 from kzoo.data.formats.boxlist import reading as boxlist
 from kzoo.data.formats.coco import reading as coco
 from kzoo.data.formats.foreign import name_foreign
@@ -26,6 +26,7 @@ from kzoo.system.files import refuse_address
 _MODULES = {
     "voc": voc, "yolo": yolo, "coco": coco, "boxlist": boxlist, "masks": masks, "instances": instances,
     "arrays": arrays, "shapes": shapes, "roads": roads,
+    "bdd100k": bdd100k,
 }  # fmt: skip
 _IS_THERE = {
     "voc": voc.is_voc, "yolo": yolo.is_yolo, "yolo_layouts": yolo_layouts.is_yolo_layout, "coco": coco.is_coco,
@@ -49,12 +50,13 @@ def load(
         path: a Pascal VOC folder; a YOLO `data.yaml`, a Darknet `.data` file or the folder of one, or one of images,
             label files and `classes.txt`; a COCO `.json` or the folder of some; a `.csv` of boxes, lines of
             keras-yolo3, or the folder of such; a folder with `images/` and `masks/`; a folder of folders with an image
-            and its objects' masks each; a folder of `.npy` arrays; "shapes" or "shapes:COUNT" for synthetic
-            images, "roads" or "roads:COUNT" for synthetic streets.
+            and its objects' masks each; a folder of `.npy` arrays; BDD100K's folder; "shapes" or "shapes:COUNT" for
+            synthetic images, "roads" or "roads:COUNT" for synthetic streets.
         split: the part of the dataset: "train", "val", "test" or what the dataset calls it; all images where None.
         masks: whether samples carry instance masks, where the dataset has them.
-        task: "detect" for boxes, "segment" for semantic masks, "instance" for boxes with the mask of each object, "drive"
-            for boxes with a mask of what is drivable and of the lanes' lines; where None what the format is for: boxes, or masks where it has none.
+        task: "detect" for boxes, "segment" for semantic masks, "instance" for boxes with the mask of each object,
+            "drive" for boxes with a mask of what is drivable and of the lanes' lines; where None what the format is
+            for: boxes, or masks where it has none.
         bits: how many bits of its 16-bit images are in use, as `kzoo.data.read_image` takes it: 12 where levels go
             from 0 to 4095; all where None.
 
@@ -89,15 +91,17 @@ def load(
 
 def _opened(path: str | Path, split: str | None, masks: bool, task: str | None) -> Dataset:
     kind = sniff(path, task)
+    if task == "drive" and kind not in ("roads", "bdd100k"):
+        raise ValueError(
+            f"{path}: no drivable area and no lanes' lines beside boxes; give BDD100K's folder, or roads"
+        )
     if kind == "shapes":
         return shapes.from_name(str(path), split, masks, task or "detect")
     if kind == "roads":
         return roads.from_name(str(path), split, task or "drive")
     path = Path(path)
-    if task == "drive":
-        raise ValueError(
-            f"{path}: no drivable area and no lanes' lines beside boxes; give BDD100K's folder, or roads"
-        )
+    if kind == "bdd100k":
+        return bdd100k.BDD100K(path, split, _of_roads(path, task))
     if kind == "instances":
         return instances.Instances(path, split, masks, task=task or "segment")
     if task == "detect" and (kind in _OF_MASKS or (kind == "voc" and not voc.has_boxes(path))):
@@ -112,6 +116,13 @@ def _opened(path: str | Path, split: str | None, masks: bool, task: str | None) 
         return voc_masks.VOCMasks(path, split, masks) if _means_masks(path, task) else voc.VOC(path, split)
     dataset = _OF_BOXES[kind](path, split, masks)
     return Rasterised(dataset) if task == "segment" else dataset
+
+
+def _of_roads(path: Path, task: str | None) -> str:
+    """The task that BDD100K is opened for."""
+    if task not in (None, "drive", "detect"):
+        raise ValueError(f"{path}: boxes, and masks of roads; open it with task='drive', or task='detect'")
+    return task or "drive"
 
 
 def _refuse_shapeless(path: Path, kind: str) -> None:
@@ -150,8 +161,8 @@ def splits(path: str | Path, task: str | None = None) -> list[str]:
 
 
 def sniff(path: str | Path, task: str | None = None) -> str:
-    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco", "boxlist", "shapes"
-    or "roads".
+    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco", "boxlist", "bdd100k",
+    "shapes" or "roads".
 
     Args:
         path: the dataset.
@@ -172,6 +183,8 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         raise FileNotFoundError(
             f"{path}: no such dataset; give a folder, a .yaml, .data, .json or .csv file, shapes or roads"
         )
+    if bdd100k.is_bdd100k(path):
+        return "bdd100k"
     if folders.description_of(path) is not None:
         return "masks"
     labels = [path / folder for folder in ("labels", "train/labels") if (path / folder).is_dir()]
@@ -198,5 +211,6 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/, or .xml beside images), "
         "YOLO (a data.yaml or .data file, or label files with classes.txt), COCO (a .json file, or "
         "annotations/*.json), lists of boxes (a .csv file), images/ with masks/ or both side by side, "
-        "a folder with images/ and masks/ for each image, and arrays (images.npy with masks.npy)"
+        "a folder with images/ and masks/ for each image, arrays (images.npy with masks.npy), and BDD100K "
+        "(labels/det_20/det_*.json)"
     )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
-from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
 from kzoo.data.relabel import where
+from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
 from kzoo.inference.detect import BOX_TASKS, kept, masks_aligned, resize_of, road_maps, takes_fractions
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
 from kzoo.metrics.roads import RoadEvaluator
@@ -143,7 +143,9 @@ class Evaluator:
         if getattr(detector, "task", "detect") != "drive":
             return None
         if not getattr(self.dataset, "roads", False):
-            raise ValueError(f"{where(self.dataset)}: no masks of roads to compare with; open it with task='drive'")
+            raise ValueError(
+                f"{where(self.dataset)}: no masks of roads to compare with; open it with task='drive'"
+            )
         return RoadEvaluator()
 
     def check(self, detector) -> None:

@@ -73,7 +73,9 @@ class DriveHead(YoloHead):
         *levels, drivable, lanes = input_shape
         for name, shape in (("drivable", drivable), ("lanes", lanes)):
             if shape[-1] != CHANNELS:
-                raise ValueError(f"{name}: {shape[-1]} channels; let the network end in {CHANNELS} for each pixel")
+                raise ValueError(
+                    f"{name}: {shape[-1]} channels; let the network end in {CHANNELS} for each pixel"
+                )
         super().build(levels)
 
     def call(self, features, training=None):

@@ -119,7 +119,9 @@ class DetectionMetrics:
 
     def __str__(self) -> str:
         roads = (
-            "" if self.roads is None else f", IoU of drivable {self.drivable_iou:.3f}, of lanes {self.lane_iou:.3f}"
+            ""
+            if self.roads is None
+            else f", IoU of drivable {self.drivable_iou:.3f}, of lanes {self.lane_iou:.3f}"
         )
         masks = "" if self.masks is None else f", of masks {self.mask_map:.3f} and {self.mask_map50:.3f}"
         return (

@@ -86,8 +86,8 @@ def refuse_idle(
         options: the values that somebody set; what asks for nothing, as None and False do, is let pass.
         table: the declarations that say what each option needs.
         setting: takes the name of another option and gives the value that holds, defaults included.
-        task: the model's task, "detect", "segment", or "instance" or "drive", which take what detectors take; None where options
-            for all tasks pass.
+        task: the model's task, "detect", "segment", or "instance" or "drive", which take what detectors take; None
+            where options for all tasks pass.
 
     Raises:
         ValueError: an option has no effect; the message says beside what it has, and names the remedy.

@@ -132,7 +132,10 @@ def _introduction(subject: Subject) -> str:
 
 
 def _use(subject: Subject) -> str:
-    place, call = subject.place, {"detect": "detect", "instance": "detect", "drive": "detect", "segment": "segment"}
+    place, call = (
+        subject.place,
+        {"detect": "detect", "instance": "detect", "drive": "detect", "segment": "segment"},
+    )
     verb = call.get(subject.model.task)
     lines = ["```python", "import kzoo", "", f"model = kzoo.load({json.dumps(place, ensure_ascii=False)})"]
     if verb is None:

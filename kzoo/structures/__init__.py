@@ -1,4 +1,4 @@
-"""What travels through kzoo outside the network: `Sample` going in, `Detections`, `Segmentation` and `RoadScene` coming out."""
+"""What travels through kzoo outside the network: `Sample` going in, `Detections` and other results coming out."""
 
 from __future__ import annotations
 

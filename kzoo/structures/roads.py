@@ -42,7 +42,9 @@ class RoadScene(Detections):
         size = shapes["drivable"] if self.image is None else self.image.shape[:2]
         for name, shape in shapes.items():
             if shape != size or len(shape) != 2:
-                raise ValueError(f"RoadScene: {name} of shape {shape}; give one of the image's height and width")
+                raise ValueError(
+                    f"RoadScene: {name} of shape {shape}; give one of the image's height and width"
+                )
             setattr(self, name, np.asarray(getattr(self, name), bool))
 
     def __getitem__(self, index) -> RoadScene:

@@ -166,7 +166,7 @@ def test_networks_compute_what_the_authors_do(golden, name, tmp_path, caplog):
 
 
 def test_yolop_computes_what_the_authors_do(golden, tmp_path, caplog):
-    """Raw outputs of boxes, drivable area and lanes; nothing is said of AGPL, for the authors' weights are under MIT."""
+    """Raw outputs of boxes, drivable area and lanes. Nothing is said of AGPL: the authors' weights are under MIT."""
     path, known = written(golden, "yolop", tmp_path)
     side = known["image_size"]
     model = kzoo.build("yolop", weights=path, image_size=(side, side))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -98,9 +99,7 @@ class Roads(Dataset):
         return draw_road(rng, self.image_size)
 
 
-def draw_road(
-    rng: np.random.Generator, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_road(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One street with one to four cars on it and beside it.
 
     Args:
@@ -169,14 +168,18 @@ def _paint_lanes(rng, image: np.ndarray, mask: np.ndarray, horizon: float, far, 
         # Of the way from the horizon down, where dashes begin and end: longer ones are nearer.
         ends = np.linspace(0.15, 1.0, dashes + 1) ** 1.5
         colour = rng.uniform((225, 215, 120), (255, 255, 255))
-        for start, end in zip(ends[:-1], ends[1:], strict=True):
+        for start, end in itertools.pairwise(ends):
             gap = 0.35 * (end - start) if dashes > 1 else 0.0
             along = np.array([start, end - gap])
             x, y = top + (bottom - top) * along, horizon + (height - horizon) * along
             half = scale * (0.5 + along)  # half the width in pixels, less the border that is drawn as well
-            corners = [[x[0] - half[0], y[0]], [x[0] + half[0], y[0]], [x[1] + half[1], y[1]], [x[1] - half[1], y[1]]]
+            left, right = (
+                np.stack([x - half, y], 1),
+                np.stack([x + half, y], 1),
+            )  # (2, 2) each: from far to near
+            corners = np.concatenate([left, right[::-1]])
             line = np.zeros_like(mask)
-            cv2.fillConvexPoly(line, np.rint(np.array(corners) - 0.5).astype(np.int32), 1)
+            cv2.fillConvexPoly(line, np.rint(corners - 0.5).astype(np.int32), 1)
             mask[line > 0] |= LANE
             image[line > 0] = colour
 
@@ -195,8 +198,8 @@ def _place_car(
     tall = wide * rng.uniform(0.6, 0.9)
     on_road = rng.random() < 0.7
     middle = rng.uniform(left + wide / 2, right - wide / 2) if on_road else rng.uniform(0, width)
-    x1, x2 = (int(round(np.clip(middle + side * wide / 2, 0, width))) for side in (-1, 1))
-    y1, y2 = int(round(max(y2 - tall, 0))), int(round(y2))
+    x1, x2 = (round(float(np.clip(middle + side * wide / 2, 0, width))) for side in (-1, 1))
+    y1, y2 = round(float(max(y2 - tall, 0))), round(float(y2))
     least = _LEAST_CAR * min(size) / 128
     seen = (x2 - x1) / max(wide, 1e-6)
     return (x1, y1, x2, y2) if y2 - y1 >= least and x2 - x1 >= least and seen > 0.6 else None

@@ -123,8 +123,8 @@ class BatchMaker:
         Returns:
             Images (B, H, W, 3) uint8 RGB, or by name "images" and "proposals" (B, P, 4) float32. Targets: "boxes"
             (B, M, 4) float32 xyxy input pixels and "labels" (B, M) int32, and "masks" (B, M, S, S) uint8 where they are
-            asked for, and of roads "mask" (B, H, W) uint8; or "mask" alone, or "label" (B, C) float32; "weights" (B, M) or (B, H, W) float32
-            where a transform weighs objects or pixels.
+            asked for, and of roads "mask" (B, H, W) uint8; or "mask" alone, or "label" (B, C) float32; "weights"
+            (B, M) or (B, H, W) float32 where a transform weighs objects or pixels.
         """
         first = step * self.batch_size
         rows = self._rows(epoch, step)
