@@ -46,6 +46,7 @@ HEADS = {
     "AnchorHead hard_negative": "ssd300",
     "ClassifyHead": "resnet18",
     "IoUNetHead softmax": "iou-net",
+    "DriveHead": "yolop",
     "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
     "GridHead": "yolov1-tiny",
@@ -61,6 +62,7 @@ HEADS = {
 
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
 WITHIN = (
+    "DriveHead",
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
     "PointHead varifocal",

@@ -22,8 +22,9 @@ class Evaluation(keras.callbacks.Callback):
 
     A detector's are `val_map` and `val_map50`, with `val_mask_map` and `val_mask_map50` beside them where it finds
     masks, and `val_drivable_iou` and `val_lane_iou` where it finds roads; a segmenter's `val_mean_iou`, `val_dice` and
-    `val_boundary_f1`. Put it before callbacks that look at them, such as `EarlyStopping("val_map", mode="max")`; `fit`'s
-    own history and progress bar come last and show them in any case. Where the optimizer keeps an average of the weights (`use_ema`), that is what is evaluated.
+    `val_boundary_f1`. Put it before callbacks that look at them, such as `EarlyStopping("val_map", mode="max")`;
+    `fit`'s own history and progress bar come last and show them in any case. Where the optimizer keeps an average of
+    the weights (`use_ema`), that is what is evaluated.
 
     Args:
         dataset: anything with `len`, `[i] -> Sample` and `classes`.
