@@ -45,10 +45,10 @@ def test_options_of_the_head_are_checked():
         kzoo.build("yolop", lane_wight=1.0, **SMALL)
 
 
-def test_weights_of_the_first_program_that_do_not_fit_are_named(tmp_path):
+def test_state_dicts_that_do_not_fit_are_named(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"model.0.conv.conv.weight": np.zeros((32, 12, 3, 3), np.float32)}, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"lacks .*model\.0\.conv\.bn\.weight") as refusal:
-        kzoo.build("yolop", weights=tmp_path / "a.safetensors", image_size=(64, 64))
+        kzoo.build("yolop", weights=tmp_path / "a.safetensors", **SMALL)
     assert "\n" not in str(refusal.value)
