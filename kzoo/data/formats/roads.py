@@ -157,7 +157,7 @@ def _paint_lanes(rng, image: np.ndarray, mask: np.ndarray, horizon: float, far, 
         mask: (H, W) uint8, which gets the lines' bit.
         horizon: where the road ends, in pixels from above.
         far: left and right edge of the road at the horizon, in pixels.
-        near: likewise at the image's lower border.
+        near: left and right edge at the image's lower border, in pixels.
     """
     height = len(mask)
     scale = min(mask.shape) / 128
