@@ -92,3 +92,13 @@ def test_masks_are_not_relabelled_with_the_classes():
     other = relabelled(streets, ["bus", "car"])
     assert other.roads and other[0].labels.tolist() == [1] * len(streets[0].labels)
     np.testing.assert_array_equal(other[0].mask, streets[0].mask)
+
+
+def test_boxes_are_written_in_other_formats_and_that_masks_are_not_is_said(tmp_path):
+    from kzoo.data.formats.convert import convert
+
+    written = convert("roads:4:64", tmp_path / "out", "coco")
+    assert "masks of roads are left behind" in written.summary()
+    again = data.load(tmp_path / "out", "train")
+    np.testing.assert_allclose(again[0].boxes, data.load("roads:4:64")[0].boxes)
+    np.testing.assert_array_equal(again[0].image, data.load("roads:4:64")[0].image)
