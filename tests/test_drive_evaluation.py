@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import kzoo
 from kzoo.cli.evaluate import evaluate as command
+from kzoo.deploy.checking import compare
 from kzoo.evaluation import data_task, evaluate
 from kzoo.inference.detect import detect
 from kzoo.inference.folder import predict
@@ -191,7 +192,9 @@ def test_from_training_to_exports_on_the_command_line(kzoo_command, tmp_path):
     images = np.stack([kzoo.data.load("roads:3:64")[i].image for i in range(3)])
     expected = model.predict_on_batch(images)
     for place in ("model.onnx", "model.tflite", "model"):
-        given = kzoo.load(kzoo.export(model, tmp_path / place)).predict_on_batch(images)
+        path = kzoo.export(model, tmp_path / place)
+        assert compare(model, path, images[:1]).maps > 0.999
+        given = kzoo.load(path).predict_on_batch(images)
         assert set(given) == set(expected)
         for key, value in expected.items():
             if key in ("drivable", "lanes"):  # of equals, rounding decides
