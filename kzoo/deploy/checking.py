@@ -9,7 +9,8 @@ import numpy as np
 
 from kzoo.augment.letterbox import fit
 from kzoo.deploy.runtime import open_export
-from kzoo.inference.detect import ROAD_MAPS, kept
+from kzoo.inference.detect import kept
+from kzoo.inference.roads import ROAD_MAPS
 from kzoo.metrics.matching import iou
 
 SHARED, SAME = 0.5, 0.99  # IoU from which two boxes are of one object, and from which they are the same box

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
+from kzoo.inference.roads import ROAD_MAPS, road_maps
 from kzoo.options import Option, checked, refuse_idle
 from kzoo.options.commands import EVALUATE
 from kzoo.sources import chunks
@@ -24,7 +24,6 @@ log = logging.getLogger("kzoo")
 DEFAULT_SCORE = 0.25
 # Tasks of models that find boxes, whatever else they find.
 BOX_TASKS = ("detect", "instance", "drive")
-ROAD_MAPS = ("drivable", "lanes")  # of the last
 
 
 class Detector(Protocol):
@@ -273,26 +272,6 @@ def kept(result: dict, score_threshold: float) -> dict[str, np.ndarray]:
     """
     keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)  # (M,) bool
     return {name: np.asarray(value)[keep] for name, value in result.items() if name not in ROAD_MAPS}
-
-
-def road_maps(result: dict, placement: Placement) -> dict[str, np.ndarray]:
-    """What of one image's decoded result are maps of the whole image, at the original's own size.
-
-    Args:
-        result: where the detector finds them `drivable` and `lanes` (h, w) in the input's pixels, 0 or 1.
-        placement: how the image lay in the input.
-
-    Returns:
-        The same by name, (H, W) bool; empty of other detectors.
-    """
-    height, width = placement.original
-    (left, top), (rows, columns) = placement.corner, placement.inner
-    maps = {}
-    for name in ROAD_MAPS:
-        if name in result:
-            inner = np.asarray(result[name])[top : top + rows, left : left + columns].astype(np.float32)
-            maps[name] = cv2.resize(inner, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    return maps
 
 
 def masks_aligned(detector: Detector) -> bool:

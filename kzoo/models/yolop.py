@@ -119,6 +119,7 @@ def _branch(x, first: int, width: float):
         x: the map that all tasks share.
         first: number of the first layer, in the list that the authors write networks as.
         width: factor of the channels.
+        width: factor of the channels.
     """
 
     def name(number: int) -> str:

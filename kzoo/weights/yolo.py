@@ -84,7 +84,7 @@ def without_settings(
 
     Args:
         path: the file, for messages.
-        tensors: its tensors by name.
+        tensors: the file's tensors by name.
         layers: our layers by name. Of other networks tensors stay as they are.
         head: the model's head, whose anchors are to be the file's; None where the backbone alone is read.
 

@@ -112,7 +112,7 @@ def _strip(samples: Sequence[Sample], names: Sequence[str], cell: int, roads: bo
     """Samples of one size beside each other, as wide as so many cells, with all that is known of them drawn.
 
     Args:
-        samples: of one size.
+        samples: pictures of one size, with what is known of them.
         names: class names.
         cell: pixels of each sample's width.
         roads: whether the samples' masks are of roads, beside boxes.
