@@ -12,7 +12,7 @@ class Entry:
     Attributes:
         name: the paper's own name.
         target: the function that builds it, as "module:function".
-        task: "detect", "segment", "instance" or "classify".
+        task: "detect", "segment", "instance", "drive" or "classify".
         image_size: height and width in pixels it was published at.
         paper: where it was published.
         parameters: the published count, batch-norm statistics included, at `num_classes`.
@@ -270,6 +270,9 @@ ENTRIES = (
     Entry("yolov7", "kzoo.models.yolov7:yolov7", "detect", (640, 640), _YOLOV7, 37_669_853, 80, 104.51),
     Entry("yolov7-tiny", "kzoo.models.yolov7:yolov7_tiny", "detect", (640, 640), _YOLOV7, 6_241_885, 80, 13.7),
     Entry("yolov7x", "kzoo.models.yolov7:yolov7x", "detect", (640, 640), _YOLOV7, 71_409_685, 80, 189.67),
+    Entry("yolop", "kzoo.models.yolop:yolop", "drive", (384, 640),
+          "Wu et al. 2021, YOLOP: You Only Look Once for Panoptic Driving Perception, arXiv:2108.11250",
+          7_963_942, 1, 18.49),
     Entry("yolox-nano", "kzoo.models.yolox:yolox_nano", "detect", (416, 416),
           _YOLOX, 927_551, 80, 1.05),
     Entry("yolox-tiny", "kzoo.models.yolox:yolox_tiny", "detect", (416, 416),

@@ -14,6 +14,7 @@ CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
     "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
+    "kzoo.heads.drive": ("DriveHead",),
     "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
     "kzoo.heads.fcos": ("FCOSHead",),
     "kzoo.heads.features": ("FeatureHead",),

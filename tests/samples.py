@@ -48,6 +48,7 @@ HEADS = {
     "ClassifyHead": "resnet18",
     "IoUNetHead softmax": "iou-net",
     "FCOSHead": "fcos",
+    "DriveHead": "yolop",
     "FastRCNNHead softmax": "fast-rcnn",
     "MaskRCNNHead softmax": "mask-rcnn",
     "GridHead": "yolov1-tiny",
@@ -65,6 +66,7 @@ HEADS = {
 WITHIN = (
     "CenterHead",
     "FCOSHead",
+    "DriveHead",
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
     "PointHead cross_entropy",

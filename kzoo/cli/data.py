@@ -16,7 +16,8 @@ app = typer.Typer(help="Look at, check, convert and make datasets.", no_args_is_
 Data = argument(
     DATASET.but(
         help="The path of a dataset: the folder of a Pascal VOC, YOLO or COCO one, or its .yaml, .data or .json file; "
-        "a .csv of boxes; a folder of images/ and masks/, of a folder for each image, or of .npy arrays; or shapes.",
+        "a .csv of boxes; a folder of images/ and masks/, of a folder for each image, or of .npy arrays; BDD100K's; or "
+        "shapes, or roads.",
     ),
     metavar="PATH",
 )
@@ -79,7 +80,9 @@ def info(
     }
     if json:
         return _print_json(description)
-    has = {"segment": ", semantic masks", "instance": ", instance masks"}.get(_task(whole), "")
+    has = {"segment": ", semantic masks", "instance": ", instance masks", "drive": ", masks of roads"}.get(
+        _task(whole), ""
+    )
     kind = f"{whole.format}{has}"
     typer.echo(f"{path}: {kind}, {plural(len(whole), 'image')}")
     typer.echo(f"classes ({len(whole.classes)}): {', '.join(whole.classes)}")
@@ -170,6 +173,8 @@ def _task(dataset) -> str:
     """The task that a dataset is open for."""
     if dataset.semantic:
         return "segment"
+    if dataset.roads:
+        return "drive"
     return "instance" if dataset.instances else "detect"
 
 

@@ -54,7 +54,10 @@ def evaluate(
     weights: Weights = None,
     names: Names = None,
 ):
-    """Measure average precision of boxes (COCO's and Pascal VOC's) and their masks, or IoU, Dice and boundary F1."""
+    """Measure average precision of boxes (COCO's and Pascal VOC's) and their masks, or IoU, Dice and boundary F1.
+
+    Of roads IoU of the drivable area and of the lanes' lines, too.
+    """
     from time import perf_counter
 
     from kzoo import evaluation
@@ -130,6 +133,22 @@ def _print(console, subject: dict, metrics) -> None:
         )
     console.print(_overall(metrics))
     console.print(_by_class(metrics))
+    if metrics.roads is not None:
+        console.print(_roads(metrics.roads))
+
+
+def _roads(roads):
+    """A row each for the drivable area and the lanes' lines."""
+    from rich.table import Table
+
+    table = Table(title="roads, over all pixels", title_justify="left")
+    table.add_column("map")
+    for column in ("pixels", "IoU", "mean IoU", "recall", "precision"):
+        table.add_column(column, justify="right")
+    for name, row in (("drivable area", roads.drivable), ("lanes' lines", roads.lanes)):
+        figures = (row.iou, row.mean_iou, row.recall, row.precision)
+        table.add_row(name, f"{row.pixels:,}", *map(_figure, figures))
+    return table
 
 
 def _print_masks(console, subject: dict, metrics) -> None:

@@ -35,11 +35,13 @@ class Dataset:
         category_ids: the id of every class in the files; the label itself where they have none.
         root: the folder or file it was opened from.
         split: the part of it, or None for all.
-        format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
+        format: "voc", "yolo", "coco", "masks", "instances", "arrays", "bdd100k", "shapes" or "roads".
         masks: whether samples carry instance masks, drawn from the records' polygons.
         bits: how many bits of 16-bit images are in use, as `kzoo.data.read_image` takes it.
         files: whether its images are image files, each with a path of its own.
         instances: whether it is open for the task "instance", whose batches carry the objects' masks.
+        roads: whether it is open for the task "drive": samples carry boxes and a mask of bits, 1 drivable, 2 a lane's
+            line (see `kzoo.structures.roads`), and batches both.
         semantic: whether samples carry semantic masks. Then `classes` are the values of those, and labels of boxes
             count the same way.
 
@@ -52,6 +54,7 @@ class Dataset:
 
     format = ""
     semantic = False
+    roads = False
     instances = False
     bits: int | None = None
     files = True
@@ -102,12 +105,12 @@ class Dataset:
         return probe_image(self.record(index).path)
 
     def mask(self, index: int) -> np.ndarray:
-        """Semantic mask of image `index`: (H, W) uint8, values into `classes`, 255 = ignored.
+        """Semantic mask of image `index`: (H, W) uint8, values into `classes`, or bits of roads, 255 = ignored.
 
         Raises:
             ValueError: the dataset has none, or this one cannot be used.
         """
-        if not self.semantic:
+        if not self.semantic and not self.roads:
             raise ValueError(f"{self.root}: opened without semantic masks; open it with task='segment'")
         return self.mask_of(self._position(index), self.record(index), self.size(index))
 
@@ -138,7 +141,7 @@ class Dataset:
         if fatal is not None:
             raise FaultError(fatal, "mend it, or leave it out with --skip-faulty")
         image = self.image(index)
-        mask = self.mask_of(index, record, image.shape[:2]) if self.semantic else None
+        mask = self.mask_of(index, record, image.shape[:2]) if self.semantic or self.roads else None
         masks = None
         if self.masks and record.polygons is not None:
             refuse_sizes(record, image.shape[:2])
@@ -187,6 +190,7 @@ class Selection(Dataset):
         self.format = base.format
         self.semantic = base.semantic
         self.instances = base.instances
+        self.roads = base.roads
         self.files = base.files
         self.base = base
         self.indices = [int(index) for index in indices]

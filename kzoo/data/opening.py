@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kzoo.data.dataset import Dataset
-from kzoo.data.formats import arrays, shapes
+from kzoo.data.formats import arrays, bdd100k, roads, shapes
 from kzoo.data.formats.boxlist import reading as boxlist
 from kzoo.data.formats.coco import reading as coco
 from kzoo.data.formats.foreign import name_foreign
@@ -25,7 +25,8 @@ from kzoo.system.files import refuse_address
 # Every format's module, which has a function `splits`.
 _MODULES = {
     "voc": voc, "yolo": yolo, "coco": coco, "boxlist": boxlist, "masks": masks, "instances": instances,
-    "arrays": arrays, "shapes": shapes,
+    "arrays": arrays, "shapes": shapes, "roads": roads,
+    "bdd100k": bdd100k,
 }  # fmt: skip
 _IS_THERE = {
     "voc": voc.is_voc, "yolo": yolo.is_yolo, "yolo_layouts": yolo_layouts.is_yolo_layout, "coco": coco.is_coco,
@@ -49,19 +50,20 @@ def load(
         path: a Pascal VOC folder; a YOLO `data.yaml`, a Darknet `.data` file or the folder of one, or one of images,
             label files and `classes.txt`; a COCO `.json` or the folder of some; a `.csv` of boxes, lines of
             keras-yolo3, or the folder of such; a folder with `images/` and `masks/`; a folder of folders with an image
-            and its objects' masks each; a folder of `.npy` arrays; "shapes" or "shapes:COUNT" for synthetic
-            images.
+            and its objects' masks each; a folder of `.npy` arrays; BDD100K's folder; "shapes" or "shapes:COUNT" for
+            synthetic images, "roads" or "roads:COUNT" for synthetic streets.
         split: the part of the dataset: "train", "val", "test" or what the dataset calls it; all images where None.
         masks: whether samples carry instance masks, where the dataset has them.
-        task: "detect" for boxes, "segment" for semantic masks, "instance" for boxes with the mask of each object; where
-            None what the format is for: boxes, or masks where it has none.
+        task: "detect" for boxes, "segment" for semantic masks, "instance" for boxes with the mask of each object,
+            "drive" for boxes with a mask of what is drivable and of the lanes' lines; where None what the format is
+            for: boxes, or masks where it has none.
         bits: how many bits of its 16-bit images are in use, as `kzoo.data.read_image` takes it: 12 where levels go
             from 0 to 4095; all where None.
 
     Returns:
         A `kzoo.data.Dataset`: `len(dataset)`, `dataset[i]` (a `Sample`), `dataset.record(i)`,
         `dataset.classes`; `dataset.semantic` tells whether it is one of semantic masks, `dataset.instances` whether
-        its batches carry instance masks.
+        its batches carry instance masks, `dataset.roads` whether they carry boxes and a mask of roads.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -72,8 +74,8 @@ def load(
         >>> dataset[0].mask.shape, dataset.classes[:2]
         ((281, 500), ['background', 'aeroplane'])
     """
-    if task not in (None, "detect", "segment", "instance"):
-        raise ValueError(f"{path}: task {task!r}; give detect, segment or instance")
+    if task not in (None, "detect", "segment", "instance", "drive"):
+        raise ValueError(f"{path}: task {task!r}; give detect, segment, instance or drive")
     dataset = _opened(path, split, masks or task == "instance", task)
     if task == "instance" and not dataset.instances:
         dataset = Outlined(dataset)
@@ -89,9 +91,17 @@ def load(
 
 def _opened(path: str | Path, split: str | None, masks: bool, task: str | None) -> Dataset:
     kind = sniff(path, task)
+    if task == "drive" and kind not in ("roads", "bdd100k"):
+        raise ValueError(
+            f"{path}: no drivable area and no lanes' lines beside boxes; give BDD100K's folder, or roads"
+        )
     if kind == "shapes":
         return shapes.from_name(str(path), split, masks, task or "detect")
+    if kind == "roads":
+        return roads.from_name(str(path), split, task or "drive")
     path = Path(path)
+    if kind == "bdd100k":
+        return bdd100k.BDD100K(path, split, _of_roads(path, task))
     if kind == "instances":
         return instances.Instances(path, split, masks, task=task or "segment")
     if task == "detect" and (kind in _OF_MASKS or (kind == "voc" and not voc.has_boxes(path))):
@@ -106,6 +116,13 @@ def _opened(path: str | Path, split: str | None, masks: bool, task: str | None) 
         return voc_masks.VOCMasks(path, split, masks) if _means_masks(path, task) else voc.VOC(path, split)
     dataset = _OF_BOXES[kind](path, split, masks)
     return Rasterised(dataset) if task == "segment" else dataset
+
+
+def _of_roads(path: Path, task: str | None) -> str:
+    """The task that BDD100K is opened for."""
+    if task not in (None, "drive", "detect"):
+        raise ValueError(f"{path}: boxes, and masks of roads; open it with task='drive', or task='detect'")
+    return task or "drive"
 
 
 def _refuse_shapeless(path: Path, kind: str) -> None:
@@ -144,7 +161,8 @@ def splits(path: str | Path, task: str | None = None) -> list[str]:
 
 
 def sniff(path: str | Path, task: str | None = None) -> str:
-    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco", "boxlist" or "shapes".
+    """The format of what lies at `path`: "voc", "instances", "masks", "arrays", "yolo", "coco", "boxlist", "bdd100k",
+    "shapes" or "roads".
 
     Args:
         path: the dataset.
@@ -158,11 +176,15 @@ def sniff(path: str | Path, task: str | None = None) -> str:
     name, path = str(path), Path(path)
     if shapes.is_shapes(path) and not path.exists():
         return "shapes"
+    if roads.is_roads(path) and not path.exists():
+        return "roads"
     refuse_address(name, "download the dataset and give its folder")
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: no such dataset; give a folder, a .yaml, .data, .json or .csv file, or shapes"
+            f"{path}: no such dataset; give a folder, a .yaml, .data, .json or .csv file, shapes or roads"
         )
+    if bdd100k.is_bdd100k(path):
+        return "bdd100k"
     if folders.description_of(path) is not None:
         return "masks"
     labels = [path / folder for folder in ("labels", "train/labels") if (path / folder).is_dir()]
@@ -189,5 +211,6 @@ def sniff(path: str | Path, task: str | None = None) -> str:
         f"{path}: no dataset found there; known are Pascal VOC (Annotations/ and JPEGImages/, or .xml beside images), "
         "YOLO (a data.yaml or .data file, or label files with classes.txt), COCO (a .json file, or "
         "annotations/*.json), lists of boxes (a .csv file), images/ with masks/ or both side by side, "
-        "a folder with images/ and masks/ for each image, and arrays (images.npy with masks.npy)"
+        "a folder with images/ and masks/ for each image, arrays (images.npy with masks.npy), and BDD100K "
+        "(labels/det_20/det_*.json)"
     )

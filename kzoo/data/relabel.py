@@ -81,6 +81,8 @@ class Relabelled(Selection):
         return dataclasses.replace(record, labels=translate(record.labels, self._table))
 
     def mask_of(self, index: int, record: Record, size: tuple[int, int]) -> np.ndarray:
+        if self.roads:  # bits, not classes
+            return super().mask_of(index, record, size)
         # Where masks are painted, it is from the labels of the record that is given: here in the base's classes.
         back = np.full(len(self.classes), -1, np.int64)
         back[self._table] = np.arange(len(self._table))
@@ -100,13 +102,16 @@ class _Samples:
         self._table = _table(base, classes)
         self.semantic = getattr(base, "semantic", False)
         self.instances = getattr(base, "instances", False)
+        self.roads = getattr(base, "roads", False)
 
     def __len__(self) -> int:
         return len(self.base)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.base[index]
-        mask = None if sample.mask is None else mask_table(self._table)[sample.mask]
+        mask = sample.mask
+        if mask is not None and not self.roads:  # whose mask is of bits, not of classes
+            mask = mask_table(self._table)[mask]
         return dataclasses.replace(sample, labels=translate(sample.labels, self._table), mask=mask)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from kzoo.augment.letterbox import fit
 from kzoo.deploy.runtime import open_export
+from kzoo.inference.detect import kept
+from kzoo.inference.roads import ROAD_MAPS
 from kzoo.metrics.matching import iou
 
 SHARED, SAME = 0.5, 0.99  # IoU from which two boxes are of one object, and from which they are the same box
@@ -27,6 +29,7 @@ class Agreement:
         boxes: largest difference of the coordinates of those that both have, in pixels; 0 where there are none.
         unit: what is counted, "results" or "pixels".
         masks: largest difference of the probabilities in the masks of those that both have; None where there are none.
+        maps: share of the pixels of drivable areas and lanes that are the same, 0 to 1; None where there are none.
     """
 
     total: int
@@ -36,15 +39,17 @@ class Agreement:
     boxes: float = 0.0
     unit: str = "results"
     masks: float | None = None
+    maps: float | None = None
 
     def __str__(self) -> str:
         if self.unit == "pixels":
             share = 100 * self.found / self.total
             return f"{share:.3f} % of Keras's pixels; largest difference {self.scores:.1g} in probabilities"
         masks = "" if self.masks is None else f", {self.masks:.1g} in masks"
+        maps = "" if self.maps is None else f"; {100 * self.maps:.3f} % of the pixels of roads"
         return (
             f"{self.found} of Keras's {self.total} results, {self.same} at IoU > {SAME}; "
-            f"largest difference {self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes{masks}"
+            f"largest difference {self.scores:.1g} in scores, {self.boxes:.1g} pixels in boxes{masks}{maps}"
         )
 
 
@@ -81,15 +86,18 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
         max(part.scores for part in parts),
         max(part.boxes for part in parts),
         masks=max((part.masks or 0.0 for part in parts), default=0.0) if "masks" in expected else None,
+        maps=_alike([expected[name] == exported[name] for name in ROAD_MAPS if name in expected]),
     )
+
+
+def _alike(same: list[np.ndarray]) -> float | None:
+    """The share of what is the same in maps (B, H, W) bool; None where there are none."""
+    return float(np.mean(same)) if same else None
 
 
 def _agreement(expected: dict, exported: dict, score_threshold: float) -> Agreement:
     """The agreement on one image: every detection of the model takes the most alike of the export, once."""
-    expected, exported = (
-        {key: value[result["scores"] >= score_threshold] for key, value in result.items()}
-        for result in (expected, exported)
-    )
+    expected, exported = (kept(result, score_threshold) for result in (expected, exported))
     total = max(len(expected["scores"]), len(exported["scores"]))
     if not min(len(expected["scores"]), len(exported["scores"])):
         return Agreement(total, 0, 0, 0.0)

@@ -27,7 +27,7 @@ class Metadata:
 
     Attributes:
         name: what the model is called.
-        task: "detect", "segment", "instance" or "classify".
+        task: "detect", "segment", "instance", "drive" or "classify".
         image_size: height and width in pixels of the input.
         names: class names.
         batch_size: number of images that the graph takes at once; any where None.

@@ -70,8 +70,8 @@ def evaluate(
 
     Returns:
         `DetectionMetrics`: `.map`, `.map50`, `.coco`, `.voc_ap_all`, `.per_class`, `.to_dict()`, of models that find
-        masks `.masks`, where asked for `.errors`, of which `write_error_page` makes a page; or
-        `SegmentationMetrics`: `.mean_iou`, `.dice`, `.boundary_f1`, `.per_class`, `.to_dict()`.
+        masks `.masks`, of those of roads `.roads`, where asked for `.errors`, of which `write_error_page` makes a page;
+        or `SegmentationMetrics`: `.mean_iou`, `.dice`, `.boundary_f1`, `.per_class`, `.to_dict()`.
 
     Raises:
         ValueError: the model knows other classes than the dataset has, an image cannot be read, or an argument is

@@ -25,7 +25,7 @@ def open_split(path: str | Path, split: str | None = None, task: str | None = No
         path: the path of a dataset.
         split: the part of the dataset; where None the validation split, or else the test split, or the only part there
             is, or all images if there are no parts.
-        task: "detect", "segment" or "instance"; what the format is for where None.
+        task: "detect", "segment", "instance" or "drive"; what the format is for where None.
         bits: number of bits that 16-bit images use, 8 to 16; all where None.
 
     Raises:
@@ -44,7 +44,7 @@ def open_split(path: str | Path, split: str | None = None, task: str | None = No
 def data_task(model) -> str | None:
     """The `task` that `kzoo.data.load` takes for what a model is evaluated on, or calibrated with."""
     task = getattr(model, "task", "detect")
-    return task if task in ("detect", "segment", "instance") else None
+    return task if task in ("detect", "segment", "instance", "drive") else None
 
 
 def image_count(dataset, limit: int | None = None) -> int:

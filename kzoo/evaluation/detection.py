@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
+from kzoo.data.relabel import where
 from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
-from kzoo.inference.detect import kept, masks_aligned, resize_of, takes_fractions
+from kzoo.inference.detect import BOX_TASKS, kept, masks_aligned, resize_of, takes_fractions
+from kzoo.inference.roads import road_maps
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
+from kzoo.metrics.roads import RoadEvaluator
 from kzoo.sources import chunks
 from kzoo.structures.cells import pasted
 from kzoo.structures.runs import compress_mask
@@ -37,6 +40,7 @@ class _Truth:
     areas: np.ndarray | None  # (N,) as the annotation has them, which COCO sorts objects by
     xywh: np.ndarray | None  # (N, 4) as the annotation has them, without rounding on the way to xyxy
     masks: list[dict] | None = None  # of each object as run lengths
+    roads: np.ndarray | None = None  # (H, W) bits, see `kzoo.structures.roads`
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class _Found:
     scores: np.ndarray  # (N,)
     labels: np.ndarray  # (N,)
     masks: list[dict] | None = None  # of each detection as run lengths
+    roads: dict[str, np.ndarray] | None = None  # maps (H, W) bool by name
 
 
 @dataclass(frozen=True)
@@ -113,18 +118,36 @@ class Evaluator:
         Raises:
             ValueError: the detector knows other classes, finds no boxes at all, or an image cannot be read.
         """
-        if getattr(detector, "task", "detect") not in ("detect", "instance"):
+        if getattr(detector, "task", "detect") not in BOX_TASKS:
             raise ValueError(f"a model for the task {detector.task!r} finds no boxes; evaluate a detector")
         classes = shared_classes(detector, self.dataset)
         size = getattr(detector, "batch_size", None) or self.batch_size
         evaluator = (ErrorEvaluator if self.errors else DetectionEvaluator)(classes.names)
+        roads = self._road_evaluator(detector)
         self.check(detector)
         items = self._items(resize_of(detector, self.resize), takes_fractions(detector))
         for batch in track(_batches(items, size), "evaluating", total=-(-self.count // size)):
             for item, found in zip(batch, self._predict(detector, batch, size), strict=True):
                 truth = dataclasses.replace(item.truth, labels=classes.labels(item.truth.labels))
                 evaluator.update(truth, dataclasses.replace(found, labels=classes.of_model[found.labels]))
-        return evaluator.result()
+                if roads is not None:
+                    roads.update(truth.roads, **found.roads)
+        metrics = evaluator.result()
+        return metrics if roads is None else dataclasses.replace(metrics, roads=roads.result())
+
+    def _road_evaluator(self, detector) -> RoadEvaluator | None:
+        """What compares maps of roads, of a model that finds such.
+
+        Raises:
+            ValueError: the dataset has none to compare with.
+        """
+        if getattr(detector, "task", "detect") != "drive":
+            return None
+        if not getattr(self.dataset, "roads", False):
+            raise ValueError(
+                f"{where(self.dataset)}: no masks of roads to compare with; open it with task='drive'"
+            )
+        return RoadEvaluator()
 
     def check(self, detector) -> None:
         """Refuses a detector that cannot take its images as they are wanted, before any is read.
@@ -159,7 +182,9 @@ class Evaluator:
                 around = item.placement.to_original(result["boxes"], clip=False)
                 whole = pasted(result["masks"], around, item.placement.original, aligned=aligned)
                 masks = [compress_mask(mask) for mask in whole]  # one at a time: (H, W) each
-            yield _Found(boxes, result["scores"], result["labels"], masks)
+            whole = {name: outputs[name][position] for name in outputs}
+            roads = road_maps(whole, item.placement)
+            yield _Found(boxes, result["scores"], result["labels"], masks, roads)
 
     def _items(self, resize: str, exact: bool) -> Iterator[_Item]:
         """Images in the dataset's order, or by shape, read some way ahead."""
@@ -200,9 +225,9 @@ class Evaluator:
             record = self.dataset.record(index)
             areas, xywh = record.areas, record.xywh
         masks = None if sample.masks is None else [compress_mask(mask) for mask in sample.masks]
-        truth = _Truth(
-            index, sample.id, sample.boxes, sample.labels, sample.difficult, sample.crowd, areas, xywh, masks
-        )
+        flags = sample.difficult, sample.crowd
+        roads = sample.mask if getattr(self.dataset, "roads", False) else None
+        truth = _Truth(index, sample.id, sample.boxes, sample.labels, *flags, areas, xywh, masks, roads)
         return _Item(image, placement, truth)
 
 

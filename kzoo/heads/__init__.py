@@ -5,6 +5,7 @@ from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
+from kzoo.heads.drive import DriveHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.fcos import FCOSHead
 from kzoo.heads.features import FeatureHead
@@ -22,6 +23,7 @@ __all__ = [
     "CenterHead",
     "ClassifyHead",
     "DetectionHead",
+    "DriveHead",
     "FCOSHead",
     "FastRCNNHead",
     "FeatureHead",

@@ -22,7 +22,7 @@ class Head(keras.layers.Layer):
     `build`, `call`, `loss` and `decode`; a detector also `encode`.
 
     Attributes:
-        task: "detect", "segment", "instance" or "classify".
+        task: "detect", "segment", "instance", "drive" or "classify".
         loss_names: the keys of what `loss` returns.
         meaning: arguments that say what raw outputs mean: weights mean something else under others.
         options: for each of the constructor's arguments that is checked its type and range.

@@ -10,17 +10,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
+from kzoo.inference.roads import ROAD_MAPS, road_maps
 from kzoo.options import Option, checked, refuse_idle
 from kzoo.options.commands import EVALUATE
 from kzoo.sources import chunks
 from kzoo.sources.image import read_image
-from kzoo.structures import Detections
+from kzoo.structures import Detections, RoadScene
 from kzoo.structures.cells import paste_masks
 from kzoo.system.files import refuse_address
 from kzoo.system.memory import check_batch
 
 log = logging.getLogger("kzoo")
 DEFAULT_SCORE = 0.25
+# Tasks of models that find boxes, whatever else they find.
+BOX_TASKS = ("detect", "instance", "drive")
 
 
 class Detector(Protocol):
@@ -39,7 +42,8 @@ class Detector(Protocol):
     def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Images (B, H, W, 3) in 0..255 -> `boxes` (B, M, 4), `scores` (B, M), `labels` (B, M).
 
-        Of the task "instance" also `masks` (B, M, S, S), probabilities inside each box, 0 to 1.
+        Of the task "instance" also `masks` (B, M, S, S), probabilities inside each box, 0 to 1; of the task "drive"
+        `drivable` and `lanes` (B, H, W), 0 or 1 each.
         """
 
 
@@ -51,7 +55,7 @@ def detect(
     batch_size: int = 8,
     resize: str | None = None,
 ) -> Detections | list[Detections]:
-    """Finds objects in photographs, and their masks where the detector finds such.
+    """Finds objects in photographs, and their masks, or the road that can be driven on, where it finds such.
 
     Args:
         detector: a model or an exported file.
@@ -61,7 +65,7 @@ def detect(
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the detector's own where None.
 
     Returns:
-        `Detections` in the photograph's own pixels; a list of them for a list.
+        `Detections` in the photograph's own pixels, of the task "drive" a `RoadScene`; a list of them for a list.
 
     Raises:
         ValueError: a file is no readable image, or an array is no image.
@@ -70,7 +74,7 @@ def detect(
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg").draw()
     """
-    if getattr(detector, "task", "detect") not in ("detect", "instance"):
+    if getattr(detector, "task", "detect") not in BOX_TASKS:
         raise ValueError(
             f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
         )
@@ -189,7 +193,7 @@ def refuse_idle_inference(model, table: Mapping[str, Option], options: Mapping[s
     settings = {**asked, "method": asked.get("method") or "resize"}
     task = getattr(model, "task", "detect")
     # Of other tasks it is said elsewhere that nothing is found at all.
-    refuse_idle(asked, table, settings.get, task if task in ("detect", "segment", "instance") else None)
+    refuse_idle(asked, table, settings.get, task if task in ("segment", *BOX_TASKS) else None)
 
 
 def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:
@@ -246,24 +250,28 @@ def to_detections(
 
     Args:
         result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none; where the detector finds
-            them `masks` (M, S, S), probabilities inside each box, 0 to 1.
+            them `masks` (M, S, S), probabilities inside each box, 0 to 1, or `drivable` and `lanes` (H, W), 0 or 1.
         placement: how the image lay in the input.
         score_threshold: what scores lower is left out.
         aligned: how masks are pasted: see `kzoo.structures.cells.pasted`.
         **fields: further fields of `Detections`, such as `names`.
     """
-    result = kept(result, score_threshold)
+    result, maps = kept(result, score_threshold), road_maps(result, placement)
     boxes, masks = placement.to_original(result["boxes"]), None
     if "masks" in result:
         around = placement.to_original(result["boxes"], clip=False)  # where the cells lie
         masks = paste_masks(result["masks"], around, placement.original, aligned=aligned)  # (N, H, W)
-    return Detections(boxes, result["scores"], result["labels"], masks, **fields)
+    found = boxes, result["scores"], result["labels"], masks
+    return RoadScene(*found, **fields, **maps) if maps else Detections(*found, **fields)
 
 
 def kept(result: dict, score_threshold: float) -> dict[str, np.ndarray]:
-    """What of one image's decoded result (M, ...) are detections of a score, in the same order: (N, ...)."""
+    """What of one image's decoded result (M, ...) are detections of a score, in the same order: (N, ...).
+
+    Maps of the whole image, (H, W), are left out.
+    """
     keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)  # (M,) bool
-    return {name: np.asarray(value)[keep] for name, value in result.items()}
+    return {name: np.asarray(value)[keep] for name, value in result.items() if name not in ROAD_MAPS}
 
 
 def masks_aligned(detector: Detector) -> bool:

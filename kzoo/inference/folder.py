@@ -88,8 +88,9 @@ def predict(
         inference = Inference(method or "resize", overlap, tuple(flips), resize, size)
         find = partial(_segment, model, inference, "cutouts" in kinds)
     else:
-        if getattr(model, "task", "detect") != "instance":
-            _refuse_kinds(model, kinds, "masks", "cutouts")
+        # Of roads there is a mask, of bits, and nothing to cut out.
+        not_written = {"instance": (), "drive": ("cutouts",)}
+        _refuse_kinds(model, kinds, *not_written.get(getattr(model, "task", "detect"), ("masks", "cutouts")))
         resize = resize_of(model, resize)
         find = partial(detect, model, score_threshold=score_threshold, batch_size=size, resize=resize)
     results, outcome = Results(out, paths, pictures, kinds), Outcome()

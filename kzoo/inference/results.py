@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kzoo.sources import is_video
 from kzoo.sources.image import save_picture
-from kzoo.structures import Detections, Segmentation
+from kzoo.structures import Detections, RoadScene, Segmentation
 from kzoo.structures.draw import encode_png
 from kzoo.structures.labels import class_name
 from kzoo.system.files import write_atomically
@@ -41,7 +41,8 @@ class Results:
         sources: the images and videos that are going to be looked at.
         pictures: whether annotated pictures and videos are written.
         kinds: what else is written: "labels" (detections in YOLO's format with scores), "masks" (segmentations as PNG
-            files of class indices; detections as such of the objects' numbers, from 1 in the order of their scores),
+            files of class indices; detections as such of the objects' numbers, from 1 in the order of their scores;
+            scenes of roads as such of bits, 1 drivable, 2 a lane's line),
             "cutouts" (the subjects of segmentations on transparent ground; of detections a file an object).
 
     Raises:
@@ -86,7 +87,7 @@ class Results:
             write_atomically(self.file("labels", result.path, frame), label_lines(result))
         of_objects = isinstance(result, Detections)
         if "masks" in self.kinds:
-            mask = result.numbered_mask() if of_objects else result.mask
+            mask = result.mask if isinstance(result, (Segmentation, RoadScene)) else result.numbered_mask()
             write_atomically(self.file("masks", result.path, frame), encode_png(mask))
         if "cutouts" in self.kinds and not of_objects:
             write_atomically(self.file("cutouts", result.path, frame), encode_png(result.cutout()))

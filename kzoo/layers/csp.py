@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from keras import layers
 
+from kzoo.layers.activations import activate
 from kzoo.layers.darknet_maps import ChannelGroup
-from kzoo.layers.yolo_conv import conv
+from kzoo.layers.yolo_conv import conv, normalize, plain_conv
 
 
 def bottleneck(
@@ -89,6 +90,37 @@ def c3(
     for i in range(blocks):
         through = bottleneck(through, hidden, f"{name}_m{i}", shortcut, sizes, depthwise=depthwise, **style)
     return conv(layers.Concatenate(name=f"{name}_concat")([through, past]), filters, f"{name}_cv3", **style)
+
+
+def bottleneck_csp(x, filters: int, name: str, blocks: int, shortcut: bool = True, **style):
+    """Half the channels through bottlenecks and a convolution, half through another; normalised and joined together.
+
+    Both last convolutions are bare: batch normalisation and a leaky ReLU come behind their concatenation, whatever the
+    activation of the others is.
+
+    Args:
+        x: (B, H, W, C) maps.
+        filters: number of output channels.
+        name: prefix of the layers' names.
+        blocks: number of bottlenecks in a row, 1 or more.
+        shortcut: whether bottlenecks add what goes into them, True by default.
+        **style: activation, epsilon and momentum of `kzoo.layers.yolo_conv.conv`.
+
+    Returns:
+        (B, H, W, filters).
+
+    Source: Wang et al. 2019, CSPNet, arXiv:1911.11929, figure 2; in numbers as YOLOv5 before 4.0, and YOLOP,
+    arXiv:2108.11250.
+    """
+    hidden = filters // 2
+    through = conv(x, hidden, f"{name}_cv1", **style)
+    for i in range(blocks):
+        through = bottleneck(through, hidden, f"{name}_m{i}", shortcut, **style)
+    through = plain_conv(through, hidden, f"{name}_cv3")
+    past = plain_conv(x, hidden, f"{name}_cv2")
+    both = layers.Concatenate(name=f"{name}_concat")([through, past])
+    both = normalize(both, f"{name}_bn", **{key: style[key] for key in style if key != "activation"})
+    return conv(activate(both, "leaky", f"{name}_act"), filters, f"{name}_cv4", **style)
 
 
 def c2f(

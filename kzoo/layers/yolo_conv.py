@@ -47,19 +47,23 @@ def conv(
     Returns:
         (B, H / stride, W / stride, filters) for H and W that are multiples of the stride.
     """
+    x = plain_conv(x, filters, f"{name}_conv", size, stride, depthwise)
+    return activate(normalize(x, f"{name}_bn", epsilon, momentum), activation, f"{name}_act")
+
+
+def plain_conv(x, filters: int, name: str, size: int = 1, stride: int = 1, depthwise: bool = False):
+    """The convolution of `conv` alone, without bias; `name` is the layer's own."""
     padded = stride > 1 and size > 1
     if padded:
-        x = layers.ZeroPadding2D((size - 1) // 2, name=f"{name}_pad")(x)
-    arguments = {
-        "padding": "valid" if padded else "same",
-        "use_bias": False,
-        "name": f"{name}_conv",
-    }
+        x = layers.ZeroPadding2D((size - 1) // 2, name=f"{name.removesuffix('_conv')}_pad")(x)
+    arguments = {"padding": "valid" if padded else "same", "use_bias": False, "name": name}
     # Kernels begin as torch's do: uniform, with a variance of 1 / (3 x inputs of a sum).
     initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     if depthwise:
-        x = layers.DepthwiseConv2D(size, stride, depthwise_initializer=initializer, **arguments)(x)
-    else:
-        x = layers.Conv2D(filters, size, stride, kernel_initializer=initializer, **arguments)(x)
-    x = FusedBatchNormalization(momentum=momentum, epsilon=epsilon, name=f"{name}_bn")(x)
-    return activate(x, activation, f"{name}_act")
+        return layers.DepthwiseConv2D(size, stride, depthwise_initializer=initializer, **arguments)(x)
+    return layers.Conv2D(filters, size, stride, kernel_initializer=initializer, **arguments)(x)
+
+
+def normalize(x, name: str, epsilon: float = EPSILON, momentum: float = MOMENTUM):
+    """The batch normalisation of `conv` alone."""
+    return FusedBatchNormalization(momentum=momentum, epsilon=epsilon, name=name)(x)

@@ -14,6 +14,7 @@ from kzoo.metrics.curves import Curve
 from kzoo.metrics.figures import known_mean, without_nan
 from kzoo.metrics.masks import MaskMetrics, mask_fields, mask_metrics
 from kzoo.metrics.matching import EvaluatedImage, corners, match, sides
+from kzoo.metrics.roads import RoadMetrics
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
 IOU_THRESHOLD = 0.5  # of the curves, of the best F1 and of the confusion matrix
@@ -69,6 +70,7 @@ class DetectionMetrics:
         confusion: (C + 1, C + 1) int64 objects, true class by row, predicted by column, background last; of the
             detections from score .25 on.
         masks: what the masks are worth; None where boxes alone were compared.
+        roads: what the drivable area and the lanes' lines are worth; None where there are none.
     """
 
     names: tuple[str, ...]
@@ -83,6 +85,7 @@ class DetectionMetrics:
     curves: tuple[Curve, ...] = field(repr=False)
     confusion: np.ndarray = field(repr=False)
     masks: MaskMetrics | None = field(default=None, kw_only=True)
+    roads: RoadMetrics | None = field(default=None, kw_only=True)
 
     @property
     def map(self) -> float:
@@ -104,10 +107,25 @@ class DetectionMetrics:
         """COCO's mean average precision at IoU .50 of the masks; NaN without masks."""
         return math.nan if self.masks is None else self.masks.map50
 
+    @property
+    def drivable_iou(self) -> float:
+        """IoU of the drivable area; NaN without roads."""
+        return math.nan if self.roads is None else self.roads.drivable.iou
+
+    @property
+    def lane_iou(self) -> float:
+        """IoU of the lanes' lines; NaN without roads."""
+        return math.nan if self.roads is None else self.roads.lanes.iou
+
     def __str__(self) -> str:
+        roads = (
+            ""
+            if self.roads is None
+            else f", IoU of drivable {self.drivable_iou:.3f}, of lanes {self.lane_iou:.3f}"
+        )
         masks = "" if self.masks is None else f", of masks {self.mask_map:.3f} and {self.mask_map50:.3f}"
         return (
-            f"mAP {self.map:.3f}, mAP50 {self.map50:.3f}, VOC AP {self.voc_ap_all:.3f}{masks} "
+            f"mAP {self.map:.3f}, mAP50 {self.map50:.3f}, VOC AP {self.voc_ap_all:.3f}{masks}{roads} "
             f"on {self.images} images with {self.objects} objects"
         )
 
@@ -132,6 +150,8 @@ class DetectionMetrics:
         }
         if self.masks is not None:
             table["masks"] = self.masks.to_dict()
+        if self.roads is not None:
+            table["roads"] = self.roads.to_dict()
         if curves:
             table["curves"] = {
                 "recall": np.linspace(0, 1, CURVE_POINTS).tolist(),

@@ -72,7 +72,7 @@ class ZooModel(CheckedModel):
 
     @property
     def task(self) -> str:
-        """ "detect", "segment", "instance" or "classify"."""
+        """ "detect", "segment", "instance", "drive" or "classify"."""
         return self.head.task
 
     @property
@@ -183,8 +183,9 @@ class ZooModel(CheckedModel):
 
         Returns:
             For a detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) best first, and `labels`
-            (B, M), -1 where there is no detection; for a segmenter `mask` (B, H, W) and `probabilities`
-            (B, H, W, classes); for a classifier `scores` (B, classes) and `label` (B,).
+            (B, M), -1 where there is no detection; of roads also `drivable` and `lanes` (B, H, W), 0 or 1; for a
+            segmenter `mask` (B, H, W) and `probabilities` (B, H, W, classes); for a classifier `scores` (B, classes)
+            and `label` (B,).
 
         Raises:
             ValueError: these are no images in 0..255.

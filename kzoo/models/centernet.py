@@ -18,7 +18,7 @@ from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
 from kzoo.models.yolo_parts import assembled
 from kzoo.policy import check_settings
-from kzoo.weights.torch import SUFFIXES
+from kzoo.weights.state_dicts import SUFFIXES
 
 MULTIPLE = 32  # of the image's sides
 STEPS = (256, 128, 64)  # channels of the steps from stride 32 to stride 4

@@ -140,6 +140,11 @@ YOLO: dict[str, Option] = {
     "anchor_ratio": Number(above=1, needs={"assigner": ("ratio",)}),
     "prior_objects": Number(above=0, none=True, needs={"project": (True,)}),
 }
+DRIVE: dict[str, Option] = {
+    **YOLO,
+    **dict.fromkeys(("drivable_loss", "lane_loss"), LOSS),
+    **dict.fromkeys(("drivable_weight", "lane_weight"), _WEIGHT),
+}
 _FOCAL_CLASSES, _MINED_CLASSES = {"class_loss": ("focal",)}, {"class_loss": ("hard_negative",)}
 ANCHOR: dict[str, Option] = {
     **DETECTION,

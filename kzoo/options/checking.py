@@ -86,8 +86,8 @@ def refuse_idle(
         options: the values that somebody set; what asks for nothing, as None and False do, is let pass.
         table: the declarations that say what each option needs.
         setting: takes the name of another option and gives the value that holds, defaults included.
-        task: the model's task, "detect", "segment" or "instance", which takes what detectors take; None where options
-            for all tasks pass.
+        task: the model's task, "detect", "segment", or "instance" or "drive", which take what detectors take; None
+            where options for all tasks pass.
 
     Raises:
         ValueError: an option has no effect; the message says beside what it has, and names the remedy.
@@ -96,7 +96,7 @@ def refuse_idle(
         option = table.get(name)
         if option is None or any(value is one for one in option.neutral):
             continue
-        alike = "detect" if task == "instance" else task
+        alike = "detect" if task in ("instance", "drive") else task
         if task is not None and option.task not in ("", alike):
             models = {"detect": "a detector", "segment": "a segmenter"}
             model = models.get(alike, f"a model of the task {task!r}")

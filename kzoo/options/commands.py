@@ -252,13 +252,14 @@ INFO: dict[str, Option] = {
 TASK = Word(
     help="The task of the models to list.",
     otherwise="all",
-    choices=("detect", "segment", "instance", "classify"),
+    choices=("detect", "segment", "instance", "drive", "classify"),
     none=True,
 )
 DATA_TASK = Word(
-    help="The task that the dataset is read for; boxes, semantic masks, or boxes with the mask of each object.",
+    help="The task that the dataset is read for; boxes, semantic masks, boxes with the mask of each object, or with "
+    "what is drivable.",
     otherwise="what its format is for",
-    choices=("detect", "segment", "instance"),
+    choices=("detect", "segment", "instance", "drive"),
     none=True,
 )
 LAYOUT = Word(help="The format of the dataset to write.", choices=LAYOUTS)

@@ -23,12 +23,14 @@ _PIPELINES = {
     "detect": "object-detection",
     "segment": "image-segmentation",
     "instance": "image-segmentation",
+    "drive": "object-detection",
     "classify": "image-classification",
 }
 _DOES = {
     "detect": "finds objects of {} in photographs: boxes, scores and class names",
     "segment": "tells for each pixel of a photograph which of {} it is of",
     "instance": "finds objects of {} in photographs: boxes, masks, scores and class names",
+    "drive": "finds objects of {} in photographs of roads, where one can drive, and the lanes' lines",
     "classify": "tells which of {} a photograph is of",
 }
 _FIGURES = {
@@ -37,6 +39,8 @@ _FIGURES = {
     "val_mean_iou": "mean IoU of the classes",
     "val_dice": "Dice",
     "val_boundary_f1": "boundary F1",
+    "val_drivable_iou": "IoU of the drivable area",
+    "val_lane_iou": "IoU of the lanes' lines",
 }
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")  # what Markdown or HTML would read
 
@@ -128,7 +132,10 @@ def _introduction(subject: Subject) -> str:
 
 
 def _use(subject: Subject) -> str:
-    place, call = subject.place, {"detect": "detect", "instance": "detect", "segment": "segment"}
+    place, call = (
+        subject.place,
+        {"detect": "detect", "instance": "detect", "drive": "detect", "segment": "segment"},
+    )
     verb = call.get(subject.model.task)
     lines = ["```python", "import kzoo", "", f"model = kzoo.load({json.dumps(place, ensure_ascii=False)})"]
     if verb is None:

@@ -1,10 +1,11 @@
-"""What travels through kzoo outside the network: `Sample` going in, `Detections` and `Segmentation` coming out."""
+"""What travels through kzoo outside the network: `Sample` going in, `Detections` and other results coming out."""
 
 from __future__ import annotations
 
 from kzoo.structures.detections import Detections
 from kzoo.structures.labels import IGNORED
+from kzoo.structures.roads import RoadScene
 from kzoo.structures.sample import Sample
 from kzoo.structures.segmentation import Segmentation
 
-__all__ = ["IGNORED", "Detections", "Sample", "Segmentation"]
+__all__ = ["IGNORED", "Detections", "RoadScene", "Sample", "Segmentation"]

@@ -15,6 +15,7 @@ log = logging.getLogger("kzoo")
 KEYS = {
     "detect": (("boxes", "labels"), ("weights",)),
     "instance": (("boxes", "labels", "masks"), ("weights",)),
+    "drive": (("boxes", "labels", "mask"), ("weights",)),
     "segment": (("mask",), ("weights",)),
     "classify": (("label",), ()),
 }
@@ -22,6 +23,8 @@ _SHAPES = {
     "detect": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}",
     "instance": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none, 'masks': (B, M, S, S) uint8, each "
     "cut out by its box, 255 = all of a cell}",
+    "drive": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none, 'mask': (B, H, W) int, 1 drivable + "
+    "2 a lane's line, 255 = ignored}",
     "segment": "{'mask': (B, H, W) int, 255 = ignored}",
     "classify": "{'label': (B,) int, or shares of the classes (B, classes)}",
 }
@@ -30,6 +33,7 @@ _OTHER_NAMES = {
     "masks": ("mask", "segmentation_masks", "instance_masks"), "label": ("labels",),
 }  # fmt: skip
 _SHARE = 2.0  # pixels: where all objects of a batch end before, the boxes are shares of the picture
+ROADS = 4  # values of a mask of roads: two bits, see `kzoo.structures.roads`
 _CHUNK = 64  # images whose masks are looked at together
 _warned: set[tuple[str, ...]] = set()
 
@@ -89,6 +93,7 @@ def check_targets(
     checks = {
         "detect": (_check_boxes,),
         "instance": (_check_boxes, _check_masks),
+        "drive": (_check_boxes, _check_roads),
         "segment": (_check_mask,),
         "classify": (_check_label,),
     }
@@ -188,6 +193,11 @@ def _check_mask(targets: dict[str, np.ndarray], num_classes: int, images: tuple[
                 f"from 0 to {num_classes - 1}, and {IGNORED} is ignored"
             )
     _check_weights(targets, mask.shape)
+
+
+def _check_roads(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:
+    """A mask of two bits; weights are of objects."""
+    _check_mask({"mask": targets["mask"]}, ROADS, images)
 
 
 def _check_label(targets: dict[str, np.ndarray], num_classes: int, images: tuple[int, ...]) -> None:

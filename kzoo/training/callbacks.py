@@ -21,9 +21,10 @@ class Evaluation(keras.callbacks.Callback):
     """Puts the figures of the model's task into the logs of every epoch.
 
     A detector's are `val_map` and `val_map50`, with `val_mask_map` and `val_mask_map50` beside them where it finds
-    masks; a segmenter's `val_mean_iou`, `val_dice` and `val_boundary_f1`. Put it before callbacks that look at them,
-    such as `EarlyStopping("val_map", mode="max")`; `fit`'s own history and progress bar come last and show them in any
-    case. Where the optimizer keeps an average of the weights (`use_ema`), that is what is evaluated.
+    masks, and `val_drivable_iou` and `val_lane_iou` where it finds roads; a segmenter's `val_mean_iou`, `val_dice` and
+    `val_boundary_f1`. Put it before callbacks that look at them, such as `EarlyStopping("val_map", mode="max")`;
+    `fit`'s own history and progress bar come last and show them in any case. Where the optimizer keeps an average of
+    the weights (`use_ema`), that is what is evaluated.
 
     Args:
         dataset: anything with `len`, `[i] -> Sample` and `classes`.
@@ -209,7 +210,13 @@ class Recorder(keras.callbacks.Callback):
 
 
 def score_of(row: dict) -> float:
-    """What makes an epoch the best: average precision or IoU, or a low loss where that is not measured."""
+    """What makes an epoch the best: average precision or IoU, or a low loss where that is not measured.
+
+    Of models of roads it is the mean of their three tasks.
+    """
+    of_roads = [row.get(name, math.nan) for name in ("val_map", "val_drivable_iou", "val_lane_iou")]
+    if not any(map(math.isnan, of_roads)):
+        return sum(of_roads) / len(of_roads)
     for name, sign in (
         ("val_mask_map", 1.0),
         ("val_map", 1.0),

@@ -139,9 +139,11 @@ def _check_kind(dataset, task: str | None) -> None:
     # What has nothing but samples does not say whether these have masks: they are looked at one by one.
     instances = getattr(dataset, "instances", True)
     semantic = getattr(dataset, "semantic", False)
-    if semantic == (task == "segment") and (instances or task != "instance"):
+    roads = getattr(dataset, "roads", False)
+    if semantic == (task == "segment") and (instances or task != "instance") and (roads or task != "drive"):
         return
-    wanted = {"segment": "semantic masks", "instance": "instance masks"}.get(task, "boxes")
+    masks = {"segment": "semantic masks", "instance": "instance masks", "drive": "boxes and masks of roads"}
+    wanted = masks.get(task, "boxes")
     has = "semantic masks" if semantic else "boxes"
     raise ValueError(
         f"{describe(dataset)}: has {has}, and the model trains on {wanted}; open it with task={task!r}"

@@ -11,6 +11,7 @@ from kzoo.sources.image import save_picture
 from kzoo.structures.cells import paste_masks
 from kzoo.structures.draw import CELL, contact_sheet, draw_boxes, draw_mask, scale_into
 from kzoo.structures.images import images_of
+from kzoo.structures.roads import lay_roads
 from kzoo.training.run import RunFolder
 
 PICTURES = 16
@@ -72,6 +73,22 @@ class InstanceSegmentation(Detection):
         return pictures
 
 
+class Driving(Detection):
+    """Boxes, by their average precision, and the drivable area and the lanes' lines, by their IoU."""
+
+    figures: ClassVar[dict[str, str]] = {
+        **Detection.figures,
+        "val_drivable_iou": "drivable_iou",
+        "val_lane_iou": "lane_iou",
+    }
+
+    def draw_batch(self, batch, names) -> list:
+        """Training images (B, H, W, 3) with their boxes, and the masks of roads under them."""
+        images, targets = batch
+        laid = [lay_roads(image, mask) for image, mask in zip(images, targets["mask"], strict=True)]
+        return super().draw_batch((laid, targets), names)
+
+
 class SemanticSegmentation:
     """Masks, by their IoU and Dice."""
 
@@ -112,7 +129,12 @@ class SemanticSegmentation:
         return [result.draw(scale=scale_into(CELL, result.image)) for result in results]
 
 
-TASKS = {"detect": Detection(), "instance": InstanceSegmentation(), "segment": SemanticSegmentation()}
+TASKS = {
+    "detect": Detection(),
+    "instance": InstanceSegmentation(),
+    "drive": Driving(),
+    "segment": SemanticSegmentation(),
+}
 
 
 def task_of(model) -> Detection | SemanticSegmentation:

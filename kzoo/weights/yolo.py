@@ -1,4 +1,4 @@
-"""State dicts of YOLOs whose layers are numbered: `model.{i}...`, as YOLOv5, v7, v8 and 11 have them."""
+"""State dicts of YOLOs whose layers are numbered: `model.{i}...`, as YOLOv5, v7, v8, 11 and YOLOP have them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from kzoo.weights import yolo_tables
 
 log = logging.getLogger("kzoo")
-_LAYER = re.compile(r"(?:backbone|neck)_layer(\d+)_((?!\d+_).+)")
+_LAYER = re.compile(r"(backbone|neck|branch)_layer(\d+)_((?!\d+_).+)")
 _LEVEL = re.compile(r"head_stride\d+(?:_\d+)?")
 _NUMBERED = re.compile(r"model\.(\d+)\.")
 _ANCHORS = re.compile(r"model\.\d+\.anchors")
@@ -25,8 +25,13 @@ _SETTINGS = re.compile(r"model\.\d+\.anchor(s|_grid)")  # the grid has them once
 _BRANCH = re.compile(r"rep_(conv|bn)([13])")
 _BRANCHES = {"3": "dense", "1": "1x1"}
 _PLACES = {"conv": ".0", "bn": ".1"}
-_FIRST = "backbone_layer0_conv"
-FIRST_NORMS = ("backbone_layer0_bn", "backbone_stem_rep", "backbone_stem1_bn")
+_FIRST = ("backbone_layer0_conv", "backbone_layer0_conv_conv")  # the second behind YOLOP's `Focus`
+FIRST_NORMS = (
+    "backbone_layer0_bn",
+    "backbone_layer0_conv_bn",
+    "backbone_stem_rep",
+    "backbone_stem1_bn",
+)
 LICENCE = (
     "weights as the authors of YOLOv5, v8 and 11 publish them are under AGPL-3.0, and those of YOLOv7 under GPL-3.0; "
     "what is trained from them stays under it"
@@ -35,13 +40,13 @@ LICENCE = (
 
 def is_numbered(layers: Mapping[str, keras.layers.Layer]) -> bool:
     """Whether these are the layers of a network that its authors number through."""
-    return _FIRST in layers
+    return any(first in layers for first in _FIRST)
 
 
 def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[str]]:
     """By our names what the modules are called.
 
-    The head is the module behind the last layer, wherever that is.
+    The head is the module behind the last layer of the neck, wherever that is; branches of other tasks come later.
 
     Args:
         layers: our layers by name. Of other networks nothing is said.
@@ -51,8 +56,9 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
     modules, last = {}, 0
     for name in layers:
         if match := _LAYER.fullmatch(name):
-            last = max(last, int(match[1]))
-            modules[name] = [f"model.{match[1]}.{_module(match[2])}"]
+            part, number, module = match.groups()
+            last = last if part == "branch" else max(last, int(number))
+            modules[name] = [f"model.{number}.{_module(module)}"]
     levels = [name for name in layers if _LEVEL.fullmatch(name)]
     of_head = {name: [f"model.{last + 1}.m.{level}"] for level, name in enumerate(levels)}
     return {**modules, **of_head, **yolo_tables.torch_modules(layers, last + 1)}
@@ -67,7 +73,7 @@ def _module(name: str) -> str:
 
 def is_behind(key: str, layers: Mapping[str, keras.layers.Layer]) -> bool:
     """Whether a tensor is of a module behind the backbone, whose layers these are."""
-    numbers = [int(match[1]) for name in layers if (match := _LAYER.fullmatch(name))]
+    numbers = [int(match[2]) for name in layers if (match := _LAYER.fullmatch(name))]
     match = _NUMBERED.match(key)
     return bool(numbers and match and int(match[1]) > max(numbers))
 
@@ -89,7 +95,8 @@ def without_settings(
     tensors = yolo_tables.without_constants(path, tensors, layers)
     if not is_numbered(layers) or "head_objectness_stride8" in layers:
         return tensors
-    log.warning("%s: licence of the weights: %s", path, LICENCE)
+    if _FIRST[0] in layers:  # those of YOLOP are under MIT
+        log.warning("%s: licence of the weights: %s", path, LICENCE)
     anchored = hasattr(head, "anchors")
     found = pixel_anchors(tensors, head.strides) if anchored else None
     if anchored and found is None:

@@ -66,6 +66,8 @@ def targets(task, count=2, objects=3, padding=8, seed=0, classes=CLASSES, size=S
     if task == "instance":
         full = np.full((count, padding, MASK_SIDE, MASK_SIDE), 255, np.uint8)
         return {"boxes": boxes, "labels": labels, "masks": full * (labels >= 0)[..., None, None]}
+    if task == "drive":
+        return {"boxes": boxes, "labels": labels, **targets("segment", count, objects, classes=4, size=size)}
     return {"boxes": boxes, "labels": labels}
 
 
@@ -89,7 +91,9 @@ every_name = by_name(kzoo.list_models())
 some_of_each_family = by_name(of_each_family(kzoo.list_models()))
 some_of_each_head = by_name(of_each_head(kzoo.list_models()))
 every_segmenter = by_name(of_each_family(kzoo.list_models("segment")))
-every_detector = by_name(of_each_family([*kzoo.list_models("detect"), *kzoo.list_models("instance")]))
+every_detector = by_name(
+    of_each_family([name for task in ("detect", "instance", "drive") for name in kzoo.list_models(task)])
+)
 
 
 @functools.lru_cache(maxsize=1)
@@ -180,6 +184,8 @@ def check_result(model, result, height, width):
     else:
         count = model.head.max_detections
         shapes = {key: value.shape for key, value in result.items()}
+        for name in ("drivable", "lanes") if model.task == "drive" else ():
+            assert shapes.pop(name) == (2, height, width) and set(np.unique(result[name])) <= {0, 1}
         masks = shapes.pop("masks", None)
         assert masks == ((2, count, 28, 28) if model.task == "instance" else None)
         assert shapes == {"boxes": (2, count, 4), "scores": (2, count), "labels": (2, count)}
@@ -211,9 +217,13 @@ def check_gradients(model, objects):
 @every_detector
 def test_decoding_undoes_encoding(name):
     model = untrained(name)
-    truth = targets("detect", padding=5)
+    truth = targets(model.task if model.task == "drive" else "detect", padding=5)
     outputs = model(inputs(model))
     found = model.head.decode(model.head.encode(truth, model.head.sizes(outputs)))
+    for bit, name in enumerate(("drivable", "lanes") if model.task == "drive" else ()):
+        known = truth["mask"] != 255
+        wanted = truth["mask"][known] >> bit & 1
+        np.testing.assert_array_equal(ops.convert_to_numpy(found[name])[known], wanted)
     boxes, scores, labels = (ops.convert_to_numpy(found[key]) for key in ("boxes", "scores", "labels"))
     for b in range(2):
         wanted = {
@@ -282,7 +292,7 @@ def test_overfits_one_batch(name):
     # A graph that makes variables when it is first run is traced twice.
     model.optimizer.build(model.trainable_variables)
     x, y = inputs(model), targets(model.task)
-    if model.task == "segment":
+    if "mask" in y:
         x = x // 4 + 60 * (y["mask"] % 255)[..., None]  # a network that sees no further than a pixel can tell
     if isinstance(model.head, (FCOSHead, PointHead)):
         end = EndWhenFound(x, y)

@@ -46,6 +46,17 @@ def test_the_largest_differences_are_told(monkeypatch):
     assert "largest difference 0.1 in scores, 0.2 pixels" in str(agreement)
 
 
+def test_maps_of_roads_are_compared_by_their_pixels(monkeypatch):
+    maps = {name: np.zeros((1, 8, 8), np.int32) for name in ("drivable", "lanes")}
+    model, other = (Fixed(BOXES, [[0.9, 0.5, 0]], [[1, 0, -1]]) for _ in range(2))
+    model.results |= maps
+    other.results |= {**maps, "lanes": np.eye(8, dtype=np.int32)[None]}
+    monkeypatch.setattr(checking, "open_export", lambda path: other)
+    agreement = checking.compare(model, "m.tflite", np.zeros((1, 64, 64, 3), np.uint8))
+    assert agreement.maps == pytest.approx(1 - 8 / 128) and agreement.same == 2
+    assert "93.750 % of the pixels of roads" in str(agreement)
+
+
 @pytest.mark.parametrize("size", [(16, 16), (16, 64), (64, 64)])
 def test_the_picture_has_the_size_asked_for(size):
     image = checking.picture(None, size)

@@ -6,7 +6,7 @@ import pytest
 
 import kzoo
 from kzoo.deploy import open_export
-from kzoo.heads import ClassifyHead, GridHead, YoloHead
+from kzoo.heads import ClassifyHead, DriveHead, GridHead, YoloHead
 from kzoo.model import ZooModel
 
 SIZE = (64, 96)
@@ -18,7 +18,14 @@ def yolo(**arguments):
     return head, [keras.layers.Conv2D(27, 32, 32), keras.layers.Conv2D(18, 16, 16)]
 
 
+def drive():
+    head = DriveHead(1, ANCHORS, (32, 16), project=False, max_detections=60, size_transform="square")
+    maps = [keras.layers.Conv2D(2, 3, padding="same") for _ in range(2)]
+    return head, [keras.layers.Conv2D(18, 32, 32), keras.layers.Conv2D(12, 16, 16), *maps]
+
+
 HEADS = {
+    "drive": drive,
     "new coordinates": lambda: yolo(size_transform="square", scale_xy=[2.0, 1.1], nms_kind="diou"),
     "softmax": lambda: yolo(class_activation="softmax"),
     "grid": lambda: (GridHead(5, 1, 3, SIZE, softmax=True), [keras.layers.Conv2D(20, SIZE, SIZE)]),
@@ -45,3 +52,4 @@ def test_outputs_are_keras_s(name, suffix, tmp_path):
     for key, value in expected.items():
         np.testing.assert_allclose(given[key], value, rtol=1e-4, atol=1e-4)
     assert np.count_nonzero(expected["scores"]) >= 5
+    assert all(0 < expected[name].mean() < 1 for name in ("drivable", "lanes") if name in expected)

@@ -165,6 +165,28 @@ def test_networks_compute_what_the_authors_do(golden, name, tmp_path, caplog):
         )
 
 
+def test_yolop_computes_what_the_authors_do(golden, tmp_path, caplog):
+    """Raw outputs of boxes, drivable area and lanes. Nothing is said of AGPL: the authors' weights are under MIT."""
+    path, known = written(golden, "yolop", tmp_path)
+    side = known["image_size"]
+    model = kzoo.build("yolop", weights=path, image_size=(side, side))
+    assert model.count_params() == known["parameters_and_bn_statistics"]
+    assert not any("licence" in record.getMessage() for record in caplog.records)
+    outputs = model(rule(golden).image(side), training=False)
+    with np.load(golden / "yolop.npz") as arrays:
+        theirs = {name: arrays[name].transpose(0, 2, 3, 1) for name in arrays if name != "decoded"}
+        decoded = arrays["decoded"]
+    names = dict(zip(theirs, (*model.head.levels, "drivable", "lanes"), strict=True))
+    for name, values in theirs.items():
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(outputs[names[name]]), values, rtol=1e-4, atol=1e-3, err_msg=name
+        )
+    np.testing.assert_allclose(decoded_rows(model, outputs), decoded, rtol=1e-3, atol=1e-3)
+    found = model.head.decode(outputs)
+    for ours, logits in (("drivable", "drivable_logits"), ("lanes", "lane_logits")):
+        np.testing.assert_array_equal(ops.convert_to_numpy(found[ours]), theirs[logits].argmax(-1))
+
+
 # Whether the weights of these are under AGPL.
 POINTS = {"yolov8n": True, "yolo11n": True, "yolox-nano": False, "yolov6n": False, "pp-yoloe-s": False}
 

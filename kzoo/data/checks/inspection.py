@@ -96,7 +96,7 @@ def inspect_image(
         faults += _size_faults(record, size)
         faults += _oddities(dataset, index, record, decode)
     mask_reported = any(fault.kind in MASK_KINDS for fault in record.problems)
-    if dataset.semantic and size is not None and not mask_reported:
+    if (dataset.semantic or dataset.roads) and size is not None and not mask_reported:
         try:
             pixels = _count_pixels(dataset, index, record, size, decode)
         except FaultError as error:

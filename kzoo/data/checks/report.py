@@ -22,7 +22,7 @@ class Report:
     Attributes:
         root: the folder or file the dataset was opened from.
         split: the part of it that was looked at; None for all.
-        format: "voc", "yolo", "coco", "masks", "instances", "arrays" or "shapes".
+        format: "voc", "yolo", "coco", "masks", "instances", "arrays", "bdd100k", "shapes" or "roads".
         faults: all of them, errors and warnings, in the dataset's order.
         images: how many images it names.
         backgrounds: how many of them have no box or, of semantic masks, nothing but ground.

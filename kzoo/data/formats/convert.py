@@ -27,6 +27,7 @@ from kzoo.system.progress import track
 
 __all__ = ["Written", "convert", "voc_corners", "write"]
 
+_DRAWN = ("shapes", "roads")  # formats of images that are no files
 _IMAGE_FOLDER = {"voc": "JPEGImages", "yolo": "images", "coco": "images"}
 
 
@@ -55,7 +56,7 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
     whole = load(path, task="detect")
     names = split_names(path, "detect")
     parts = {name: load(path, name, task="detect") for name in names}
-    if sniff(path) != "shapes":
+    if sniff(path) not in _DRAWN:
         listed = {part.record(index).path for part in parts.values() for index in range(len(part))}
         unlisted = [index for index in range(len(whole)) if whole.record(index).path not in listed]
         if unlisted:
@@ -115,6 +116,8 @@ def _passed_over(parts: dict[str, Dataset], whole: Dataset) -> list[str]:
     notes = [f"{count} {what} are left behind: kzoo data check lists them" for what, count in counts.items()]
     if whole.format == "voc" and has_masks(whole.root):
         notes.append("the masks of SegmentationClass are left behind: they belong to no box")
+    if whole.format in ("bdd100k", "roads"):
+        notes.append("the masks of roads are left behind: they belong to no box")
     return notes
 
 
@@ -167,7 +170,7 @@ def _refuse(record: Record, classes: int) -> None:
 
 
 def _place(dataset: Dataset, index: int, source: Path, target: Path) -> None:
-    if dataset.format == "shapes":
+    if dataset.format in _DRAWN:
         target.write_bytes(encode_png(dataset.image(index)))
         return
     if not source.is_file():

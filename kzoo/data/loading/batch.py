@@ -123,8 +123,8 @@ class BatchMaker:
         Returns:
             Images (B, H, W, 3) uint8 RGB, or by name "images" and "proposals" (B, P, 4) float32. Targets: "boxes"
             (B, M, 4) float32 xyxy input pixels and "labels" (B, M) int32, and "masks" (B, M, S, S) uint8 where they are
-            asked for, or "mask" (B, H, W) uint8, or "label" (B, C) float32; "weights" (B, M) or (B, H, W) float32
-            where a transform weighs objects or pixels.
+            asked for, and of roads "mask" (B, H, W) uint8; or "mask" alone, or "label" (B, C) float32; "weights"
+            (B, M) or (B, H, W) float32 where a transform weighs objects or pixels.
         """
         first = step * self.batch_size
         rows = self._rows(epoch, step)
@@ -152,12 +152,19 @@ class BatchMaker:
                 fill_pixels(targets, row, sample)
             else:
                 fill_objects(targets, row, sample)
+            if self.roads:
+                targets["mask"][row] = sample.mask
         return inputs, targets
 
     @property
     def semantic(self) -> bool:
         """Whether the targets are semantic masks, not boxes."""
         return getattr(self.dataset, "semantic", False)
+
+    @property
+    def roads(self) -> bool:
+        """Whether the targets are boxes and a mask of what is drivable and what is of a lane's line."""
+        return getattr(self.dataset, "roads", False)
 
     @property
     def classify(self) -> bool:
@@ -184,6 +191,8 @@ class BatchMaker:
         else:
             weighed = (count, self.max_boxes)  # (B, M): each object
             targets = {"boxes": ((*weighed, 4), np.float32), "labels": (weighed, np.int32)}
+            if self.roads:
+                targets["mask"] = (count, *size), np.uint8
             if self.mask_side is not None:
                 targets["masks"] = (*weighed, self.mask_side, self.mask_side), np.uint8
         if self.compose.weighted:
@@ -221,7 +230,7 @@ class BatchMaker:
         sample = self.compose(rng, self.read(index, epoch * self._shown + place), size, partner, out)
         if self.classify:
             return self._with_shares(sample)
-        if self.semantic and sample.mask is None:
+        if (self.semantic or self.roads) and sample.mask is None:
             raise ValueError(
                 f"image {sample.id!r}: no semantic mask; see `kzoo data check`, mend it or skip it"
             )

@@ -112,6 +112,7 @@ class _InMemory:
         self.classes = dataset.classes
         self.semantic = getattr(dataset, "semantic", False)
         self.instances = getattr(dataset, "instances", False)
+        self.roads = getattr(dataset, "roads", False)
         self._samples: list[Sample | None] = [None] * len(dataset)
 
     def __len__(self) -> int:
@@ -195,7 +196,7 @@ def _needed_bytes(dataset) -> int:
     for index in range(len(dataset)):
         record = dataset.record(index)
         height, width = record.size or dataset.size(index)
-        layers = 3 + (len(record.boxes) if dataset.masks else 0) + dataset.semantic
+        layers = 3 + (len(record.boxes) if dataset.masks else 0) + dataset.semantic + dataset.roads
         total += height * width * layers
     return total
 

@@ -15,6 +15,7 @@ from kzoo.structures import Sample
 from kzoo.structures.draw import color, draw_boxes, draw_mask
 from kzoo.structures.lettering import write
 from kzoo.structures.overlay import lay_masks
+from kzoo.structures.roads import lay_roads
 
 WIDTH = 1200  # Of a sheet, in pixels.
 _CAPTION = 22  # Height of the line above a row.
@@ -69,7 +70,8 @@ def preview(
         maker = batches(dataset, image_size, 1, applied, seed=seed, resize=resize, max_boxes=_ANY).maker
         samples = [maker.sample(0, int(index), maker.size(0, 0)) for index in picked]
         cell = width // len(samples)
-        strips += [_caption(caption, cell * len(samples)), _strip(samples, dataset.classes, cell)]
+        roads = getattr(dataset, "roads", False)
+        strips += [_caption(caption, cell * len(samples)), _strip(samples, dataset.classes, cell, roads)]
     return np.concatenate(strips)
 
 
@@ -106,16 +108,24 @@ def _caption(text: str, width: int) -> np.ndarray:
     return line
 
 
-def _strip(samples: Sequence[Sample], names: Sequence[str], cell: int) -> np.ndarray:
-    """Samples of one size beside each other, as wide as so many cells, with all that is known of them drawn."""
+def _strip(samples: Sequence[Sample], names: Sequence[str], cell: int, roads: bool) -> np.ndarray:
+    """Samples of one size beside each other, as wide as so many cells, with all that is known of them drawn.
+
+    Args:
+        samples: pictures of one size, with what is known of them.
+        names: class names.
+        cell: pixels of each sample's width.
+        roads: whether the samples' masks are of roads, beside boxes.
+    """
     height, width = samples[0].size
     ratio = cell / width
     tall = max(1, round(height * ratio))
     strip = np.full((tall + 2, cell * len(samples), 3), 24, np.uint8)
     for column, sample in enumerate(samples):
         left = column * cell
-        small = cv2.resize(_with_masks(sample), (cell - 2, tall), interpolation=cv2.INTER_AREA)
-        if sample.mask is None:
+        masked = lay_roads(sample.image, sample.mask) if roads else _with_masks(sample)
+        small = cv2.resize(masked, (cell - 2, tall), interpolation=cv2.INTER_AREA)
+        if sample.mask is None or roads:
             # Drawn at the size it is shown at, or names could not be read.
             scale = np.array([(cell - 2) / width, tall / height] * 2)
             small = draw_boxes(small, sample.boxes * scale, sample.labels, names=names, scale=1)
