@@ -18,7 +18,7 @@ from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
 from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov5 import anchored_head
-from kzoo.weights.yolo import state_anchors
+from kzoo.weights.reading import state_anchors
 
 # Widths and heights of cars at 640 x 384 pixels, smallest first.
 ANCHORS = ((3, 9), (5, 11), (4, 20), (7, 18), (6, 39), (12, 31), (19, 50), (38, 81), (68, 157))
