@@ -67,6 +67,8 @@ WITHIN = (
     "CenterHead",
     "FCOSHead",
     "DriveHead",
+    "FastRCNNHead softmax",
+    "FastRCNNHead softmax",
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
     "PointHead cross_entropy",
@@ -123,6 +125,15 @@ def of_each_family(names: Iterable[str]) -> list:
     """
     within = {entry(HEADS[head]).target.partition(":")[0] for head in WITHIN}
     return _marked(names, {family[0] for module, family in families().items() if module not in within})
+
+
+def but_twins(names: Iterable[str]) -> list:
+    """Parameters of a test that takes about a second a name: by default for those without a twin.
+
+    Args:
+        names: registered ones.
+    """
+    return [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in names]
 
 
 def of_each_head(names: Iterable[str], shown: Iterable[str] = ()) -> list:

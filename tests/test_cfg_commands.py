@@ -49,6 +49,7 @@ def run(*arguments):
     return done
 
 
+@pytest.mark.slow
 def test_predict_shows_what_darknet_shows(fastest, darknet_data, tmp_path):
     reference = json.loads((darknet_data / "yolo-fastest-1.1" / "reference.json").read_text())
     wanted = sorted(found["label"] for found in reference["images"]["dog.jpg"] if found["score"] > 0.35)

@@ -29,7 +29,7 @@ from kzoo.weights.shipped import is_shipped
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("", "kzoo/**/", "recipes/", "saved_models/", "tests/")
 PAGES = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md")})
-QUICK = ("README.md",)
+QUICK = ()  # a page takes half a minute: all of them are among the slow tests
 # A page that adds files to the project, and the test that does what it says in a copy.
 FOLLOWED = {"kzoo/models/README.md": "tests/models/test_add_a_family.py"}
 LANGUAGES = {

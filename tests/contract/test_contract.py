@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from samples import HEADS, TWINS, of_each_family, of_each_head, small
+from samples import HEADS, TWINS, but_twins, of_each_family, of_each_head, small
 from shapes_only import shapes_only
 
 import kzoo
@@ -87,7 +87,7 @@ def by_name(names):
     return pytest.mark.parametrize("name", names, scope="module")
 
 
-every_name = by_name(kzoo.list_models())
+every_name = by_name(but_twins(kzoo.list_models()))
 some_of_each_family = by_name(of_each_family(kzoo.list_models()))
 some_of_each_head = by_name(of_each_head(kzoo.list_models()))
 every_segmenter = by_name(of_each_family(kzoo.list_models("segment")))
@@ -161,7 +161,7 @@ def test_a_name_stands_for_its_head(name):
     assert kind in HEADS and published(HEADS[kind])[-1] == kind
 
 
-@some_of_each_family
+@some_of_each_head
 def test_predicts_at_any_multiple_of_the_stride(name):
     model = untrained(name)
     model.run_eagerly = True  # tracing two sizes takes several times as long

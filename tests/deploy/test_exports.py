@@ -28,7 +28,9 @@ def relative_difference(expected, given):
     return np.abs(expected - given).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=() if form == "tflite" else pytest.mark.slow) for form in FORMS]
+)
 def test_outputs_are_keras_s(form, detector, exported, images):
     expected = detector.predict_on_batch(images)
     given = open_export(exported(form)).predict_on_batch(images)

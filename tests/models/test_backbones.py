@@ -20,7 +20,7 @@ FAMILIES = (
     "retinanet", "ssd300", "yolov2", "yolov2-tiny", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny",
     "yolov4-csp", "yolov5n", "yolov6n", "yolov7-tiny", "yolov8n", "yolo11n", "yolox-nano", "pp-yoloe-s",
     "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
-    "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn",
+    "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn", "centernet-resnet18", "fcos", "yolop",
 )  # fmt: skip
 SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}
@@ -57,6 +57,8 @@ def test_a_pair_trains_a_step(family, backbone):
     else:
         targets = {"boxes": np.array([[[4, 4, 40, 40]], [[20, 10, 60, 50]]], "float32")}
         targets["labels"] = np.array([[0], [2]], "int32")
+        if model.task == "drive":
+            targets["mask"] = np.random.default_rng(1).integers(0, 4, (2, SIDE, SIDE)).astype(np.uint8)
         if model.task == "instance":
             targets["masks"] = np.full((2, 1, 56, 56), 255, np.uint8)
     assert np.isfinite(model.fit(images, targets, verbose=0).history["loss"]).all()

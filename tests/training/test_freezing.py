@@ -57,9 +57,8 @@ def test_the_release_is_seen_by_a_traced_training(drawn, options):
     assert np.abs(watch.backbone[1] - watch.backbone[0]).max() > 1e-4
 
 
-@pytest.mark.parametrize(
-    "frozen, policy", [pytest.param(1, "mixed_float16", marks=pytest.mark.slow), (2, "float32")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen, policy", [(1, "mixed_float16"), (2, "float32")])
 def test_a_cut_training_goes_on_to_the_same_weights(untraced, drawn, options, tmp_path, frozen, policy):
     """Cut just before the release, and an epoch before it."""
     options |= {

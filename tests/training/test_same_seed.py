@@ -96,7 +96,9 @@ def check_same_seed_and_resume(tmp_path, options):
     assert resumed.rows == whole.rows
 
 
-@pytest.mark.parametrize("options", QUICK, ids=lambda options: next(iter(options)))
+@pytest.mark.parametrize(
+    "options", [QUICK[1], pytest.param(QUICK[0], marks=pytest.mark.slow)], ids=["augment", "sat"]
+)
 def test_cut_and_resumed_equals_uninterrupted(tmp_path, untraced, options):
     check_same_seed_and_resume(tmp_path, options)
 

@@ -231,7 +231,7 @@ def test_masks_have_no_boxes_to_detect(tmp_path):
     write_pair(tmp_path, "a", numbers(0))
     with pytest.raises(ValueError, match="no boxes; open it with task='segment'"):
         kzoo.data.load(tmp_path, task="detect")
-    with pytest.raises(ValueError, match="task 'classify'; give detect, segment or instance"):
+    with pytest.raises(ValueError, match="task 'classify'; give detect, segment, instance or drive"):
         kzoo.data.load(tmp_path, task="classify")
 
 
