@@ -29,7 +29,6 @@ from kzoo.weights.shipped import is_shipped
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("", "kzoo/**/", "recipes/", "saved_models/", "tests/")
 PAGES = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}*.md")})
-QUICK = ()  # a page takes half a minute: all of them are among the slow tests
 # A page that adds files to the project, and the test that does what it says in a copy.
 FOLLOWED = {"kzoo/models/README.md": "tests/models/test_add_a_family.py"}
 LANGUAGES = {
@@ -410,11 +409,10 @@ def run_commands(line: str, kzoo_command) -> None:
 
 
 def runnable() -> list:
-    """Pages with something to run; all but the quick ones are marked."""
+    """Pages with something to run, which takes half a minute each."""
     pages = [page for page in PAGES if not followed(page)]
     pages = [page for page in pages if any(not block.needs for block in blocks_and_text(page)[0])]
-    marks = {page: () if name_of(page) in QUICK else pytest.mark.slow for page in pages}
-    return [pytest.param(page, id=name_of(page), marks=mark) for page, mark in marks.items()]
+    return [pytest.param(page, id=name_of(page), marks=pytest.mark.slow) for page in pages]
 
 
 @pytest.mark.parametrize("page", runnable())

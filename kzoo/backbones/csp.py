@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras import layers
-
 from kzoo.layers.conv import repeats
 from kzoo.layers.csp import c3, separable
 from kzoo.layers.focus import Focus
+from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.layers.yolo_conv import conv, width_of
 
 STEM = 64  # channels at stride 2
@@ -96,5 +95,5 @@ def pooled_at_once(x, filters: int, name: str, sizes: Sequence[int] = (5, 9, 13)
     Source: YOLOv5 before 6.0, and YOLOX; after He et al. 2014, arXiv:1406.4729.
     """
     x = conv(x, x.shape[-1] // 2, f"{name}_cv1", **style)
-    pools = [layers.MaxPooling2D(size, 1, padding="same", name=f"{name}_pool{size}")(x) for size in sizes]
-    return conv(layers.Concatenate(name=f"{name}_concat")([x, *pools]), filters, f"{name}_cv2", **style)
+    x = spatial_pyramid_pooling(x, sizes, name, smallest_first=True)
+    return conv(x, filters, f"{name}_cv2", **style)

@@ -15,17 +15,13 @@ from kzoo.layers.yolo_conv import conv
 STYLE = {"epsilon": 1e-5, "momentum": 0.9}
 
 
-def csp_rep_resnet(
-    images, channels: Callable[[int], int], depth: float = 1.0, weighted: bool = False
-) -> list:
+def csp_rep_resnet(images, channels: Callable[[int], int], depth: float = 1.0) -> list:
     """CSPRepResNet without a classifier.
 
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of 32.
         channels: how wide a layer is that has so many channels at width 1.
         depth: factor of a stage's blocks, above 0, 1 by default.
-        weighted: whether 1x1 convolutions side by side with 3x3 ones have a factor that is learnt (PP-YOLOE+); False
-            by default.
 
     Returns:
         Feature maps at strides 4, 8, 16 and 32, of 128, 256, 512 and 1024 channels at width 1.
@@ -38,25 +34,25 @@ def csp_rep_resnet(
     x = conv(x, stem, "backbone_stem3", 3, **STYLE)
     features = []
     for stage, blocks in enumerate((3, 6, 6, 3)):
-        x = _stage(x, channels(128 * 2**stage), f"backbone_stage{stage}", repeats(blocks, depth), weighted)
+        x = _stage(x, channels(128 * 2**stage), f"backbone_stage{stage}", repeats(blocks, depth))
         features.append(x)
     return features
 
 
-def _stage(x, filters: int, name: str, blocks: int, weighted: bool):
+def _stage(x, filters: int, name: str, blocks: int):
     """Halves the resolution; half of the channels goes through blocks, half past them; channels weigh each other."""
     middle = (x.shape[-1] + filters) // 2
     x = conv(x, middle, f"{name}_down", 3, 2, **STYLE)
     past = conv(x, middle // 2, f"{name}_past", **STYLE)
     through = conv(x, middle // 2, f"{name}_through", **STYLE)
     for i in range(blocks):
-        inner = rep_block(through, middle // 2, f"{name}_block{i}", weighted)
+        inner = rep_block(through, middle // 2, f"{name}_block{i}")
         through = layers.Add(name=f"{name}_block{i}_add")([through, inner])
     x = layers.Concatenate(name=f"{name}_concat")([past, through])
     return conv(squeezed(x, f"{name}_attention", "hard_sigmoid"), filters, f"{name}_out", **STYLE)
 
 
-def rep_block(x, filters: int, name: str, weighted: bool = False):
+def rep_block(x, filters: int, name: str):
     """A 3x3 convolution, and one that is a 3x3 and a 1x1 side by side: (B, H, W, C) to (B, H, W, filters)."""
     x = conv(x, filters, f"{name}_first", 3, **STYLE)
-    return rep_conv(x, filters, f"{name}_second", activation="swish", weighted=weighted, **STYLE)
+    return rep_conv(x, filters, f"{name}_second", activation="swish", **STYLE)

@@ -73,7 +73,7 @@ class CenterHead(HeatLayers):
     ):
         kwargs = {"nms_threshold": 1.0, **kwargs}
         super().__init__(num_classes, stride, stacks, branch_width, multiple, **kwargs)
-        self.make_branches({"heat": num_classes, "size": 2, "offset": 2}, ("heat",), 3)
+        self.make_branches({"heat": num_classes, "size": 2, "offset": 2}, ("heat",))
         self.overlap = overlap
         self.corrected = corrected
         self.size_weight = size_weight

@@ -42,28 +42,27 @@ class HeatLayers(DetectionHead):
         self.stride, self.stacks = stride, stacks
         self.branch_width, self.multiple = branch_width, multiple
 
-    def make_branches(self, kinds: Mapping[str, int], heats: Sequence[str], kernel_size: int) -> None:
+    def make_branches(self, kinds: Mapping[str, int], heats: Sequence[str]) -> None:
         """Makes the branches.
 
         Args:
             kinds: for each kind of map its number of channels.
             heats: names of the kinds that are scores of classes.
-            kernel_size: side in cells of the first convolution's kernel, odd.
         """
-        self.kinds, self.heats, self.side = dict(kinds), tuple(heats), kernel_size
+        self.kinds, self.heats = dict(kinds), tuple(heats)
         self.branches = [
             {kind: self._branch(f"{kind}{stack or ''}", kind, count) for kind, count in self.kinds.items()}
             for stack in range(self.stacks - 1, -1, -1)
         ]
 
     def _branch(self, name: str, kind: str, channels: int) -> list:
-        """Two convolutions, with a bias each, and a ReLU between them."""
+        """A 3x3 and a 1x1 convolution, with a bias each, and a ReLU between them."""
         uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
         bias = keras.initializers.Constant(PRIOR_LOGIT) if kind in self.heats else "zeros"
         return [
             layers.Conv2D(
                 self.branch_width,
-                self.side,
+                3,
                 padding="same",
                 activation="relu",
                 kernel_initializer=uniform,

@@ -14,6 +14,7 @@ from kzoo.heads.levels import level_names
 from kzoo.heads.region_loss import of_class
 from kzoo.ops.assign import sound_boxes
 from kzoo.ops.box_coder import CODERS
+from kzoo.ops.boxes import within
 from kzoo.ops.gather import take_rows
 from kzoo.ops.nms.selection import multiclass_candidates
 from kzoo.ops.roi import roi_align, roi_pool
@@ -122,8 +123,7 @@ class RegionLayers(DetectionHead):
     def clipped(self, boxes, sizes):
         """Boxes (..., 4) within the image, which the first map covers, of these heights and widths in cells."""
         height, width = (cells * self.strides[0] for cells in sizes[0])
-        limit = ops.cast(ops.stack([width, height, width, height]), "float32")
-        return ops.minimum(ops.maximum(boxes, 0.0), limit)
+        return within(boxes, height, width)
 
     def pooled(self, features, boxes, size: int):
         """Features under boxes: maps (B, H, W, C), (B, N, 4) -> (B * N, size, size, C)."""

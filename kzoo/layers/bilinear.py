@@ -7,16 +7,21 @@ import numpy as np
 from keras import layers, ops
 
 
+def bilinear_weights(size: int) -> np.ndarray:
+    """The weights (size, size) of a transposed convolution's kernel that interpolates between a coarse map's pixels."""
+    # A weight falls evenly with the distance from the middle, to 0 at one pixel of the coarse map.
+    reach = (size + 1) // 2
+    line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / reach  # (size,)
+    return np.outer(line, line)
+
+
 @keras.saving.register_keras_serializable("kzoo")
 class BilinearKernel(keras.initializers.Initializer):
     """A transposed convolution's kernel (size, size, channels, channels) that interpolates each channel by itself."""
 
     def __call__(self, shape, dtype=None):
         size, _, outputs, inputs = shape
-        # A weight falls evenly with the distance from the middle, to 0 at one pixel of the coarse map.
-        reach = (size + 1) // 2
-        line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / reach  # (size,)
-        kernel = np.multiply.outer(np.outer(line, line), np.eye(outputs, inputs))
+        kernel = np.multiply.outer(bilinear_weights(size), np.eye(outputs, inputs))
         return ops.convert_to_tensor(kernel, dtype=dtype or "float32")
 
 

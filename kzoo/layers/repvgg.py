@@ -26,7 +26,6 @@ class RepConv(layers.Layer):
         stride: pixels between neighbouring windows, 1 (default) or 2.
         identity: whether what goes in is added, too, by a batch normalisation of its own; False by default, and for
             stride 1 and as many channels as `filters` alone.
-        weighted: whether the 1x1 convolution has a factor that is learnt (PP-YOLOE+); False by default.
         epsilon: what batch normalisation adds to variances, 1e-3 by default.
         momentum: share of the statistics so far that a step keeps, 0 to 1, 0.97 by default.
         **kwargs: arguments of every Keras layer: `name`, `dtype` and `trainable`.
@@ -39,13 +38,12 @@ class RepConv(layers.Layer):
         filters: int,
         stride: int = 1,
         identity: bool = False,
-        weighted: bool = False,
         epsilon: float = EPSILON,
         momentum: float = MOMENTUM,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters, self.stride, self.identity, self.weighted = filters, stride, identity, weighted
+        self.filters, self.stride, self.identity = filters, stride, identity
         self.epsilon, self.momentum = epsilon, momentum
         self.convs, self.norms = [], []
         for size in (3, 1):
@@ -81,7 +79,6 @@ class RepConv(layers.Layer):
             norm.build((*input_shape[:-1], self.filters))
         if self.identity:
             self.identity_norm.build(input_shape)
-        self.alpha = self.add_weight(shape=(1,), initializer="ones", name="alpha") if self.weighted else None
         self.built = True
 
     @property
@@ -94,8 +91,6 @@ class RepConv(layers.Layer):
         # Of a map with a margin a 1x1 kernel is laid on what is inside it.
         inner = x[:, 1:-1, 1:-1] if self.stride > 1 else x
         one = self.norms[1](self.convs[1](inner), training=training)
-        if self.weighted:
-            one = one * ops.cast(self.alpha, one.dtype)
         total = three + one
         return total + self.identity_norm(x, training=training) if self.identity else total
 
@@ -108,13 +103,11 @@ class RepConv(layers.Layer):
         """Kernel (3, 3, C, filters) and bias (filters,) of the one convolution, computed in float64."""
         channels = self.kernel.shape[2]
         kernel, bias = np.zeros(self.kernel.shape, np.float64), np.zeros(self.filters)
-        branches = [(conv.kernel, norm, 1.0) for conv, norm in zip(self.convs, self.norms, strict=True)]
-        if self.weighted:
-            branches[1] = (*branches[1][:2], float(ops.convert_to_numpy(self.alpha)[0]))
+        branches = [(conv.kernel, norm) for conv, norm in zip(self.convs, self.norms, strict=True)]
         if self.identity:
-            branches.append((np.eye(channels)[None, None], self.identity_norm, 1.0))
-        for own, norm, factor in branches:
-            scale, shift = (factor * part for part in _scale_and_shift(norm))
+            branches.append((np.eye(channels)[None, None], self.identity_norm))
+        for own, norm in branches:
+            scale, shift = _scale_and_shift(norm)
             own = np.asarray(ops.convert_to_numpy(own), np.float64) * scale
             margin = (3 - own.shape[0]) // 2  # a 1x1 kernel is the middle of a 3x3 one
             kernel += np.pad(own, [[margin, margin], [margin, margin], [0, 0], [0, 0]])
@@ -144,7 +137,6 @@ def rep_conv(
     stride: int = 1,
     identity: bool = False,
     activation: str = "relu",
-    weighted: bool = False,
     epsilon: float = EPSILON,
     momentum: float = MOMENTUM,
 ):
@@ -157,7 +149,6 @@ def rep_conv(
         stride: pixels between neighbouring windows, 1 (default) or 2.
         identity: whether what goes in is added, too, where its shape allows that; False by default.
         activation: Darknet's name of the activation, "relu" by default; "linear" for none.
-        weighted: whether the 1x1 convolution has a factor that is learnt; False by default.
         epsilon: what batch normalisation adds to variances, 1e-3 by default.
         momentum: share of the statistics so far that a step keeps, 0 to 1, 0.97 by default.
 
@@ -167,5 +158,5 @@ def rep_conv(
     identity = identity and stride == 1 and x.shape[-1] == filters
     if stride > 1:
         x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    x = RepConv(filters, stride, identity, weighted, epsilon, momentum, name=f"{name}_rep")(x)
+    x = RepConv(filters, stride, identity, epsilon, momentum, name=f"{name}_rep")(x)
     return activate(x, activation, f"{name}_act")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kzoo.layers.bilinear import bilinear_weights
 from kzoo.layers.deformable import DeformableConv2D
 from kzoo.layers.residual import batch_normalization, relu_initializer
 
@@ -57,13 +58,6 @@ def upsampling_steps(
     return x
 
 
-def bilinear_kernel(side: int) -> np.ndarray:
-    """The weights (side, side) by which a transposed convolution of stride side / 2 puts pixels between pixels."""
-    middle = (side - 1) / 2
-    one = 1 - np.abs(np.arange(side) - middle) / (side / 2)
-    return np.outer(one, one).astype(np.float32)
-
-
 @keras.saving.register_keras_serializable("kzoo")
 class Spread(layers.Layer):
     """Enlarges each channel by a kernel of its own, which begins as bilinear interpolation and is trained.
@@ -87,7 +81,7 @@ class Spread(layers.Layer):
         self.factor = factor
 
     def build(self, input_shape):
-        kernel = bilinear_kernel(2 * self.factor)[..., None, None]  # (2 f, 2 f, 1, 1)
+        kernel = bilinear_weights(2 * self.factor)[..., None, None]  # (2 f, 2 f, 1, 1)
         kernel = np.repeat(kernel, input_shape[-1], axis=2)
         self.kernel = self.add_weight(
             shape=kernel.shape,

@@ -1,16 +1,19 @@
-"""What all architecture functions share: arguments that are checked before anything is built."""
+"""What all architecture functions share: arguments that are checked first, and the model of network and head."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import keras
 
 from kzoo.backbones.named import BACKBONES, check_backbone
 from kzoo.heads.base import Head
 from kzoo.model import ZooModel
 from kzoo.options import check_known, check_values, refuse_idle
 from kzoo.options.building import MODEL
+from kzoo.weights.loading import load_backbone, load_weights
 
 # What an architecture gives its head itself.
 _OWN = ("num_classes", "anchors", "strides", "name")
@@ -66,3 +69,17 @@ def architecture(
         return built
 
     return decorate
+
+
+def assembled(
+    network: keras.Model,
+    head: Head,
+    image_size: Sequence[int],
+    names: Sequence[str] | None,
+    name: str,
+    weights: str | None,
+    backbone_weights: str | None = None,
+) -> ZooModel:
+    """Network and head as one model, with weights where they are given."""
+    model = ZooModel(network, head, image_size, names, name=name)
+    return load_weights(load_backbone(model, backbone_weights), weights)

@@ -14,9 +14,8 @@ from kzoo.layers.conv import scaled
 from kzoo.layers.normalize import normalized
 from kzoo.layers.upsampling import aggregation, upsampling_steps
 from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled
 from kzoo.policy import check_settings
 from kzoo.weights.state_dicts import SUFFIXES
 

@@ -10,8 +10,7 @@ from kzoo.backbones.hourglass import CHANNELS, RESIDUALS, hourglasses
 from kzoo.heads.center import CenterHead
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture
-from kzoo.models.yolo_parts import assembled
+from kzoo.models.architecture import architecture, assembled
 from kzoo.policy import check_settings
 
 STACKS = 2  # hourglasses

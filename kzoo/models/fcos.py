@@ -13,8 +13,7 @@ from kzoo.layers.conv import scaled
 from kzoo.layers.fpn import fpn
 from kzoo.layers.normalize import normalized
 from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture
-from kzoo.models.yolo_parts import assembled
+from kzoo.models.architecture import architecture, assembled
 from kzoo.weights.reading import reading
 
 STRIDES = (8, 16, 32, 64, 128)

@@ -17,9 +17,8 @@ from kzoo.layers.normalize import normalized
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.layers.yolo_conv import conv
 from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov8 import STRIDES
 from kzoo.policy import check_settings
 

@@ -15,9 +15,9 @@ from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled, plain_anchors
+from kzoo.models.yolo_parts import plain_anchors
 from kzoo.models.yolov4 import ANCHORS, path_aggregation
 
 

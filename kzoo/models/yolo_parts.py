@@ -1,17 +1,13 @@
-"""What YOLOs share: joins of maps, plain anchors, and the model of network and head."""
+"""What YOLOs share: joins of maps, and plain anchors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 from keras import layers
 
-from kzoo.heads.base import Head
 from kzoo.layers.conv import ConvNamer
-from kzoo.model import ZooModel
-from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.published import published_anchors
 
 
@@ -37,17 +33,3 @@ def plain_anchors(anchors: Sequence, own: Sequence, name: str, weights: str | No
     if anchors is own:
         anchors = published_anchors(name, weights) or anchors
     return np.asarray(anchors, float).tolist()
-
-
-def assembled(
-    network: keras.Model,
-    head: Head,
-    image_size: Sequence[int],
-    names: Sequence[str] | None,
-    name: str,
-    weights: str | None,
-    backbone_weights: str | None = None,
-) -> ZooModel:
-    """Network and head as one model, with weights where they are given."""
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)

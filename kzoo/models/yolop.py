@@ -14,9 +14,8 @@ from kzoo.layers.csp import bottleneck_csp
 from kzoo.layers.normalize import normalized
 from kzoo.layers.yolo_conv import conv, width_of
 from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov5 import anchored_head
 from kzoo.weights.reading import state_anchors
 

@@ -15,8 +15,7 @@ from kzoo.layers.activations import activate
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.darknet_windows import LocallyConnected
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
-from kzoo.models.yolo_parts import assembled
+from kzoo.models.architecture import architecture, assembled
 
 log = logging.getLogger("kzoo")
 

@@ -13,9 +13,9 @@ from kzoo.heads.region import RegionHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.darknet_maps import Reorg
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled, plain_anchors
+from kzoo.models.yolo_parts import plain_anchors
 
 log = logging.getLogger("kzoo")
 

@@ -14,9 +14,9 @@ from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import ConvNamer, scaled
 from kzoo.layers.spp import spatial_pyramid_pooling
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled, plain_anchors, upsampled_join
+from kzoo.models.yolo_parts import plain_anchors, upsampled_join
 
 log = logging.getLogger("kzoo")
 

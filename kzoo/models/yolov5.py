@@ -16,9 +16,8 @@ from kzoo.layers.csp import c3, sppf
 from kzoo.layers.pan import csp_path_aggregation
 from kzoo.layers.yolo_conv import width_of
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.weights.loading import load_backbone, load_weights
 from kzoo.weights.reading import state_anchors
 
 # Widths and heights at 640 pixels, and at 1280 with a fourth level; smallest first.
@@ -123,12 +122,12 @@ def yolov5(
     gains = _LOW if variant in ("n", "s") else _HIGH
     settings = {**anchored_head(num_classes, image_size, len(levels), *gains), **head}
     default = ANCHORS_P6 if p6 else ANCHORS
-    return assembled(
+    return anchored_model(
         network, settings, default, num_classes, image_size, anchors, names, name, weights, backbone_weights
     )
 
 
-def assembled(
+def anchored_model(
     network, settings, default, num_classes, image_size, anchors, names, name, weights, backbone_weights
 ) -> ZooModel:
     """Network and anchored head as one model, with weights where they are given.
@@ -146,8 +145,7 @@ def assembled(
     # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.
     anchors = np.asarray(anchors, float).tolist()
     head = YoloHead(num_classes, anchors, strides, name="head", **settings)
-    model = ZooModel(network, head, image_size, names, name=name)
-    return load_weights(load_backbone(model, backbone_weights), weights)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 yolov5n, yolov5s, yolov5m, yolov5l, yolov5x = (

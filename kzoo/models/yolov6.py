@@ -15,10 +15,9 @@ from kzoo.layers.bifusion import bifusion
 from kzoo.layers.conv import repeats
 from kzoo.layers.yolo_conv import conv, width_of
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
 from kzoo.models.pp_yoloe import aligned_arguments
-from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov8 import STRIDES
 
 # By the letter in the name: factor of convolutions, factor of channels, kind of block, channels inside of a block as a

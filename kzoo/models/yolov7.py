@@ -19,7 +19,7 @@ from kzoo.model import ZooModel, images_input
 from kzoo.models.architecture import architecture
 from kzoo.models.named import named_features
 from kzoo.models.yolov5 import ANCHORS as TINY_ANCHORS
-from kzoo.models.yolov5 import anchored_head, assembled
+from kzoo.models.yolov5 import anchored_head, anchored_model
 
 # Widths and heights at 640 pixels, smallest first: YOLOv4's.
 ANCHORS = ((12, 16), (19, 36), (40, 28), (36, 75), (76, 55), (72, 146), (142, 110), (192, 243), (459, 401))
@@ -106,7 +106,7 @@ def yolov7(
     levels = [_last(net, x, 2 * x.shape[-1], variant == "base") for x in levels]
     network = keras.Model(inputs, levels, name="network")
     for_head = {**anchored_head(num_classes, image_size, len(levels), *settings.gains), **head}
-    return assembled(
+    return anchored_model(
         *(network, for_head, settings.anchors, num_classes, image_size, anchors, names, name),
         *(weights, backbone_weights),
     )

@@ -16,9 +16,8 @@ from kzoo.layers.csp import c2f, sppf
 from kzoo.layers.decoupled import two_branches
 from kzoo.layers.yolo_conv import conv, width_of
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled
 
 STRIDES = (8, 16, 32)
 # By the letter in the name: factor of blocks, factor of channels, and the most channels that the factor is taken of.

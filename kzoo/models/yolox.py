@@ -15,9 +15,8 @@ from kzoo.layers.decoupled import stem_and_branches
 from kzoo.layers.pan import csp_path_aggregation
 from kzoo.layers.yolo_conv import width_of
 from kzoo.model import ZooModel, check_arguments, images_input
-from kzoo.models.architecture import architecture
+from kzoo.models.architecture import architecture, assembled
 from kzoo.models.named import named_features
-from kzoo.models.yolo_parts import assembled
 from kzoo.models.yolov8 import STRIDES
 
 # Factors of depth and width, by the name's end; of the smallest, 3x3 convolutions are depthwise ones.

@@ -105,10 +105,10 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer], head: int | None) ->
         name_of = _yolox
     elif "head_class_stride8" in layers and head is not None:
         name_of = _numbered(head)
-    elif "backbone_stem_rep_conv3" in layers or "backbone_stage2_down_conv" in layers:
-        name_of = _yolov6
     elif "backbone_stem1_conv" in layers:
         name_of = _pp_yoloe
+    elif "backbone_stem_rep_conv3" in layers or "backbone_stage2_down_conv" in layers:
+        name_of = _yolov6
     else:
         return {}
     found = {name: name_of(name) for name in layers}

@@ -21,10 +21,9 @@ def trained(network):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("identity", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_one_convolution_computes_what_all_did(stride, identity, weighted):
+def test_one_convolution_computes_what_all_did(stride, identity):
     inputs = keras.Input((None, None, 8))
-    x = rep_conv(inputs, 8, "first", stride, identity, weighted=weighted)
+    x = rep_conv(inputs, 8, "first", stride, identity)
     network = trained(keras.Model(inputs, rep_conv(x, 16, "second", identity=identity)))
     once = folded_network(network)
     assert not any(isinstance(layer, RepConv) for layer in once.layers)
@@ -63,7 +62,7 @@ def test_a_model_that_is_exported_has_one_convolution(name):
 
 def test_a_saved_network_has_it_again(tmp_path):
     inputs = keras.Input((None, None, 4))
-    network = trained(keras.Model(inputs, rep_conv(inputs, 4, "only", identity=True, weighted=True)))
+    network = trained(keras.Model(inputs, rep_conv(inputs, 4, "only", identity=True)))
     network.save(tmp_path / "network.keras")
     pixels = RNG.normal(size=(1, 6, 6, 4)).astype("float32")
     again = keras.models.load_model(tmp_path / "network.keras")

@@ -158,7 +158,9 @@ def assert_same(mine, theirs):
     for level in mine.head.levels:
         values = keras.ops.convert_to_numpy(wanted[level])
         assert values.std() > 1e-3
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(ours[level]), values, rtol=1e-4, atol=1e-4)
+        # Where sums of large numbers leave a small one, it is as exact as they are.
+        rounding = 1e-5 * max(10.0, float(np.abs(values).max()))
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(ours[level]), values, rtol=1e-4, atol=rounding)
 
 
 @pytest.mark.parametrize("named", [True, False])
