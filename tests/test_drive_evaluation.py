@@ -188,16 +188,26 @@ def test_from_training_to_exports_on_the_command_line(kzoo_command, tmp_path):
     cv2.imwrite(str(tmp_path / "street.png"), kzoo.data.load("roads:8:64")[0].image[..., ::-1])
     status, said, error = kzoo_command("predict", "runs/drive/a", "street.png", "--masks", "--out", "out")
     assert status == 0 and (tmp_path / "out" / "masks" / "street.png").is_file(), error
-    model = kzoo.load(tmp_path / "runs" / "drive" / "a")
+    # After one epoch many boxes score the same, and rounding decides which goes: all 252 are to stay.
+    model = kzoo.build(
+        "yolop",
+        image_size=(64, 64),
+        width=0.25,
+        weights=tmp_path / "runs" / "drive" / "a" / "best.keras",
+        nms_threshold=1.0,
+        max_detections=300,
+        score_threshold=0.0,
+    )
     images = np.stack([kzoo.data.load("roads:3:64")[i].image for i in range(3)])
     expected = model.predict_on_batch(images)
     for place in ("model.onnx", "model.tflite", "model"):
         path = kzoo.export(model, tmp_path / place)
-        assert compare(model, path, images[:1]).maps > 0.999
         given = kzoo.load(path).predict_on_batch(images)
         assert set(given) == set(expected)
-        for key, value in expected.items():
-            if key in ("drivable", "lanes"):  # of equals, rounding decides
-                assert (given[key] == value).mean() > 0.999, (place, key)
-            else:
-                np.testing.assert_allclose(given[key], value, rtol=1e-3, atol=1e-3, err_msg=f"{place} {key}")
+        np.testing.assert_allclose(given["scores"], expected["scores"], rtol=1e-3, atol=1e-5, err_msg=place)
+        agreement = compare(model, path, images, score_threshold=0.0)
+        assert agreement.same == agreement.total >= 3, (place, agreement)
+        assert agreement.scores < 1e-4 and agreement.boxes < 0.01 and agreement.maps > 0.999, (
+            place,
+            agreement,
+        )

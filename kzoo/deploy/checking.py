@@ -14,6 +14,7 @@ from kzoo.inference.roads import ROAD_MAPS
 from kzoo.metrics.matching import iou
 
 SHARED, SAME = 0.5, 0.99  # IoU from which two boxes are of one object, and from which they are the same box
+CLOSE = 0.01  # pixels: boxes whose corners are less apart are the same, too
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Agreement:
         total: number of detections that either has; for a classifier, images; for a segmenter, pixels.
         found: number of detections that both have, with the same label and an IoU above 0.5; for a classifier, images
             of the same best class; for a segmenter, pixels of the same class.
-        same: number of the detections that both have with an IoU above 0.99; all of them where there are no boxes.
+        same: number of the detections that both have with an IoU above 0.99, or corners less than 0.01 pixels
+            apart; all of them where there are no boxes.
         scores: largest difference of the scores of those that both have; for a segmenter, of all probabilities.
         boxes: largest difference of the coordinates of those that both have, in pixels; 0 where there are none.
         unit: what is counted, "results" or "pixels".
@@ -101,8 +103,10 @@ def _agreement(expected: dict, exported: dict, score_threshold: float) -> Agreem
     total = max(len(expected["scores"]), len(exported["scores"]))
     if not min(len(expected["scores"]), len(exported["scores"])):
         return Agreement(total, 0, 0, 0.0)
-    # (N, M) overlaps, 0 between different labels.
-    alike = iou(expected["boxes"], exported["boxes"]) * (expected["labels"][:, None] == exported["labels"])
+    # (N, M) overlaps, 0 between different labels. Boxes without area overlap nothing: their corners are compared.
+    away = np.abs(expected["boxes"][:, None] - exported["boxes"]).max(axis=-1)
+    alike = np.maximum(iou(expected["boxes"], exported["boxes"]), away < CLOSE)
+    alike = alike * (expected["labels"][:, None] == exported["labels"])
     rows, columns, overlaps = [], [], []
     for row in range(len(alike)):
         column = int(alike[row].argmax())

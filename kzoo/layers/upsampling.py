@@ -93,8 +93,10 @@ class Spread(layers.Layer):
     def call(self, x):
         batch, height, width, channels = ops.shape(x)
         f = self.factor
-        x = ops.reshape(x, (batch, height, 1, width, 1, channels))
-        x = ops.pad(x, [[0, 0], [0, 0], [0, f - 1], [0, 0], [0, f - 1], [0, 0]])
+        # Zeros after each row, then after each column: TFLite pads tensors of few axes alone.
+        zeros = [[0, 0], [0, 0], [0, f - 1], [0, 0]]
+        x = ops.pad(ops.reshape(x, (batch, height, 1, width * channels)), zeros)
+        x = ops.pad(ops.reshape(x, (batch, height * f * width, 1, channels)), zeros)
         x = ops.reshape(x, (batch, height * f, width * f, channels))
         # A transposed convolution lays the kernel the other way round, and half a factor of it over the edge.
         margin = [2 * f - 1 - f // 2, f // 2]

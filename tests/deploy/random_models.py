@@ -33,4 +33,10 @@ def randomised(model, seed=0):
             if hasattr(layer, "kernel"):
                 deviation = scale * np.prod(layer.kernel.shape[:3]) ** -0.5
                 layer.kernel.assign(rng.normal(0, deviation, layer.kernel.shape))
+    # Heat maps begin with next to the same everywhere, and sizes about 0.
+    for branch in getattr(model.head, "branches", ()):
+        for kind, (*_, last) in branch.items():
+            deviation = 3.0 * np.prod(last.kernel.shape[:3]) ** -0.5
+            last.kernel.assign(rng.normal(0, deviation, last.kernel.shape))
+            last.bias.assign(np.full(last.bias.shape, 4.0 if kind == "size" else 0.0))
     return model

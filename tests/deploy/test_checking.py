@@ -38,6 +38,16 @@ def test_detections_are_paired(boxes, scores, labels, expected, monkeypatch):
     assert (agreement.total, agreement.found, agreement.same) == expected
 
 
+def test_boxes_without_area_are_paired_by_their_corners(monkeypatch):
+    flat = [[[5, 0, 5, 10], [30, 20, 40, 20], [0, 0, 0, 0]]]
+    model, scores, labels = Fixed(flat, [[0.9, 0.5, 0]], [[1, 0, -1]]), [[0.9, 0.5, 0]], [[1, 0, -1]]
+    for second, same in ((flat[0][1], 2), ([30, 21, 40, 21], 1)):
+        other = Fixed([[flat[0][0], second, flat[0][2]]], scores, labels)
+        monkeypatch.setattr(checking, "open_export", lambda path, other=other: other)
+        agreement = checking.compare(model, "m.tflite", np.zeros((1, 64, 64, 3), np.uint8))
+        assert (agreement.total, agreement.found, agreement.same) == (2, same, same)
+
+
 def test_the_largest_differences_are_told(monkeypatch):
     other = Fixed([[[0, 0, 10, 10.25], [20, 20, 60, 60], [0, 0, 0, 0]]], [[0.8, 0.5, 0]], [[1, 0, -1]])
     monkeypatch.setattr(checking, "open_export", lambda path: other)
