@@ -8,7 +8,7 @@ from keras import ops
 from kzoo.heads.heat_layers import HeatLayers
 from kzoo.losses.peaks import peak_focal_loss
 from kzoo.ops.assign import sound_boxes
-from kzoo.ops.assign.task_aligned import points_inside
+from kzoo.ops.assign.task_aligned import points_unknown
 from kzoo.ops.boxes import area
 from kzoo.ops.gather import take_rows
 from kzoo.ops.heatmaps import draw_peaks, find_peaks, gaussian_radius
@@ -138,10 +138,7 @@ class CenterHead(HeatLayers):
         """1 for cells that are object or background, 0 for those in regions that are neither: (B, h, w, 1)."""
         boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
         points, _ = lay_points([(height, width)], [self.stride])  # (h * w, 2)
-        regions = ops.logical_and(labels < 0, area(boxes) > 0)  # (B, M)
-        inside = ops.logical_and(points_inside(points, boxes), ops.expand_dims(regions, -1))  # (B, M, h * w)
-        known = 1.0 - ops.cast(ops.any(inside, axis=1), "float32")
-        return ops.reshape(known, (-1, height, width, 1))
+        return ops.reshape(1.0 - points_unknown(points, boxes, labels), (-1, height, width, 1))
 
     def encode(self, targets, sizes) -> dict:
         """Raw outputs that decode to the targets: for tests.

@@ -133,8 +133,11 @@ class PointLayers(DetectionHead):
 
     def parts(self, rows):
         """Numbers of cells (..., fields) as those of boxes, the objectness (..., 1) or None, and those of classes."""
-        box, rest = rows[..., : self.box_fields], rows[..., self.box_fields :]
-        return (box, rest[..., :1], rest[..., 1:]) if self.objectness else (box, None, rest)
+        # A split, whose gradient is joined in one pass; that of slices would be padded and summed up.
+        if not self.objectness:
+            box, classes = ops.split(rows, [self.box_fields], axis=-1)
+            return box, None, classes
+        return ops.split(rows, [self.box_fields, self.box_fields + 1], axis=-1)
 
 
 def _logit(probability: float) -> float:

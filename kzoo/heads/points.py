@@ -14,8 +14,7 @@ from kzoo.losses.distribution import distribution_focal_loss
 from kzoo.losses.focal import sigmoid_cross_entropy, varifocal_loss
 from kzoo.losses.iou import BOX_LOSSES
 from kzoo.ops.assign import POINT_ASSIGNERS, PointAssignment, assign_points, last_owner, sound_boxes
-from kzoo.ops.assign.task_aligned import points_inside
-from kzoo.ops.boxes import area
+from kzoo.ops.assign.task_aligned import points_unknown
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.points import edge_distances, lay_points
 from kzoo.ops.weighting import image_weighted, object_weighted
@@ -169,9 +168,8 @@ class PointHead(PointLayers):
         if self.raw_weight:
             raw = encode_points(own_boxes, points, strides, self.bins, self.box_code)  # (B, N, 4)
             terms["raw"] = self.raw_weight * ops.sum(ops.abs(raw - box), axis=-1) * found
-        terms |= self._class_terms(
-            objectness, classes, assignment, labels, self._unknown(points, boxes, labels)
-        )
+        unknown = points_unknown(points, boxes, labels)  # (B, N)
+        terms |= self._class_terms(objectness, classes, assignment, labels, unknown)
         return {
             name: ops.sum(image_weighted(self._weighted(term, targets, assignment), sample_weight)) / total
             for name, term in terms.items()
@@ -212,12 +210,6 @@ class PointHead(PointLayers):
         }
         scores, predicted = ops.stop_gradient(scores), ops.stop_gradient(predicted)
         return assign_points(self.assigner, scores, predicted, points, boxes, labels, **options)
-
-    def _unknown(self, points, boxes, labels):
-        """The points (B, N) in regions that are neither object nor background: 1 for those, 0 for all others."""
-        regions = ops.logical_and(labels < 0, area(boxes) > 0)  # (B, M)
-        inside = ops.logical_and(points_inside(points, boxes), ops.expand_dims(regions, -1))  # (B, M, N)
-        return ops.cast(ops.any(inside, axis=1), "float32")
 
     def _class_terms(self, objectness, classes, assignment, labels, unknown) -> dict:
         """Classes and objectness of each point, (B, N) by name.

@@ -6,9 +6,12 @@ from keras import ops
 
 from kzoo.ops.assign.common import PointAssignment, most_by_row, of_owner, one_owner
 from kzoo.ops.boxes import pairwise_ciou, pairwise_iou
+from kzoo.ops.fused import in_one_loop
 from kzoo.ops.gather import stable_top_k, take_rows
+from kzoo.ops.powers import power
 
 TINY = 1e-9
+NOWHERE = -1e9  # coordinate of a box that no point is inside of, however wide it is made
 
 
 def task_aligned(
@@ -47,17 +50,24 @@ def task_aligned(
 
     Source: Feng et al. 2021, TOOD, arXiv:2108.07755, section 3.2; in numbers as YOLOv8.
     """
-    # 1. Of every object and every point whether the point is inside, and how well it does, (B, M, N).
-    valid = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])  # (B, M)
-    inside = ops.logical_and(points_inside(points, boxes, least_side), ops.expand_dims(valid, -1))
-    pairwise = pairwise_ciou if overlap == "ciou" else pairwise_iou
-    overlaps = ops.maximum(pairwise(boxes, predicted), 0.0)
-    if not anywhere:
-        overlaps = ops.where(inside, overlaps, 0.0)
-    metric = scores_of(scores, labels) ** score_power * overlaps**overlap_power
+
+    # 1. Of every object and every point whether the point is inside, their overlap, and how well it does, (B, M, N).
+    def compared(scores, predicted, points, boxes, labels):
+        valid = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])  # (B, M)
+        inside = points_inside(points, ops.where(ops.expand_dims(valid, -1), boxes, NOWHERE), least_side)
+        pairwise = pairwise_ciou if overlap == "ciou" else pairwise_iou
+        overlaps = ops.maximum(pairwise(boxes, predicted), 0.0)
+        if not anywhere:
+            overlaps = ops.where(inside, overlaps, 0.0)
+        metric = power(scores_of(scores, labels), score_power) * power(overlaps, overlap_power)
+        return inside, overlaps, metric, ops.where(inside, metric, 0.0)
+
+    given = (scores, predicted, points, boxes, labels)
+    pairs = boxes.shape[1] * (points.shape[0] or 0)
+    inside, overlaps, metric, choice = in_one_loop(compared, given, pairs)
 
     # 2. An object's best points, (B, M, K), and of each point the one object it goes to, (B, N).
-    _, index = stable_top_k(ops.where(inside, metric, 0.0), min(best, metric.shape[2]))
+    _, index = stable_top_k(choice, min(best, choice.shape[2]))
     takes = ops.take_along_axis(ops.cast(inside, "int32"), index, axis=-1) > 0
     owner, positive = one_owner(index, takes, overlaps)
 
@@ -79,8 +89,17 @@ def points_inside(points, boxes, least_side: float = 0.0):
         boxes = ops.concatenate([center - half, center + half], axis=-1)
     x, y = points[:, 0], points[:, 1]  # (N,)
     left, top, right, bottom = (ops.expand_dims(boxes[..., i], -1) for i in range(4))  # (B, M, 1)
-    margin = ops.minimum(ops.minimum(x - left, right - x), ops.minimum(y - top, bottom - y))  # (B, M, N)
-    return margin > TINY
+    across, down = ops.logical_and(x > left, x < right), ops.logical_and(y > top, y < bottom)
+    return ops.logical_and(across, down)  # (B, M, N)
+
+
+def points_unknown(points, boxes, labels):
+    """The points (N, 2) in regions that are neither object nor background: (B, N), 1 for those, 0 for all others.
+
+    Such regions are boxes (B, M, 4) with an area and a label (B, M) below 0.
+    """
+    regions = ops.where(ops.expand_dims(labels < 0, -1), boxes, 0.0)  # (B, M, 4)
+    return ops.cast(ops.any(points_inside(points, regions), axis=1), "float32")
 
 
 def scores_of(scores, labels):
