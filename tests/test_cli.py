@@ -35,6 +35,7 @@ def test_help_names_every_command():
         "evaluate",
         "predict",
         "export",
+        "compress",
         "push",
         "benchmark",
         "anchors",

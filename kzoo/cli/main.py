@@ -11,7 +11,20 @@ from collections.abc import Callable
 
 import typer
 
-from kzoo.cli import anchors, benchmark, convert, data, demo, evaluate, export, models, predict, push, train
+from kzoo.cli import (
+    anchors,
+    benchmark,
+    compress,
+    convert,
+    data,
+    demo,
+    evaluate,
+    export,
+    models,
+    predict,
+    push,
+    train,
+)
 
 # Click's `ClickException`, the base of all that is wrong with a command line. Newer versions of Typer bring a click of
 # their own, whose classes are not those of the package `click`; this is the one that Typer raises in any case.
@@ -55,6 +68,7 @@ app.command("evaluate")(_quietly(evaluate.evaluate))
 app.command("predict")(_quietly(predict.predict))
 app.command("export")(_quietly(export.export))
 app.command("convert")(_quietly(convert.convert))
+app.command("compress")(_quietly(compress.compress))
 app.command("push")(_quietly(push.push))
 app.command("benchmark")(_quietly(benchmark.benchmark))
 app.command("anchors")(anchors.anchors)

@@ -85,6 +85,7 @@ _WEIGHT = Number(least=0)
 _SHARE = Number(least=0, most=1)
 _SMOOTHING = Number(least=0, below=1)
 _COUNT = Whole(least=1, most=1_000_000)
+RANKS = Special(takes=_ranks, form="whole numbers, 0 or more, one for each dense layer", none=True)
 _RATES = Special(takes=_rates, form="a list of whole numbers, 1 to 1000", none=True)
 
 # Of the architecture functions, whichever has them.
@@ -176,9 +177,7 @@ SECOND_STAGE: dict[str, Option] = {
     "convs": Whole(least=0, most=100),
     "conv_width": Whole(least=1, most=65536),
     "dense": Special(takes=_units, form="a list of whole numbers above 0"),
-    "ranks": Special(
-        takes=_ranks, form="a list of whole numbers, 0 or more, one for each dense layer", none=True
-    ),
+    "ranks": RANKS,
     "dropout": _SMOOTHING,
     "focal_gamma": _WEIGHT.but(needs=_FOCAL_CLASSES),
     "smooth_l1_beta": Number(least=0, needs={"box_loss": ("smooth_l1",)}),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kzoo.options.building import DEPTH, NUM_CLASSES, WIDTH
+from kzoo.options.building import DEPTH, NUM_CLASSES, RANKS, WIDTH
 from kzoo.options.forms import AUGMENT
-from kzoo.options.kinds import Flag, Option
+from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Whole
 from kzoo.options.words import Component, Names, Place, Text, Word
 
@@ -153,6 +153,23 @@ PREDICT: dict[str, Option] = {
         what="a folder",
     ),
     "score_threshold": SCORE,
+}
+COMPRESS: dict[str, Option] = {
+    "model": MODEL.but(help="The model to compress: a .keras file, a run folder or hf://USER/NAME."),
+    "out": Place(help="The .keras file to write.", path=True),
+    "ranks": RANKS.but(
+        help="For each dense layer the units between its two halves, joined by commas; 0 leaves it whole.",
+        otherwise="by --shares",
+        reads=lambda text: [int(one) for one in text.split(",")],
+    ),
+    "shares": Special(
+        help="The same as shares of the lesser side of each layer's matrix, one for all or one each.",
+        otherwise="0.25,0.0625",
+        reads=lambda text: [float(one) for one in text.split(",")],
+        takes=lambda value: [Number(above=0, most=1).sound(one) for one in value],
+        form="numbers above 0 to 1, joined by commas",
+        none=True,
+    ),
 }
 EXPORT: dict[str, Option] = {
     "model": MODEL,

@@ -88,3 +88,19 @@ def test_refuses_what_has_no_dense_layers_and_other_ranks(model):
     for wrong in (0, 1.5, []):
         with pytest.raises(ValueError, match="shares of a layer's rank"):
             kzoo.compress(model, shares=wrong)
+
+
+def test_on_the_command_line(model, kzoo_command, tmp_path):
+    model.save(tmp_path / "fast.keras")
+    status, said, error = kzoo_command("compress", "fast.keras", "small.keras", "--ranks", "32,0")
+    assert status == 0 and "ranks 32, 0;" in said and "small.keras" in said, error
+    smaller = kzoo.load(tmp_path / "small.keras")
+    assert smaller.count_params() == kzoo.compress(model, ranks=[32, 0]).parameters[1]
+    for words, wrong in (
+        (("fast.keras", "small.h5"), "small.h5: end its name in .keras"),
+        (("fast.keras", "b.keras", "--ranks", "8,8", "--shares", "0.5"), "--ranks and --shares say the same"),
+        (("fast.keras", "b.keras", "--ranks", "8"), "give one for each of 2 dense layers"),
+        (("small.keras", "b.keras"), "compressed already"),
+    ):
+        status, said, error = kzoo_command("compress", *words)
+        assert status and wrong in error and not (tmp_path / "b.keras").exists()

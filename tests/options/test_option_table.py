@@ -21,6 +21,7 @@ NEEDED = {
     "predict": ("nothing.keras", "nowhere.jpg"),
     "export": ("nothing.keras",),
     "convert": ("nothing.keras", "out.keras"),
+    "compress": ("nothing.keras", "out.keras"),
     "push": ("nothing", "nowhere"),
     "benchmark": ("nothing.keras",),
     "anchors": ("--data", "nowhere"),
