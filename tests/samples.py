@@ -127,13 +127,14 @@ def of_each_family(names: Iterable[str]) -> list:
     return _marked(names, {family[0] for module, family in families().items() if module not in within})
 
 
-def but_twins(names: Iterable[str]) -> list:
-    """Parameters of a test that takes about a second a name: by default for those without a twin.
+def smallest_of_each_family(names: Iterable[str]) -> list:
+    """Parameters of a test that takes about a second a name: by default for the smallest of each family.
 
     Args:
         names: registered ones.
     """
-    return [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in names]
+    quick = {family[0] for family in families().values()}
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
 
 
 def of_each_head(names: Iterable[str], shown: Iterable[str] = ()) -> list:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from samples import HEADS, TWINS, but_twins, of_each_family, of_each_head, small
+from samples import HEADS, TWINS, of_each_family, of_each_head, small, smallest_of_each_family
 from shapes_only import shapes_only
 
 import kzoo
@@ -87,7 +87,7 @@ def by_name(names):
     return pytest.mark.parametrize("name", names, scope="module")
 
 
-every_name = by_name(but_twins(kzoo.list_models()))
+smallest_names = by_name(smallest_of_each_family(kzoo.list_models()))
 some_of_each_family = by_name(of_each_family(kzoo.list_models()))
 some_of_each_head = by_name(of_each_head(kzoo.list_models()))
 every_segmenter = by_name(of_each_family(kzoo.list_models("segment")))
@@ -148,13 +148,13 @@ def test_others_are_no_twins():
     assert not parts("deeplabv3plus") <= parts("deeplabv3")
 
 
-@every_name
+@smallest_names
 def test_parameters_and_operations_equal_the_published_counts(name):
     parameters, gflops, _ = published(name)
     assert (parameters, gflops) == (entry(name).parameters, entry(name).gflops)
 
 
-@every_name
+@smallest_names
 def test_a_name_stands_for_its_head(name):
     """Where this fails for a new head: give it a line in `samples.HEADS`."""
     kind = published(name)[-1]
