@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from kzoo.ops.runs import away, reaches
+
 # Which way each looks: the axis of (B, H, W, C), and whether from the end of that axis back to the place.
 DIRECTIONS = {"top": (1, True), "bottom": (1, False), "left": (2, True), "right": (2, False)}
-LONGEST = 1024  # cells along an axis whose length is not known before running
 
 
 def running_maximum(x, axis: int, backward: bool):
@@ -24,17 +25,10 @@ def running_maximum(x, axis: int, backward: bool):
     Returns:
         (B, H, W, C).
     """
-    known, length, reach = x.shape[axis], ops.shape(x)[axis], 1
     lowest = -3e38 if keras.backend.standardize_dtype(x.dtype) == "float32" else -6e4
-    while reach < (known or LONGEST):
-        # Each place beside the one that is so far away; beyond the edge there is nothing.
-        padding = [[0, 0]] * 4
-        padding[axis] = [0, reach] if backward else [reach, 0]
-        index = [slice(None)] * 4
-        index[axis] = slice(reach, reach + length) if backward else slice(None, length)
-        farther = ops.pad(x, padding, constant_values=lowest)[tuple(index)]
+    for reach in reaches(x, axis):
+        farther = away(x, axis, reach, backward, lowest)
         x = ops.where(x > farther, x, farther)
-        reach *= 2
     return x
 
 

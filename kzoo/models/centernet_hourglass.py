@@ -50,9 +50,10 @@ def centernet_hourglass104(
     check_arguments(num_classes, image_size, names, multiple)
     check_settings()
     inputs = keras.Input((None, None, 3), name="images")
-    features = hourglasses(
+    stacks = hourglasses(
         normalized(inputs, "centernet"), STACKS, width, depth, CHANNELS[: orders + 1], RESIDUALS[: orders + 1]
     )
+    features = [stack.features for stack in stacks]
     network = keras.Model(inputs, features, name="network")
     arguments = {"branch_width": features[0].shape[-1], "multiple": multiple, **head}
     head = CenterHead(num_classes, stacks=STACKS, name="head", **arguments)
