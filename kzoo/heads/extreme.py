@@ -111,26 +111,24 @@ class ExtremeHead(KeypointHead):
         row = (cells["top"][..., 1] + cells["bottom"][..., 1]) // 2
         return {**cells, "center": ops.stack([column, row], axis=-1)}
 
-    def decode(self, outputs):
-        """Detections: `boxes` (B, D, 4) xyxy pixels, `scores` (B, D), `labels` (B, D), -1 where there is none."""
-        # 1. The points: the heat of each is gathered along its edge.
+    def extremes(self, outputs) -> list:
+        """The peaks of the four outermost points, of which each has gathered the heat along its edge."""
         found = []
         for point, axis in (("top", 2), ("left", 1), ("bottom", 2), ("right", 1)):
             heat = edge_aggregated(ops.sigmoid(outputs[f"{point}_heat"]), axis, self.aggregation)
             peaks = self.found(outputs, point, heat)
             found.append(peaks._replace(scores=ops.minimum(peaks.scores, 1.0)))
-        # 2. Boxes (B, N, 4) that they make, and those of them that are left.
+        return found
+
+    def decode(self, outputs):
+        """Detections: `boxes` (B, D, 4) xyxy pixels, `scores` (B, D), `labels` (B, D), -1 where there is none."""
         centers = ops.sigmoid(outputs["center_heat"])
         limits = (self.candidates, self.pairs, self.point_threshold, self.center_threshold)
-        boxes, scores, labels = join_extremes(*found, centers, *limits)
+        boxes, scores, labels = join_extremes(*self.extremes(outputs), centers, *limits)
         kept = self.suppress(boxes * self.stride, scores, labels)
-        # 3. Without those around several objects, in their new order.
-        scores = without_ghosts(
-            kept["boxes"], kept["scores"], kept["labels"], self.ghost_factor, self.ghost_threshold
-        )
+        # Boxes around several objects lose score, and with it their place in the order.
+        ghosts = (self.ghost_factor, self.ghost_threshold)
+        scores = without_ghosts(kept["boxes"], kept["scores"], kept["labels"], *ghosts)
         scores, order = stable_top_k(scores, self.max_detections)
-        return {
-            "boxes": take_rows(kept["boxes"], order),
-            "scores": scores,
-            "labels": take_rows(kept["labels"], order),
-        }
+        boxes, labels = take_rows(kept["boxes"], order), take_rows(kept["labels"], order)
+        return {"boxes": boxes, "scores": scores, "labels": labels}

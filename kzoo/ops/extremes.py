@@ -111,13 +111,15 @@ def join_extremes(
         left, right, left.columns, right.columns, pairs, point_threshold
     )
     # 2. Where the points of upright pairs (B, P, 1), and those of level ones (B, 1, P), are.
-    (top_x, top_y), (bottom_x, bottom_y) = (
-        (ops.expand_dims(take_rows(one, index), 2) for one in (peaks.columns, peaks.rows))
+    top_x, top_y, bottom_x, bottom_y = (
+        ops.expand_dims(take_rows(cells, index), 2)
         for peaks, index in ((top, tops), (bottom, bottoms))
+        for cells in (peaks.columns, peaks.rows)
     )
-    (left_x, left_y), (right_x, right_y) = (
-        (ops.expand_dims(take_rows(one, index), 1) for one in (peaks.columns, peaks.rows))
+    left_x, left_y, right_x, right_y = (
+        ops.expand_dims(take_rows(cells, index), 1)
         for peaks, index in ((left, lefts), (right, rights))
+        for cells in (peaks.columns, peaks.rows)
     )
     # 3. What is in the middle of the box of each combination: (B, P, P).
     label = ops.expand_dims(classes_of, 2)
