@@ -171,8 +171,8 @@ class KeypointHead(HeatLayers):
         boxes, labels = self.objects(targets)
         lie = {point: in_cells(where, height, width) for point, where in self.locate(targets, boxes).items()}
         cells = self.looked_at({point: cell for point, (cell, _) in lie.items()})
-        # Every object has a tag of its own: its number.
-        tags = ops.broadcast_to(ops.arange(labels.shape[1], dtype="float32"), ops.shape(labels))
+        # Every object has a tag of its own, which is not that of cells without any: its number, from 1.
+        tags = ops.broadcast_to(1.0 + ops.arange(labels.shape[1], dtype="float32"), ops.shape(labels))
         maps = {}
         for point, cell in cells.items():
             said = {

@@ -63,7 +63,8 @@ class SaccadeHead(CornerHead):
     def aims(self, targets, boxes, labels, size):
         found = super().aims(targets, boxes, labels, size)
         height, width = size
-        longer = ops.max(boxes[..., 2:] - boxes[..., :2], axis=-1) * self.stride  # (B, M) pixels
+        sides = (boxes[..., 2:] - boxes[..., :2]) * self.stride  # (B, M, 2) pixels
+        longer = ops.maximum(sides[..., 0], sides[..., 1])
         for step, (name, (least, most)) in zip((4, 2, 1), SIZES.items(), strict=True):
             cells, offset = in_cells(
                 (boxes[..., :2] + boxes[..., 2:]) / (2 * step), height // step, width // step

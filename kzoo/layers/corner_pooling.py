@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -14,7 +16,6 @@ DIRECTIONS = {"top": (1, True), "bottom": (1, False), "left": (2, True), "right"
 def running_maximum(x, axis: int, backward: bool):
     """The largest value up to each place along an axis, or from the end back to it.
 
-    Maxima of two, four, eight and more places are made one from another: as many steps as the length has binary digits.
     Of equal values the one farthest from the place, which a scan would meet first, has the gradient.
 
     Args:
@@ -26,9 +27,46 @@ def running_maximum(x, axis: int, backward: bool):
         (B, H, W, C).
     """
     lowest = -3e38 if keras.backend.standardize_dtype(x.dtype) == "float32" else -6e4
+    length = x.shape[axis]
+    if length is None:
+        return _doubled(x, axis, backward, lowest)
+    # The axis falls into blocks, about as many as they are long. All blocks are scanned at once, row by row, and what
+    # each comes to goes on to the next ones: few operations, each on a part of the map that stays in the cache.
+    size = 2 ** math.ceil(math.log2(length) / 2)
+    blocks, shape = -(-length // size), ops.shape(x)
+    padding = [[0, 0]] * 4
+    padding[axis] = [0, blocks * size - length]
+    if blocks * size > length:
+        x = ops.pad(x, padding, constant_values=lowest)
+    x = ops.reshape(x, (*shape[:axis], blocks, size, *shape[axis + 1 :]))
+    rows = _scanned(ops.unstack(x, size, axis=axis + 1), backward)
+    # What stands before the first block is less than anything.
+    ends = _scanned(ops.unstack(rows[0 if backward else -1], blocks, axis=axis), backward)
+    nothing = ops.full_like(ends[0], lowest)
+    before = ops.stack([*ends[1:], nothing] if backward else [nothing, *ends[:-1]], axis=axis)
+    x = ops.stack([_larger(row, before) for row in rows], axis=axis + 1)
+    x = ops.reshape(x, (*shape[:axis], blocks * size, *shape[axis + 1 :]))
+    return x if blocks * size == length else x[(slice(None),) * axis + (slice(length),)]
+
+
+def _scanned(rows: list, backward: bool) -> list:
+    """Of maps in a row the largest so far, or from the last one back."""
+    order = rows[::-1] if backward else rows
+    found = [order[0]]
+    for row in order[1:]:
+        found.append(_larger(row, found[-1]))
+    return found[::-1] if backward else found
+
+
+def _larger(x, farther):
+    """The larger of two; of equals, the one that is farther away has the gradient."""
+    return ops.where(x > farther, x, farther)
+
+
+def _doubled(x, axis: int, backward: bool, lowest: float):
+    """A running maximum along an axis whose length is not known: of two, four, eight places, one from another."""
     for reach in reaches(x, axis):
-        farther = away(x, axis, reach, backward, lowest)
-        x = ops.where(x > farther, x, farther)
+        x = _larger(x, away(x, axis, reach, backward, lowest))
     return x
 
 
