@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 from keras import layers, ops
 
@@ -11,6 +9,7 @@ from kzoo.ops.runs import away, reaches
 
 # Which way each looks: the axis of (B, H, W, C), and whether from the end of that axis back to the place.
 DIRECTIONS = {"top": (1, True), "bottom": (1, False), "left": (2, True), "right": (2, False)}
+LONGEST = 128  # lines that are gone through one by one
 
 
 def running_maximum(x, axis: int, backward: bool):
@@ -26,48 +25,31 @@ def running_maximum(x, axis: int, backward: bool):
     Returns:
         (B, H, W, C).
     """
-    lowest = -3e38 if keras.backend.standardize_dtype(x.dtype) == "float32" else -6e4
     length = x.shape[axis]
-    if length is None:
-        return _doubled(x, axis, backward, lowest)
-    # The axis falls into blocks, about as many as they are long. All blocks are scanned at once, row by row, and what
-    # each comes to goes on to the next ones: few operations, each on a part of the map that stays in the cache.
-    size = 2 ** math.ceil(math.log2(length) / 2)
-    blocks, shape = -(-length // size), ops.shape(x)
-    padding = [[0, 0]] * 4
-    padding[axis] = [0, blocks * size - length]
-    if blocks * size > length:
-        x = ops.pad(x, padding, constant_values=lowest)
-    x = ops.reshape(x, (*shape[:axis], blocks, size, *shape[axis + 1 :]))
-    rows = _scanned(ops.unstack(x, size, axis=axis + 1), backward)
-    # What stands before the first block is less than anything.
-    ends = _scanned(ops.unstack(rows[0 if backward else -1], blocks, axis=axis), backward)
-    nothing = ops.full_like(ends[0], lowest)
-    before = ops.stack([*ends[1:], nothing] if backward else [nothing, *ends[:-1]], axis=axis)
-    x = ops.stack([_larger(row, before) for row in rows], axis=axis + 1)
-    x = ops.reshape(x, (*shape[:axis], blocks * size, *shape[axis + 1 :]))
-    return x if blocks * size == length else x[(slice(None),) * axis + (slice(length),)]
+    if length is None or length > LONGEST:
+        return _doubled(x, axis, backward)
+    # Line by line, for a line stays in the cache: few passes over the map, where doubling makes dozens.
+    lines = ops.unstack(x, length, axis=axis)
+    lines = lines[::-1] if backward else lines
+    found = [lines[0]]
+    for line in lines[1:]:
+        found.append(_larger(line, found[-1]))
+    return ops.stack(found[::-1] if backward else found, axis=axis)
 
 
-def _scanned(rows: list, backward: bool) -> list:
-    """Of maps in a row the largest so far, or from the last one back."""
-    order = rows[::-1] if backward else rows
-    found = [order[0]]
-    for row in order[1:]:
-        found.append(_larger(row, found[-1]))
-    return found[::-1] if backward else found
+def _doubled(x, axis: int, backward: bool):
+    """A running maximum along an axis of many lines, or unknown many: of two, four, eight, one from another."""
+    lowest = -3e38 if keras.backend.standardize_dtype(x.dtype) == "float32" else -6e4
+    for reach in reaches(x, axis):
+        x = _larger(x, away(x, axis, reach, backward, lowest))
+    return x
 
 
 def _larger(x, farther):
     """The larger of two; of equals, the one that is farther away has the gradient."""
+    if keras.backend.backend() == "tensorflow":  # which gives it to the first of equals
+        return ops.maximum(farther, x)
     return ops.where(x > farther, x, farther)
-
-
-def _doubled(x, axis: int, backward: bool, lowest: float):
-    """A running maximum along an axis whose length is not known: of two, four, eight places, one from another."""
-    for reach in reaches(x, axis):
-        x = _larger(x, away(x, axis, reach, backward, lowest))
-    return x
 
 
 @keras.saving.register_keras_serializable("kzoo")
