@@ -66,7 +66,12 @@ _DEEPLABV3PLUS = (
 )
 # Of DLA-34 42,496 fewer than published: two projections whose results the authors throw away.
 _CENTERNET = "Zhou et al. 2019, Objects as Points, arXiv:1904.07850"
+_CENTERNET_TRIPLET = "Duan et al. 2019, CenterNet: Keypoint Triplets for Object Detection, arXiv:1904.08189"
 _CONVNEXT = "Liu et al. 2022, A ConvNet for the 2020s, arXiv:2201.03545"
+_CORNERNET = "Law & Deng 2018, CornerNet: Detecting Objects as Paired Keypoints, arXiv:1808.01244"
+_CORNERNET_LITE = (
+    "Law et al. 2019, CornerNet-Lite: Efficient Keypoint Based Object Detection, arXiv:1904.08900"
+)
 _EFFICIENTNET = (
     "Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "
     "arXiv:1905.11946"
@@ -74,6 +79,9 @@ _EFFICIENTNET = (
 _LITE = "Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow's blog; after arXiv:1905.11946"
 _MOBILENETV2 = "Sandler et al. 2018, MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv:1801.04381"
 _MOBILENETV3 = "Howard et al. 2019, Searching for MobileNetV3, arXiv:1905.02244"
+_EXTREMENET = (
+    "Zhou et al. 2019, Bottom-up Object Detection by Grouping Extreme and Center Points, arXiv:1901.08043"
+)
 _FCN = "Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
 _FCOS = "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355"
 _RESNET = "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385"
@@ -91,8 +99,16 @@ ENTRIES = (
           _CENTERNET, 14_448_741, 80, 26.62),
     Entry("centernet-resnet50", "kzoo.models.centernet:centernet_resnet50", "detect", (512, 512),
           _CENTERNET, 30_735_973, 80, 52.38),
+    Entry("centernet-triplet", "kzoo.models.centernet_triplet:centernet_triplet", "detect", (512, 512),
+          _CENTERNET_TRIPLET, 210_194_800, 80, 834.13),
     Entry("convnext-tiny", "kzoo.models.convnext:convnext_tiny", "classify", (224, 224),
           _CONVNEXT, 28_589_128, 1000, 8.91),
+    Entry("cornernet", "kzoo.models.cornernet:cornernet", "detect", (512, 512),
+          _CORNERNET, 201_160_908, 80, 686.34),
+    Entry("cornernet-saccade", "kzoo.models.cornernet_saccade:cornernet_saccade", "detect", (256, 256),
+          _CORNERNET_LITE, 117_046_651, 80, 192.12),
+    Entry("cornernet-squeeze", "kzoo.models.cornernet_squeeze:cornernet_squeeze", "detect", (512, 512),
+          _CORNERNET_LITE, 31_849_420, 80, 102.46),
     Entry("cspdarknet53", "kzoo.models.darknet:cspdarknet53", "classify", (256, 256),
           _YOLOV4, 27_677_512, 1000, 13.07),
     Entry("cspresnext50", "kzoo.models.darknet:cspresnext50", "classify", (256, 256),
@@ -138,6 +154,8 @@ ENTRIES = (
           _LITE, 8_273_768, 1000, 2.77),
     Entry("efficientnet-lite4", "kzoo.models.efficientnet:efficientnet_lite4", "classify", (300, 300),
           _LITE, 13_118_936, 1000, 5.11),
+    Entry("extremenet", "kzoo.models.extremenet:extremenet", "detect", (512, 512),
+          _EXTREMENET, 198_649_008, 80, 645.42),
     Entry("fcos", "kzoo.models.fcos:fcos", "detect", (800, 800), _FCOS, 32_375_840, 91, 256.41),
     Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
     Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),

@@ -46,6 +46,8 @@ HEADS = {
     "AnchorHead hard_negative": "ssd300",
     "CenterHead": "centernet-resnet18",
     "ClassifyHead": "resnet18",
+    "CornerHead": "cornernet-squeeze",
+    "ExtremeHead": "extremenet",
     "IoUNetHead softmax": "iou-net",
     "FCOSHead": "fcos",
     "DriveHead": "yolop",
@@ -58,6 +60,8 @@ HEADS = {
     "RCNNHead softmax": "faster-rcnn",
     "RegionHead": "yolov2-tiny",
     "SVMHead softmax": "spp-net",
+    "SaccadeHead": "cornernet-saccade",
+    "TripletHead": "centernet-triplet",
     "YoloHead": "yolov3-tiny",
 }
 
@@ -65,6 +69,8 @@ HEADS = {
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
 WITHIN = (
     "CenterHead",
+    "CornerHead",
+    "ExtremeHead",
     "FCOSHead",
     "DriveHead",
     "FastRCNNHead softmax",
@@ -75,6 +81,8 @@ WITHIN = (
     "PointHead varifocal",
     "RCNNHead softmax",
     "SVMHead softmax",
+    "SaccadeHead",
+    "TripletHead",
 )
 
 # What keeps models small besides width and depth, by the module that builds them.
@@ -82,6 +90,10 @@ _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 6
 _FEW_GIVEN = {"region_samples": 32, "proposals": (60, 40), "search_side": 4.0}
 _SMALL = {
     "kzoo.models.centernet_hourglass": {"orders": 3},
+    "kzoo.models.centernet_triplet": {"orders": 3},
+    "kzoo.models.cornernet": {"orders": 3},
+    "kzoo.models.cornernet_squeeze": {"orders": 3},
+    "kzoo.models.extremenet": {"orders": 3},
     "kzoo.models.fast_rcnn": _FEW_GIVEN,
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {

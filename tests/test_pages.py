@@ -442,6 +442,16 @@ def test_demo_cut_down(kzoo_command, monkeypatch):
 
 RECIPES = {
     "detect_bccd.py": ("--data", "data/street", "--epochs", "4", "--image-size", "64"),
+    "detect_centernet.py": (
+        "--data",
+        "shapes:16:64",
+        "--epochs",
+        "1",
+        "--image-size",
+        "64",
+        "--width",
+        "0.1",
+    ),
     "detect_faster_rcnn.py": (
         "--data",
         "data/street",

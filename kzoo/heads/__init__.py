@@ -4,8 +4,10 @@ from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.corner import CornerHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.drive import DriveHead
+from kzoo.heads.extreme import ExtremeHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.fcos import FCOSHead
 from kzoo.heads.features import FeatureHead
@@ -15,15 +17,19 @@ from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.points import PointHead
 from kzoo.heads.rcnn import RCNNHead
+from kzoo.heads.saccade import SaccadeHead
 from kzoo.heads.svm import SVMHead
+from kzoo.heads.triplet import TripletHead
 from kzoo.heads.yolo import YoloHead
 
 __all__ = [
     "AnchorHead",
     "CenterHead",
     "ClassifyHead",
+    "CornerHead",
     "DetectionHead",
     "DriveHead",
+    "ExtremeHead",
     "FCOSHead",
     "FastRCNNHead",
     "FeatureHead",
@@ -35,5 +41,7 @@ __all__ = [
     "PointHead",
     "RCNNHead",
     "SVMHead",
+    "SaccadeHead",
+    "TripletHead",
     "YoloHead",
 ]

@@ -23,6 +23,7 @@ class Head(keras.layers.Layer):
 
     Attributes:
         task: "detect", "segment", "instance", "drive" or "classify".
+        truth: the kind of targets, of `kzoo.structures.targets.KEYS`, that it is trained on; that of its task where "".
         loss_names: the keys of what `loss` returns.
         meaning: arguments that say what raw outputs mean: weights mean something else under others.
         options: for each of the constructor's arguments that is checked its type and range.
@@ -31,6 +32,7 @@ class Head(keras.layers.Layer):
     """
 
     task: str = ""
+    truth: str = ""
     loss_names: tuple[str, ...] = ()
     meaning: tuple[str, ...] = ()
     options: ClassVar[Mapping[str, Option]] = {}
@@ -76,8 +78,12 @@ class Head(keras.layers.Layer):
         """Raw outputs from `hidden`: `call` is the one after the other."""
         return self(hidden)
 
+    def needed(self, features: list) -> list:
+        """Those of the network's feature maps that are looked at in inference, too: all."""
+        return features
+
     def kernels(self, shapes: list) -> list:
-        """The layers whose kernels are laid on feature maps, and the shapes (B, H, W, C) they are laid on.
+        """The layers whose kernels are laid on feature maps in inference, and the shapes (B, H, W, C) they are laid on.
 
         Args:
             shapes: shapes (B, H, W, C) of the feature maps, in their order.

@@ -5,19 +5,13 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from kzoo.heads.heat_layers import HeatLayers
+from kzoo.heads.heat_layers import SURE, HeatLayers
 from kzoo.losses.peaks import peak_focal_loss
-from kzoo.ops.assign import sound_boxes
-from kzoo.ops.assign.task_aligned import points_unknown
-from kzoo.ops.boxes import area
 from kzoo.ops.gather import take_rows
-from kzoo.ops.heatmaps import draw_peaks, find_peaks, gaussian_radius
-from kzoo.ops.points import lay_points
+from kzoo.ops.heatmaps import draw_peaks, find_peaks, gaussian_radius, in_cells
 from kzoo.ops.weighting import image_weighted
 from kzoo.options import checked
-from kzoo.options.building import CENTER
-
-SURE = 20.0  # logit of a probability that rounds to 1
+from kzoo.options.heatmaps import CENTER
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -81,9 +75,9 @@ class CenterHead(HeatLayers):
 
     def loss(self, targets, outputs, sample_weight=None):
         # 1. Objects in cells: boxes (B, M, 4), and whether they are any (B, M).
-        boxes, labels = sound_boxes(targets["boxes"]), ops.cast(targets["labels"], "int32")
+        boxes, labels = self.objects(targets)
         height, width = ops.shape(outputs["heat"])[1:3]
-        boxes, cells, labels = self._objects(boxes, labels, height, width)
+        cells, offset = in_cells((boxes[..., :2] + boxes[..., 2:]) / 2, height, width)  # (B, M, 2) each
         counts = ops.cast(labels >= 0, "float32")
         if "weights" in targets:
             counts = counts * ops.cast(targets["weights"], "float32")
@@ -95,8 +89,7 @@ class CenterHead(HeatLayers):
         radius = ops.maximum(ops.floor(radius), 0.0)
         heat = draw_peaks(cells, radius, labels, (height, width), self.num_classes)  # (B, h, w, C)
         heat = ops.stop_gradient(heat)
-        known = self._known(targets, height, width)  # (B, h, w, 1)
-        offset = (boxes[..., :2] + boxes[..., 2:]) / 2 - ops.cast(cells, "float32")  # (B, M, 2)
+        known = self.known(targets, height, width)  # (B, h, w, 1)
         place = cells[..., 1] * width + cells[..., 0]  # (B, M)
 
         # 3. The terms, the mean of all stacks.
@@ -115,31 +108,6 @@ class CenterHead(HeatLayers):
         factors = {"heat": 1.0, "size": self.size_weight, "offset": self.offset_weight}
         return {name: term * factors[name] / self.stacks for name, term in terms.items()}
 
-    def _objects(self, boxes, labels, height, width):
-        """Objects on maps of so many cells.
-
-        Args:
-            boxes: (B, M, 4) xyxy pixels.
-            labels: (B, M) int32, -1 for none.
-            height: cells of the maps.
-            width: cells of the maps.
-
-        Returns:
-            boxes (B, M, 4) in cells, the cells of their centres (B, M, 2) int32, x and y, and labels (B, M), -1 also
-            of boxes without area.
-        """
-        boxes = boxes / self.stride
-        labels = ops.where(area(boxes) > 0, labels, -1)
-        limit = ops.stack([width - 1, height - 1])
-        cells = ops.cast(ops.floor((boxes[..., :2] + boxes[..., 2:]) / 2), "int32")
-        return boxes, ops.clip(cells, 0, ops.cast(limit, "int32")), labels
-
-    def _known(self, targets, height, width):
-        """1 for cells that are object or background, 0 for those in regions that are neither: (B, h, w, 1)."""
-        boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
-        points, _ = lay_points([(height, width)], [self.stride])  # (h * w, 2)
-        return ops.reshape(1.0 - points_unknown(points, boxes, labels), (-1, height, width, 1))
-
     def encode(self, targets, sizes) -> dict:
         """Raw outputs that decode to the targets: for tests.
 
@@ -148,27 +116,16 @@ class CenterHead(HeatLayers):
             sizes: height and width of each stack's feature map in cells.
         """
         height, width = sizes[-1]
-        boxes, labels = sound_boxes(targets["boxes"]), ops.cast(targets["labels"], "int32")
-        boxes, cells, labels = self._objects(boxes, labels, height, width)
-        # Each object spread over all cells but its own by multiplication with 0: (B, M, h * w, 1).
-        place = cells[..., 1] * width + cells[..., 0]
-        there = ops.one_hot(ops.where(labels >= 0, place, -1), height * width)  # (B, M, h * w)
-        there = ops.expand_dims(there, -1)
-        hot = ops.expand_dims(ops.one_hot(labels, self.num_classes), 2)  # (B, M, 1, C)
-        offset = (boxes[..., :2] + boxes[..., 2:]) / 2 - ops.cast(cells, "float32")  # (B, M, 2)
+        boxes, labels = self.objects(targets)
+        cells, offset = in_cells((boxes[..., :2] + boxes[..., 2:]) / 2, height, width)
         found = {
-            "heat": SURE * (2.0 * ops.max(there * hot, axis=1) - 1.0),  # (B, h * w, C)
-            "size": ops.max(there * ops.expand_dims(boxes[..., 2:] - boxes[..., :2], 2), axis=1),
-            "offset": ops.max(there * ops.expand_dims(offset, 2), axis=1),
-        }
-        maps = {
-            kind: ops.reshape(values, (-1, height, width, values.shape[-1])) for kind, values in found.items()
-        }
-        return {
-            self.output_name(kind, stack): values
-            for stack in range(self.stacks)
-            for kind, values in maps.items()
-        }
+            "heat": ops.one_hot(labels, self.num_classes),
+            "size": boxes[..., 2:] - boxes[..., :2],
+            "offset": offset,
+        }  # (B, M, channels) each
+        there = ops.where(labels >= 0, cells[..., 1] * width + cells[..., 0], -1)
+        maps = self.written(found, there, height, width)
+        return self.of_all_stacks({**maps, "heat": SURE * (2.0 * maps["heat"] - 1.0)})
 
     def decode(self, outputs):
         """Detections: `boxes` (B, K, 4) xyxy pixels, `scores` (B, K), `labels` (B, K), -1 where there is none."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from kzoo.ops.runs import away, reaches
+
 # Which way each looks: the axis of (B, H, W, C), and whether from the end of that axis back to the place.
 DIRECTIONS = {"top": (1, True), "bottom": (1, False), "left": (2, True), "right": (2, False)}
-LONGEST = 1024  # cells along an axis whose length is not known before running
+LONGEST = 128  # lines that are gone through one by one
 
 
 def running_maximum(x, axis: int, backward: bool):
     """The largest value up to each place along an axis, or from the end back to it.
 
-    Maxima of two, four, eight and more places are made one from another: as many steps as the length has binary digits.
     Of equal values the one farthest from the place, which a scan would meet first, has the gradient.
 
     Args:
@@ -24,18 +25,31 @@ def running_maximum(x, axis: int, backward: bool):
     Returns:
         (B, H, W, C).
     """
-    known, length, reach = x.shape[axis], ops.shape(x)[axis], 1
+    length = x.shape[axis]
+    if length is None or length > LONGEST:
+        return _doubled(x, axis, backward)
+    # Line by line, for a line stays in the cache: few passes over the map, where doubling makes dozens.
+    lines = ops.unstack(x, length, axis=axis)
+    lines = lines[::-1] if backward else lines
+    found = [lines[0]]
+    for line in lines[1:]:
+        found.append(_larger(line, found[-1]))
+    return ops.stack(found[::-1] if backward else found, axis=axis)
+
+
+def _doubled(x, axis: int, backward: bool):
+    """A running maximum along an axis of many lines, or unknown many: of two, four, eight, one from another."""
     lowest = -3e38 if keras.backend.standardize_dtype(x.dtype) == "float32" else -6e4
-    while reach < (known or LONGEST):
-        # Each place beside the one that is so far away; beyond the edge there is nothing.
-        padding = [[0, 0]] * 4
-        padding[axis] = [0, reach] if backward else [reach, 0]
-        index = [slice(None)] * 4
-        index[axis] = slice(reach, reach + length) if backward else slice(None, length)
-        farther = ops.pad(x, padding, constant_values=lowest)[tuple(index)]
-        x = ops.where(x > farther, x, farther)
-        reach *= 2
+    for reach in reaches(x, axis):
+        x = _larger(x, away(x, axis, reach, backward, lowest))
     return x
+
+
+def _larger(x, farther):
+    """The larger of two; of equals, the one that is farther away has the gradient."""
+    if keras.backend.backend() == "tensorflow":  # which gives it to the first of equals
+        return ops.maximum(farther, x)
+    return ops.where(x > farther, x, farther)
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -31,7 +31,9 @@ class CheckedModel(keras.Model):
                 "class_weight is not taken, for images have objects of several classes; give sample_weight, one an "
                 "image, or a segmenter's head class_weights"
             )
-        return Look(self.head.task, self.head.num_classes, targets, self.head.needs_proposals)
+        return Look(
+            self.head.truth or self.head.task, self.head.num_classes, targets, self.head.needs_proposals
+        )
 
     def compile(
         self,

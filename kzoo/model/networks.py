@@ -72,12 +72,15 @@ def backbone_layers(model) -> list:
 def flops(model, image_size: Sequence[int] | None = None) -> int:
     """Floating-point operations of one image: two for each multiply-add of the layers' kernels, as Darknet counts.
 
+    What is computed in training alone is not among them.
+
     Args:
         model: a `ZooModel`.
         image_size: height and width in pixels; the model's own where None.
     """
     height, width = image_size or model.image_size
-    kernels = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
+    needed = keras.Model(model.network.inputs, model.head.needed(model.network.outputs))
+    kernels = [layer for layer in needed.layers if hasattr(layer, "kernel")]
     # A transposed convolution lays its kernel on every place of what goes in.
     places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
     # Sides are known only where the network runs, so a probe with those places as outputs is asked for their shapes.

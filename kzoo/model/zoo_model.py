@@ -135,7 +135,7 @@ class ZooModel(CheckedModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_settings()
-        check_keys(self.task, y)
+        check_keys(self.head.truth or self.task, y)
         if sample_weight is None:
             losses = self.head.loss(y, y_pred)
         else:

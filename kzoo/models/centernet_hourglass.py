@@ -39,7 +39,8 @@ def centernet_hourglass104(
         depth: factor of the residual blocks of an order, above 0 and up to 16, 1 by default.
         orders: number of times, 1 to 5, that a hourglass halves its maps, 5 by default.
         names: class names, in the order of the labels; none where None.
-        weights: a `.keras` or `.weights.h5` file of the same model. Untrained where None.
+        weights: a `.keras` or `.weights.h5` file of the same model, or a state dict with the authors' names (`.pth`,
+            `.safetensors`): see `kzoo.weights.loading`. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone. Untrained where None.
         name: name of the model, which messages and files go by, "centernet-hourglass104" by default.
         **head: further arguments of `kzoo.heads.center.CenterHead`, such as `size_weight`.
@@ -50,9 +51,10 @@ def centernet_hourglass104(
     check_arguments(num_classes, image_size, names, multiple)
     check_settings()
     inputs = keras.Input((None, None, 3), name="images")
-    features = hourglasses(
+    stacks = hourglasses(
         normalized(inputs, "centernet"), STACKS, width, depth, CHANNELS[: orders + 1], RESIDUALS[: orders + 1]
     )
+    features = [stack.features for stack in stacks]
     network = keras.Model(inputs, features, name="network")
     arguments = {"branch_width": features[0].shape[-1], "multiple": multiple, **head}
     head = CenterHead(num_classes, stacks=STACKS, name="head", **arguments)

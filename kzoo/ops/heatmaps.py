@@ -89,7 +89,7 @@ def find_peaks(heat, count: int):
         count: number of peaks, K, of all classes together.
 
     Returns:
-        scores (B, K), best first; labels (B, K) int32; columns and rows (B, K) int32.
+        scores (B, K), best first, 0 where there are fewer; labels (B, K) int32; columns and rows (B, K) int32.
 
     Source: Zhou et al. 2019, Objects as Points, arXiv:1904.07850, section 3, "From points to bounding boxes".
     """
@@ -98,6 +98,25 @@ def find_peaks(heat, count: int):
     peaks = ops.where(ops.equal(heat, highest), heat, 0.0)
     # Class by class, as the authors have them, so that of equal scores the same come first.
     flat = ops.reshape(ops.transpose(peaks, (0, 3, 1, 2)), (batch, classes * height * width))
+    if flat.shape[1] is None or flat.shape[1] < count:
+        flat = ops.pad(flat, [[0, 0], [0, count]])  # of a small map there are fewer
     scores, place = stable_top_k(flat, count)
     cell = place % (height * width)
-    return scores, place // (height * width), cell % width, cell // width
+    labels = ops.minimum(place // (height * width), classes - 1)
+    return scores, labels, cell % width, cell // width
+
+
+def in_cells(points, height, width):
+    """The cells that points lie in, and where in there.
+
+    Args:
+        points: (B, M, 2) x and y in cells; those on the map's far edges belong to the last cells.
+        height: cells of the map.
+        width: cells of the map.
+
+    Returns:
+        cells (B, M, 2) int32, x and y, and offsets (B, M, 2) from their corners, 0 to 1 cells.
+    """
+    last = ops.cast(ops.stack([width - 1, height - 1]), "int32")
+    cells = ops.clip(ops.cast(ops.floor(points), "int32"), 0, last)
+    return cells, points - ops.cast(cells, "float32")

@@ -110,6 +110,7 @@ MODEL: dict[str, Option] = {
     "neck_width": Whole(least=1, most=65536),
     "levels": Whole(least=2, most=3),
     "orders": Whole(least=1, most=5),
+    "stacks": Whole(least=1, most=16),
     **{name: Flag() for name in ("spp", "p6", "deformable", "decoder", "residual", "attention", "paper")},
 }
 
@@ -239,17 +240,6 @@ FCOS: dict[str, Option] = {
     "box_loss": Word(choices=("iou", "giou", "diou", "ciou", "siou", "iou_squared")),
     "multiple": Whole(least=1, most=16384),
 }
-HEAT: dict[str, Option] = {
-    **DETECTION,
-    "stride": Whole(least=1, most=128),
-    "stacks": Whole(least=1, most=16),
-    "branch_width": Whole(least=1, most=65536),
-    "overlap": Number(above=0, below=1),
-    "corrected": Flag(),
-    "offset_weight": _WEIGHT,
-    "multiple": Whole(least=1, most=16384),
-}
-CENTER: dict[str, Option] = {**HEAT, "size_weight": _WEIGHT}
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {
     **DETECTION,

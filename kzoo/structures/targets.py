@@ -11,9 +11,11 @@ from kzoo.structures.labels import IGNORED
 
 log = logging.getLogger("kzoo")
 
-# The keys of each task's targets: those that have to be there, and those that may.
+# The keys of each task's targets: those that have to be there, and those that may; also of detection that looks at
+# masks, where there are any.
 KEYS = {
     "detect": (("boxes", "labels"), ("weights",)),
+    "outlined": (("boxes", "labels"), ("weights", "masks")),
     "instance": (("boxes", "labels", "masks"), ("weights",)),
     "drive": (("boxes", "labels", "mask"), ("weights",)),
     "segment": (("mask",), ("weights",)),
@@ -21,6 +23,8 @@ KEYS = {
 }
 _SHAPES = {
     "detect": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}",
+    "outlined": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none}; 'masks': (B, M, S, S) uint8 may be "
+    "there",
     "instance": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none, 'masks': (B, M, S, S) uint8, each "
     "cut out by its box, 255 = all of a cell}",
     "drive": "{'boxes': (B, M, 4) xyxy pixels, 'labels': (B, M) int, -1 = none, 'mask': (B, H, W) int, 1 drivable + "
@@ -92,6 +96,7 @@ def check_targets(
             )
     checks = {
         "detect": (_check_boxes,),
+        "outlined": (_check_boxes, *([_check_masks] if "masks" in arrays else [])),
         "instance": (_check_boxes, _check_masks),
         "drive": (_check_boxes, _check_roads),
         "segment": (_check_mask,),

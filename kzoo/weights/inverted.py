@@ -28,7 +28,7 @@ def inverted_backbone(layers: Mapping[str, keras.layers.Layer]) -> tuple[str | N
         The variant's name, or None of another backbone; and whether it is that variant as published, rather than one
         of other width or depth, for which any of its family is named.
     """
-    if "backbone_stem_bn" not in layers:
+    if "backbone_stem_act" not in layers:
         return None, False
     activation = keras.activations.serialize(layers["backbone_stem_act"].activation)
     # MobileNetV2's kernels all have a side of 3.
@@ -59,7 +59,7 @@ def _published(name: str) -> list[tuple[int, int]]:
 def _blocks(layers: Mapping[str, keras.layers.Layer]) -> dict[int, dict[int, bool]]:
     """By stage the numbers of its blocks, and whether each has an expansion; of other networks none."""
     found: dict[int, dict[int, bool]] = {}
-    if "backbone_stem_bn" not in layers:
+    if "backbone_stem_act" not in layers:
         return found
     for name in layers:
         if match := _BLOCK.fullmatch(name):

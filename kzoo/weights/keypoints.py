@@ -8,9 +8,12 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from kzoo.weights import hourglasses
+
 _KINDS = {"heat": "hm", "size": "wh", "offset": "reg"}
 _PLACES = {"project": "proj", "node": "node", "spread": "up"}
-_FIRST = ("conv1.weight", "base.base_layer.0.weight")
+_FIRST = ("conv1.weight", "base.base_layer.0.weight", "pre.0.conv.weight", "hg.pre.0.conv.weight")
+_OURS = ("head_heat_last", "backbone_stack0_out_conv")  # of networks whose images have blue first
 # Projections of DLA-34's deeper trees, whose results the authors' code throws away.
 _IDLE = re.compile(r"base\.level[34]\.project\.")
 
@@ -23,6 +26,8 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
     """
     if "head_box_centerness" in layers:
         return {name: [module] for name in layers if (module := _of_fcos(name))}
+    if hourglass := hourglasses.torch_modules(layers):
+        return hourglass
     if "head_heat_last" not in layers:
         return {}
     found = {name: _of_head(name) or _of_steps(name) or _of_aggregation(name) for name in layers}
@@ -83,7 +88,7 @@ def as_ours(
         tensors: the file's tensors by name.
         layers: our layers by name. Of other networks tensors stay as they are.
     """
-    if "head_heat_last" not in layers:
+    if not any(name in layers for name in _OURS):
         return dict(tensors)
     return {
         key: value[:, ::-1] if key in _FIRST else value

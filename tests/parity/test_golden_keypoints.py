@@ -4,27 +4,16 @@ The numbers are of random weights, images and scenes; `golden/README.md` has the
 values from its name and shape alone.
 """
 
-import importlib.util
 import json
-import zlib
 
 import numpy as np
 import pytest
 from keras import ops
+from recorded import SIDE, channels_last, drawn, rule_of, write_weights
 
 import kzoo
 from kzoo.heads.center import CenterHead
 from kzoo.ops.heatmaps import draw_peaks, find_peaks, gaussian_radius
-
-SIDE = 64  # cells of the maps
-
-
-def drawn(name: str, shape) -> np.ndarray:
-    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-
-
-def channels_last(maps) -> np.ndarray:
-    return np.ascontiguousarray(np.transpose(maps, (0, 2, 3, 1)), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -128,19 +117,9 @@ def test_of_equal_neighbours_each_is_a_peak():
 )
 def test_networks_compute_what_the_authors_do(golden_keypoints, name, file, tmp_path):
     """Raw maps, and detections one to one, of the authors' weights."""
-    from safetensors.numpy import save_file
-
-    spec = importlib.util.spec_from_file_location("dk_rule", golden_keypoints.parent / "dk_rule.py")
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    known = json.loads((golden_keypoints / f"{file}.json").read_text())
-    values = {
-        key: rule.value(key, shape, known["weight_gain"], known["special"].get(key))
-        for key, shape in known["tensors"]
-    }
-    save_file(values, tmp_path / f"{name}.safetensors")
+    write_weights(golden_keypoints, file, tmp_path / f"{name}.safetensors")
     model = kzoo.build(name, weights=tmp_path / f"{name}.safetensors", image_size=(128, 128))
-    outputs = model(rule.image(), training=False)
+    outputs = model(rule_of(golden_keypoints).image(), training=False)
     raw = {key: np.transpose(ops.convert_to_numpy(value), (0, 3, 1, 2)) for key, value in outputs.items()}
     with np.load(golden_keypoints / f"{file}.npz") as arrays:
         np.testing.assert_allclose(raw["heat"].ravel()[arrays["hm.at"]], arrays["hm.values"], atol=1e-4)
