@@ -12,11 +12,13 @@ _PACKAGE = "kzoo"
 # What is decorated with `register_keras_serializable`, by module.
 CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
+    "kzoo.heads.anchor_detr": ("AnchorDETRHead",),
     "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
     "kzoo.heads.conditional_detr": ("ConditionalDETRHead",),
     "kzoo.heads.dab_detr": ("DABDETRHead",),
     "kzoo.heads.detr": ("DETRHead",),
+    "kzoo.heads.dn_detr": ("DNDETRHead",),
     "kzoo.heads.drive": ("DriveHead",),
     "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
     "kzoo.heads.fcos": ("FCOSHead",),
@@ -29,6 +31,7 @@ CLASSES = {
     "kzoo.heads.points": ("PointHead",),
     "kzoo.heads.rcnn": ("RCNNHead",),
     "kzoo.heads.region": ("RegionHead",),
+    "kzoo.heads.smca_detr": ("SMCADETRHead",),
     "kzoo.heads.svm": ("SVMHead",),
     "kzoo.heads.yolo": ("YoloHead",),
     "kzoo.layers.activations": ("hard_mish", "loggy", "ramp", "rounded_selu", "tanh_gelu"),
