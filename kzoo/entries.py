@@ -54,6 +54,18 @@ _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
 )
+_ANCHOR_DETR = (
+    "Wang et al. 2021, Anchor DETR: Query Design for Transformer-Based Object Detection, arXiv:2109.07107"
+)
+_SMCA_DETR = (
+    "Gao et al. 2021, Fast Convergence of DETR with Spatially Modulated Co-Attention, arXiv:2101.07448"
+)
+_CONDITIONAL_DETR = "Meng et al. 2021, Conditional DETR for Fast Training Convergence, arXiv:2108.06152"
+_DAB_DETR = "Liu et al. 2022, DAB-DETR: Dynamic Anchor Boxes are Better Queries for DETR, arXiv:2201.12329"
+_DN_DETR = (
+    "Li et al. 2022, DN-DETR: Accelerate DETR Training by Introducing Query DeNoising, arXiv:2203.01305"
+)
+_DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
 _UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
 _CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
@@ -156,6 +168,17 @@ ENTRIES = (
           _LITE, 13_118_936, 1000, 5.11),
     Entry("extremenet", "kzoo.models.extremenet:extremenet", "detect", (512, 512),
           _EXTREMENET, 198_649_008, 80, 645.42),
+    Entry("anchor-detr-r50", "kzoo.models.anchor_detr:anchor_detr", "detect", (800, 800),
+          _ANCHOR_DETR, 37_144_951, 91, 0.0),
+    Entry("conditional-detr-r50", "kzoo.models.conditional_detr:conditional_detr", "detect", (800, 800),
+          _CONDITIONAL_DETR, 43_524_641, 91, 127.37),
+    Entry("dab-detr-r50", "kzoo.models.dab_detr:dab_detr", "detect", (800, 800), _DAB_DETR, 43_777_757, 91, 129.69),
+    Entry("detr-r50", "kzoo.models.detr:detr", "detect", (800, 800), _DETR, 41_631_008, 91, 120.34),
+    Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 245.96),
+    Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 215.04),
+    Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 340.66),
+    Entry("dn-detr-r50", "kzoo.models.dn_detr:dn_detr", "detect", (800, 800), _DN_DETR, 43_801_217, 91, 129.69),
+    Entry("smca-detr-r50", "kzoo.models.smca_detr:smca_detr", "detect", (800, 800), _SMCA_DETR, 41_842_050, 92, 0.0),
     Entry("fcos", "kzoo.models.fcos:fcos", "detect", (800, 800), _FCOS, 32_375_840, 91, 256.41),
     Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
     Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),

@@ -1,11 +1,16 @@
 """Heads: what raw outputs mean, how they are trained, how they are read. Importing them makes them loadable."""
 
 from kzoo.heads.anchor import AnchorHead
+from kzoo.heads.anchor_detr import AnchorDETRHead
 from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.conditional_detr import ConditionalDETRHead
 from kzoo.heads.corner import CornerHead
+from kzoo.heads.dab_detr import DABDETRHead
 from kzoo.heads.detection import DetectionHead
+from kzoo.heads.detr import DETRHead
+from kzoo.heads.dn_detr import DNDETRHead
 from kzoo.heads.drive import DriveHead
 from kzoo.heads.extreme import ExtremeHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
@@ -18,15 +23,21 @@ from kzoo.heads.pixel import PixelHead
 from kzoo.heads.points import PointHead
 from kzoo.heads.rcnn import RCNNHead
 from kzoo.heads.saccade import SaccadeHead
+from kzoo.heads.smca_detr import SMCADETRHead
 from kzoo.heads.svm import SVMHead
 from kzoo.heads.triplet import TripletHead
 from kzoo.heads.yolo import YoloHead
 
 __all__ = [
+    "AnchorDETRHead",
     "AnchorHead",
     "CenterHead",
     "ClassifyHead",
+    "ConditionalDETRHead",
     "CornerHead",
+    "DABDETRHead",
+    "DETRHead",
+    "DNDETRHead",
     "DetectionHead",
     "DriveHead",
     "ExtremeHead",
@@ -40,6 +51,7 @@ __all__ = [
     "PixelHead",
     "PointHead",
     "RCNNHead",
+    "SMCADETRHead",
     "SVMHead",
     "SaccadeHead",
     "TripletHead",

@@ -111,7 +111,20 @@ MODEL: dict[str, Option] = {
     "levels": Whole(least=2, most=3),
     "orders": Whole(least=1, most=5),
     "stacks": Whole(least=1, most=16),
-    **{name: Flag() for name in ("spp", "p6", "deformable", "decoder", "residual", "attention", "paper")},
+    **{
+        name: Flag()
+        for name in (
+            "spp",
+            "p6",
+            "deformable",
+            "decoder",
+            "residual",
+            "attention",
+            "paper",
+            "dilated",
+            "pre_norm",
+        )
+    },
 }
 
 DETECTION: dict[str, Option] = {
@@ -239,6 +252,37 @@ FCOS: dict[str, Option] = {
     "focal_alpha": _SHARE.but(none=True),
     "box_loss": Word(choices=("iou", "giou", "diou", "ciou", "siou", "iou_squared")),
     "multiple": Whole(least=1, most=16384),
+}
+QUERY: dict[str, Option] = {
+    **DETECTION,
+    "queries": Whole(least=1, most=100_000),
+    "decoder_depth": Whole(least=1, most=100),
+    "decoder_layers": Whole(least=1, most=100, none=True),
+    "query_width": Whole(least=4, most=65536),
+    "heads": Whole(least=1, most=1024),
+    "feedforward": Whole(least=1, most=1_000_000),
+    "dropout": _SMOOTHING,
+    "no_object_weight": _WEIGHT.but(needs={"class_loss": ("softmax",)}),
+    "focal_gamma": _WEIGHT.but(needs={"class_loss": ("focal", "varifocal")}),
+    "focal_alpha": _SHARE.but(none=True, needs={"class_loss": ("focal", "varifocal")}),
+    **dict.fromkeys(
+        ("class_weight", "box_weight", "giou_weight", "class_cost", "box_cost", "giou_cost", "auxiliary"),
+        _WEIGHT,
+    ),
+}
+DETR: dict[str, Option] = {**QUERY, "pre_norm": Flag()}
+SMCA_DETR: dict[str, Option] = {**DETR, "spread": Word(choices=("fixed", "heads", "axes"))}
+ANCHOR_DETR: dict[str, Option] = {
+    **QUERY,
+    "patterns": Whole(least=1, most=1000),
+    "encoder_depth": Whole(least=1, most=100),
+}
+DN_DETR: dict[str, Option] = {
+    **QUERY,
+    "denoising": Whole(least=0, most=1_000_000),
+    "denoising_groups": Whole(least=1, most=1000, needs={"denoising": (ANY,)}),
+    **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
+    "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
 }
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {

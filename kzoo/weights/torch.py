@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.weights import convnext, inverted, keypoints, yolo
+from kzoo.weights import anchor_detr, convnext, detr, inverted, keypoints, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
 from kzoo.weights.onnx_names import with_names
@@ -38,6 +38,8 @@ _PARAMETERS = {
     "scale": "scale_weight",
     "offset_kernel": "conv_offset_mask.weight",
     "offset_bias": "conv_offset_mask.bias",
+    "numbers": "weight",
+    "slope": "weight",
 }
 
 
@@ -68,7 +70,11 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
         **convnext.torch_modules(layers),
         **yolo.torch_modules(layers),
         **keypoints.torch_modules(layers),
+        **detr.torch_modules(layers),
+        **anchor_detr.torch_modules(layers),
     }
+    tensors = detr.as_ours(tensors, layers, getattr(model.head, "class_loss", None) == "softmax")
+    tensors = anchor_detr.as_ours(tensors, layers)
     modules = module_names(layers, {key.rpartition(".")[0] for key in tensors}, tables)
     tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
     tensors = keypoints.as_ours(tensors, layers)
@@ -128,6 +134,8 @@ def _fitted(
 ) -> np.ndarray:
     """A tensor as a variable of the layer `name` takes it, as far as that can be."""
     shape = tuple(variable.shape)
+    if variable.name == "numbers":  # rows are rows, in both
+        return tensor
     if (
         name == "head_box_box" and tensor.shape[0] % 4 == 0
     ):  # class by class; ours go coordinate by coordinate
