@@ -54,6 +54,7 @@ _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
 )
+_DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
 _UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
 _CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
@@ -138,6 +139,10 @@ ENTRIES = (
           _LITE, 8_273_768, 1000, 2.77),
     Entry("efficientnet-lite4", "kzoo.models.efficientnet:efficientnet_lite4", "classify", (300, 300),
           _LITE, 13_118_936, 1000, 5.11),
+    Entry("detr-r50", "kzoo.models.detr:detr", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
+    Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
+    Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
+    Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
     Entry("fcos", "kzoo.models.fcos:fcos", "detect", (800, 800), _FCOS, 32_375_840, 91, 256.41),
     Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
     Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),

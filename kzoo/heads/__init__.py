@@ -5,6 +5,7 @@ from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.detection import DetectionHead
+from kzoo.heads.detr import DETRHead
 from kzoo.heads.drive import DriveHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.fcos import FCOSHead
@@ -22,6 +23,7 @@ __all__ = [
     "AnchorHead",
     "CenterHead",
     "ClassifyHead",
+    "DETRHead",
     "DetectionHead",
     "DriveHead",
     "FCOSHead",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -85,6 +86,14 @@ class Head(keras.layers.Layer):
         layers = [layer for layer in leaves(self) if hasattr(layer, "kernel")]
         return list(zip(layers, shapes, strict=False))
 
+    def operations(self, shapes: list) -> float:
+        """Floating-point operations of one image, two a multiply-add of the layers' kernels.
+
+        Args:
+            shapes: shapes (1, H, W, C) of the feature maps, in their order.
+        """
+        return sum(laid_operations(layer, shape) for layer, shape in self.kernels(shapes))
+
     def class_outputs(self) -> list[tuple[keras.layers.Layer, int, int]]:
         """What counts the classes along its last axis; nothing where the network itself does.
 
@@ -109,6 +118,20 @@ class Head(keras.layers.Layer):
     def decode(self, outputs: dict) -> dict:
         """Results of fixed shapes from raw outputs: boxes, scores, labels; or a mask; or class scores."""
         raise NotImplementedError
+
+
+def laid_operations(layer: keras.layers.Layer, shape: Sequence[int]) -> float:
+    """Floating-point operations of a layer's kernels, two a multiply-add.
+
+    Args:
+        layer: a layer with a kernel, or several.
+        shape: shape (1, H, W, C) of the map that a kernel of four axes is laid on every place of; others are a layer's
+            whole.
+    """
+    return sum(
+        2 * math.prod(kernel.shape) * (shape[1] * shape[2] if len(kernel.shape) == 4 else 1)
+        for kernel in getattr(layer, "kernels", [layer.kernel])
+    )
 
 
 def leaves(layer: keras.layers.Layer) -> list:

@@ -41,7 +41,7 @@ def sigmoid_focal_loss(true, logits, gamma: float = 2.0, alpha: float | None = 0
     return loss
 
 
-def varifocal_loss(true, positive, logits, gamma: float = 2.0, alpha: float = 0.75):
+def varifocal_loss(true, positive, logits, gamma: float = 2.0, alpha: float = 0.75, fixed: bool = False):
     """Elementwise cross-entropy towards a quality, in which background counts by how much it is taken for something.
 
     Args:
@@ -50,13 +50,16 @@ def varifocal_loss(true, positive, logits, gamma: float = 2.0, alpha: float = 0.
         logits: (...) logits.
         gamma: exponent of background's probability, 0 or more, 2 by default.
         alpha: factor of background, 0 or more, 0.75 by default.
+        fixed: whether background's probability, as a factor, is a number through which no gradient passes; False by
+            default.
 
     Returns:
         (...), to be summed or averaged by the caller.
 
     Source: Zhang et al. 2021, VarifocalNet, arXiv:2008.13367, equation 2.
     """
-    weight = alpha * ops.sigmoid(logits) ** gamma * (1.0 - positive) + true * positive
+    probability = ops.sigmoid(ops.stop_gradient(logits) if fixed else logits)
+    weight = alpha * probability**gamma * (1.0 - positive) + true * positive
     return sigmoid_cross_entropy(true, logits) * weight
 
 

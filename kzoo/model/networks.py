@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import keras
 from keras import layers
 
+from kzoo.heads.base import laid_operations
 from kzoo.policy import check_settings
 
 BACKBONE = "backbone_"  # how the names of a backbone's layers begin
@@ -78,15 +78,13 @@ def flops(model, image_size: Sequence[int] | None = None) -> int:
     """
     height, width = image_size or model.image_size
     kernels = [layer for layer in model.network.layers if hasattr(layer, "kernel")]
+    others = [layer for layer in model.network.layers if hasattr(layer, "map_operations")]
     # A transposed convolution lays its kernel on every place of what goes in.
     places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
+    places += [layer.output for layer in others]
     # Sides are known only where the network runs, so a probe with those places as outputs is asked for their shapes.
     probe = keras.Model(model.network.inputs, places + model.network.outputs)
     shapes = [tensor.shape for tensor in probe.compute_output_spec(input_specs(model.network, height, width))]
-    laid = list(zip(kernels, shapes, strict=False)) + model.head.kernels(shapes[len(kernels) :])
-    return sum(
-        # A kernel of four axes is laid on every place of (1, H, W, C); others are a layer's whole.
-        2 * math.prod(kernel.shape) * (shape[1] * shape[2] if len(kernel.shape) == 4 else 1)
-        for layer, shape in laid
-        for kernel in getattr(layer, "kernels", [layer.kernel])
-    )
+    laid = sum(laid_operations(*each) for each in zip(kernels, shapes, strict=False))
+    own = sum(each.map_operations(shape) for each, shape in zip(others, shapes[len(kernels) :], strict=False))
+    return laid + own + model.head.operations(shapes[len(places) :])

@@ -39,6 +39,18 @@ def pairwise_iou(a, b):
     return iou(ops.expand_dims(a, -2), ops.expand_dims(b, -3))
 
 
+def center_boxes(boxes):
+    """Boxes (..., 4) xyxy as centre and size: x, y, width and height."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return ops.concatenate([(low + high) / 2, high - low], axis=-1)
+
+
+def corner_boxes(boxes):
+    """Boxes (..., 4) of centre and size, x, y, width and height, as xyxy."""
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return ops.concatenate([center - half, center + half], axis=-1)
+
+
 def within(boxes, height, width):
     """Boxes (..., 4) xyxy cut to an image of so many pixels, whose sides may be known only when it runs."""
     limit = ops.cast(ops.stack([width, height, width, height]), "float32")

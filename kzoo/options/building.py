@@ -109,7 +109,20 @@ MODEL: dict[str, Option] = {
     "neck_width": Whole(least=1, most=65536),
     "levels": Whole(least=2, most=3),
     "orders": Whole(least=1, most=5),
-    **{name: Flag() for name in ("spp", "p6", "deformable", "decoder", "residual", "attention", "paper")},
+    **{
+        name: Flag()
+        for name in (
+            "spp",
+            "p6",
+            "deformable",
+            "decoder",
+            "residual",
+            "attention",
+            "paper",
+            "dilated",
+            "pre_norm",
+        )
+    },
 }
 
 DETECTION: dict[str, Option] = {
@@ -251,6 +264,24 @@ HEAT: dict[str, Option] = {
     "multiple": Whole(least=1, most=16384),
 }
 CENTER: dict[str, Option] = {**HEAT, "size_weight": _WEIGHT}
+QUERY: dict[str, Option] = {
+    **DETECTION,
+    "queries": Whole(least=1, most=100_000),
+    "decoder_depth": Whole(least=1, most=100),
+    "decoder_layers": Whole(least=1, most=100, none=True),
+    "query_width": Whole(least=4, most=65536),
+    "heads": Whole(least=1, most=1024),
+    "feedforward": Whole(least=1, most=1_000_000),
+    "dropout": _SMOOTHING,
+    "no_object_weight": _WEIGHT.but(needs={"class_loss": ("softmax",)}),
+    "focal_gamma": _WEIGHT.but(needs={"class_loss": ("focal", "varifocal")}),
+    "focal_alpha": _SHARE.but(none=True, needs={"class_loss": ("focal", "varifocal")}),
+    **dict.fromkeys(
+        ("class_weight", "box_weight", "giou_weight", "class_cost", "box_cost", "giou_cost", "auxiliary"),
+        _WEIGHT,
+    ),
+}
+DETR: dict[str, Option] = {**QUERY, "pre_norm": Flag()}
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {
     **DETECTION,
