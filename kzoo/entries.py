@@ -55,6 +55,8 @@ _FASTER_RCNN = (
     "arXiv:1506.01497"
 )
 _DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
+_RT_DETR = "Zhao et al. 2023, RT-DETR: DETRs Beat YOLOs on Real-time Object Detection, arXiv:2304.08069"
+_RT_DETR_V2 = "Lv et al. 2024, RT-DETRv2: Improved Baseline with Bag-of-Freebies, arXiv:2407.17140"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
 _UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
 _CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
@@ -207,6 +209,34 @@ ENTRIES = (
           _RETINANET, 53_165_591, 91, 397.78),
     Entry("retinanet-v2", "kzoo.models.retinanet:retinanet_v2", "detect", (800, 800),
           _RETINANET, 38_252_055, 91, 304.48),
+    Entry("rt-detr-r18", "kzoo.models.rt_detr:rt_detr_r18", "detect", (640, 640),
+          _RT_DETR, 20_209_680, 80, 58.37),
+    Entry("rt-detr-r34", "kzoo.models.rt_detr:rt_detr_r34", "detect", (640, 640),
+          _RT_DETR, 31_474_308, 80, 90.48),
+    Entry("rt-detr-r50m", "kzoo.models.rt_detr:rt_detr_r50m", "detect", (640, 640),
+          _RT_DETR, 36_715_628, 80, 97.48),
+    Entry("rt-detr-r50", "kzoo.models.rt_detr:rt_detr", "detect", (640, 640),
+          _RT_DETR, 43_019_372, 80, 131.72),
+    Entry("rt-detr-r101", "kzoo.models.rt_detr:rt_detr_r101", "detect", (640, 640),
+          _RT_DETR, 76_798_700, 80, 249.60),
+    Entry("rt-detr-l", "kzoo.models.rt_detr:rt_detr_l", "detect", (640, 640),
+          _RT_DETR, 33_037_932, 80, 105.61),
+    Entry("rt-detr-x", "kzoo.models.rt_detr:rt_detr_x", "detect", (640, 640),
+          _RT_DETR, 67_593_516, 80, 224.99),
+    Entry("rt-detr-v2-r18", "kzoo.models.rt_detr:rt_detr_v2_r18", "detect", (640, 640),
+          _RT_DETR_V2, 20_209_680, 80, 58.37),
+    Entry("rt-detr-v2-r34", "kzoo.models.rt_detr:rt_detr_v2_r34", "detect", (640, 640),
+          _RT_DETR_V2, 31_474_308, 80, 90.48),
+    Entry("rt-detr-v2-r50m", "kzoo.models.rt_detr:rt_detr_v2_r50m", "detect", (640, 640),
+          _RT_DETR_V2, 36_715_628, 80, 97.48),
+    Entry("rt-detr-v2-r50", "kzoo.models.rt_detr:rt_detr_v2_r50", "detect", (640, 640),
+          _RT_DETR_V2, 43_019_372, 80, 131.72),
+    Entry("rt-detr-v2-r101", "kzoo.models.rt_detr:rt_detr_v2_r101", "detect", (640, 640),
+          _RT_DETR_V2, 76_798_700, 80, 249.60),
+    Entry("rt-detr-v2-l", "kzoo.models.rt_detr:rt_detr_v2_l", "detect", (640, 640),
+          _RT_DETR_V2, 33_037_932, 80, 105.61),
+    Entry("rt-detr-v2-x", "kzoo.models.rt_detr:rt_detr_v2_x", "detect", (640, 640),
+          _RT_DETR_V2, 67_593_516, 80, 224.99),
     Entry("ssd300", "kzoo.models.ssd:ssd300", "detect", (300, 300), _SSD, 35_641_826, 90, 69.72),
     Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90, 200.06),
     Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2, 96.34),

@@ -23,6 +23,12 @@ TWINS = {
     "retinanet": "retinanet-v2",
     "retinanet-resnet18": "retinanet-v2",
     "retinanet-resnet101": "retinanet-v2",
+    "rt-detr-r34": "rt-detr-r18",
+    **{f"rt-detr-{size}": "rt-detr-r50" for size in ("r50m", "r101")},
+    "rt-detr-x": "rt-detr-l",
+    **{f"rt-detr-v2-{size}": "rt-detr-r18" for size in ("r18", "r34")},
+    **{f"rt-detr-v2-{size}": "rt-detr-r50" for size in ("r50m", "r50", "r101")},
+    **{f"rt-detr-v2-{size}": "rt-detr-l" for size in "lx"},
     "softer-rcnn": "faster-rcnn",
     "ssd512": "ssd300",
     **{f"yolo11{size}": "yolo11n" for size in "smlx"},
@@ -56,6 +62,7 @@ HEADS = {
     "PointHead cross_entropy": "yolov8n",
     "PointHead varifocal": "yolov6n",
     "RCNNHead softmax": "faster-rcnn",
+    "RTDETRHead varifocal": "rt-detr-r18",
     "RegionHead": "yolov2-tiny",
     "SVMHead softmax": "spp-net",
     "YoloHead": "yolov3-tiny",
@@ -95,6 +102,7 @@ _SMALL = {
     "kzoo.models.iou_net": {**_FEW_REGIONS, "iou_samples": 32, "candidates": 60, "max_detections": 20},
     "kzoo.models.mask_rcnn": _FEW_REGIONS,
     "kzoo.models.r_cnn": {**_FEW_GIVEN, "crop": 32, "context": 4},
+    "kzoo.models.rt_detr": {"queries": 20, "denoising": 8},
     "kzoo.models.spp_net": _FEW_GIVEN,
     "kzoo.models.yolov1": {"side": 7},  # the grid of 448 pixels, on 64
     # Shapes that tell objects in one of few cells apart.

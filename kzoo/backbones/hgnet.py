@@ -149,7 +149,7 @@ def _stem(images, unit: _Unit, inner: int, outer: int) -> tuple:
 
 
 def _block(x, unit: _Unit, channels: tuple[int, int], name: str, depth: int, light: bool, dilation: int):
-    """Layers one after another, all of whose outputs two 1x1 convolutions join: (B, H, W, C) to (B, H, W, channels[1])."""
+    """Layers in a row, all of whose outputs two 1x1 convolutions join: (B, H, W, C) to (B, H, W, channels[1])."""
     inner, outer = channels
     made = [x]
     for i in range(depth):

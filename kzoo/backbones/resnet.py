@@ -41,8 +41,8 @@ def resnet(
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of the output stride.
         variant: "resnet18", "resnet34", "resnet50" (default), "resnet101" or "resnet152"; or "resnet18d", "resnet34d",
-            "resnet50d" or "resnet101d", with three 3x3 convolutions for the 7x7 one, and shortcuts that take the mean of
-            four pixels where they shrink; at each stage's beginning they have a convolution, also where none is needed.
+            "resnet50d" or "resnet101d", with three 3x3 convolutions for the 7x7 one, and shortcuts that take the mean
+            of four pixels where they shrink; each stage's first has a convolution, also where none is needed.
         output_stride: stride of the last stage: 32 (default); or 16 or 8: the last stages dilate their kernels in the
             place of their strides, the first block of each by as much as the stage before it.
         width: factor of the channels, above 0, 1 by default.

@@ -16,6 +16,7 @@ from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.points import PointHead
 from kzoo.heads.rcnn import RCNNHead
+from kzoo.heads.rt_detr import RTDETRHead
 from kzoo.heads.svm import SVMHead
 from kzoo.heads.yolo import YoloHead
 
@@ -36,6 +37,7 @@ __all__ = [
     "PixelHead",
     "PointHead",
     "RCNNHead",
+    "RTDETRHead",
     "SVMHead",
     "YoloHead",
 ]

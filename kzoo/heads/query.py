@@ -115,7 +115,7 @@ class QueryHead(QueryLayers):
         losses = self.total(self.set_loss.terms(truth, match, *own, sample_weight))
         if noised is not None:
             match = _as_made(noised, self.decoder_depth)
-            given = logits[:, :, :first], boxes[:, :, :first], sample_weight, noised.groups
+            given = logits[:, :, :first], boxes[:, :, :first], noised.share(sample_weight)
             losses |= self.total(self.set_loss.terms(truth, match, *given), "dn_")
         if queries.encoder is not None:
             known = self.encoder_truth(truth)

@@ -69,7 +69,8 @@ class Noised:
         owner: (B, P) int32, the object of each, 0 or more.
         positive: (B, P) bool, which of them are to find that object; others are to say that there is none.
         counted: (B, P) float32, 0 for those that stand for padding and train nothing.
-        groups: how often each object is there among the positive ones, by which the terms are divided.
+        groups: how often each object is there among the positive ones, by which the terms are divided: one number, or
+            (B,) where images differ.
     """
 
     content: object
@@ -78,7 +79,16 @@ class Noised:
     owner: object
     positive: object
     counted: object
-    groups: int
+    groups: object
+
+    def share(self, sample_weight):
+        """Factors (B,) of the images' sums, divided by how often their objects are there.
+
+        Args:
+            sample_weight: (B,) factors of what each image adds to the sums, or None for 1.
+        """
+        ones = ops.ones_like(self.counted[:, 0]) if sample_weight is None else sample_weight
+        return ones / ops.cast(self.groups, ones.dtype)
 
 
 @dataclass

@@ -152,8 +152,8 @@ class DeformableAttention(layers.Layer):
 
     Shapes:
         inputs: query (B, Q, width), with its position; references (B, Q, levels or 1, 2), x and y, or (..., 4), centre
-            and size, 0 to 1; values (B, S, width), the cells of all maps; `counted` (B, S, 1), 0 for cells that are none,
-            None (default) where all are; and by its name `sizes`, height and width of each map.
+            and size, 0 to 1; values (B, S, width), the cells of all maps; `counted` (B, S, 1), 0 for cells that are
+            none, None (default) where all are; and by its name `sizes`, height and width of each map.
         outputs: (B, Q, width).
 
     Raises:

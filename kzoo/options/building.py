@@ -282,6 +282,19 @@ QUERY: dict[str, Option] = {
     ),
 }
 DETR: dict[str, Option] = {**QUERY, "pre_norm": Flag()}
+_POINTS = Special(takes=_each(Whole(least=1, most=1000)), form="a whole number above 0, or one for each map")
+SELECTING: dict[str, Option] = {
+    **QUERY,
+    "denoising": Whole(least=0, most=1_000_000),
+    **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
+    "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
+}
+RT_DETR: dict[str, Option] = {
+    **SELECTING,
+    "points": _POINTS,
+    "offset_scale": Number(above=0),
+    "method": Word(choices=("bilinear", "discrete")),
+}
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {
     **DETECTION,
