@@ -55,6 +55,10 @@ _FASTER_RCNN = (
     "arXiv:1506.01497"
 )
 _DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
+_DEFORMABLE_DETR = (
+    "Zhu et al. 2020, Deformable DETR: Deformable Transformers for End-to-End Object Detection, "
+    "arXiv:2010.04159"
+)
 _RT_DETR = "Zhao et al. 2023, RT-DETR: DETRs Beat YOLOs on Real-time Object Detection, arXiv:2304.08069"
 _RT_DETR_V2 = "Lv et al. 2024, RT-DETRv2: Improved Baseline with Bag-of-Freebies, arXiv:2407.17140"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
@@ -141,6 +145,12 @@ ENTRIES = (
           _LITE, 8_273_768, 1000, 2.77),
     Entry("efficientnet-lite4", "kzoo.models.efficientnet:efficientnet_lite4", "classify", (300, 300),
           _LITE, 13_118_936, 1000, 5.11),
+    Entry("deformable-detr-r50", "kzoo.models.deformable_detr:deformable_detr", "detect", (800, 800),
+          _DEFORMABLE_DETR, 40_175_905, 91, 0.0),
+    Entry("deformable-detr-r50-refined", "kzoo.models.deformable_detr:deformable_detr_refined", "detect", (800, 800),
+          _DEFORMABLE_DETR, 40_955_900, 91, 0.0),
+    Entry("deformable-detr-r50-two-stage", "kzoo.models.deformable_detr:deformable_detr_two_stage", "detect",
+          (800, 800), _DEFORMABLE_DETR, 41_287_769, 91, 0.0),
     Entry("detr-r50", "kzoo.models.detr:detr", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
     Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
     Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),

@@ -4,6 +4,7 @@ from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.deformable_detr import DeformableDETRHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.detr import DETRHead
 from kzoo.heads.drive import DriveHead
@@ -25,6 +26,7 @@ __all__ = [
     "CenterHead",
     "ClassifyHead",
     "DETRHead",
+    "DeformableDETRHead",
     "DetectionHead",
     "DriveHead",
     "FCOSHead",

@@ -121,6 +121,8 @@ MODEL: dict[str, Option] = {
             "paper",
             "dilated",
             "pre_norm",
+            "refine",
+            "two_stage",
         )
     },
 }
@@ -283,6 +285,11 @@ QUERY: dict[str, Option] = {
 }
 DETR: dict[str, Option] = {**QUERY, "pre_norm": Flag()}
 _POINTS = Special(takes=_each(Whole(least=1, most=1000)), form="a whole number above 0, or one for each map")
+DEFORMABLE_DETR: dict[str, Option] = {
+    **QUERY,
+    "points": Whole(least=1, most=1000),
+    **{name: Flag() for name in ("refine", "two_stage")},
+}
 SELECTING: dict[str, Option] = {
     **QUERY,
     "denoising": Whole(least=0, most=1_000_000),
