@@ -54,6 +54,8 @@ _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
 )
+_CONDITIONAL_DETR = "Meng et al. 2021, Conditional DETR for Fast Training Convergence, arXiv:2108.06152"
+_DAB_DETR = "Liu et al. 2022, DAB-DETR: Dynamic Anchor Boxes are Better Queries for DETR, arXiv:2201.12329"
 _DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
 _DEFORMABLE_DETR = (
     "Zhu et al. 2020, Deformable DETR: Deformable Transformers for End-to-End Object Detection, "
@@ -145,6 +147,9 @@ ENTRIES = (
           _LITE, 8_273_768, 1000, 2.77),
     Entry("efficientnet-lite4", "kzoo.models.efficientnet:efficientnet_lite4", "classify", (300, 300),
           _LITE, 13_118_936, 1000, 5.11),
+    Entry("conditional-detr-r50", "kzoo.models.conditional_detr:conditional_detr", "detect", (800, 800),
+          _CONDITIONAL_DETR, 43_524_641, 91, 0.0),
+    Entry("dab-detr-r50", "kzoo.models.dab_detr:dab_detr", "detect", (800, 800), _DAB_DETR, 43_777_757, 91, 0.0),
     Entry("deformable-detr-r50", "kzoo.models.deformable_detr:deformable_detr", "detect", (800, 800),
           _DEFORMABLE_DETR, 40_175_905, 91, 0.0),
     Entry("deformable-detr-r50-refined", "kzoo.models.deformable_detr:deformable_detr_refined", "detect", (800, 800),

@@ -14,6 +14,8 @@ CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
     "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
+    "kzoo.heads.conditional_detr": ("ConditionalDETRHead",),
+    "kzoo.heads.dab_detr": ("DABDETRHead",),
     "kzoo.heads.deformable_detr": ("DeformableDETRHead",),
     "kzoo.heads.detr": ("DETRHead",),
     "kzoo.heads.drive": ("DriveHead",),

@@ -90,6 +90,12 @@ def golden_keypoints() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_detr() -> Path:
+    """Recorded outputs, losses and assignments of references of DETR and its successors."""
+    return _folder(SHARED / "golden" / "detr")
+
+
+@pytest.fixture(scope="session")
 def golden_yolo() -> Path:
     """Recorded outputs, losses and assignments of the YOLO family's references."""
     return _folder(SHARED / "golden" / "yolo")

@@ -4,6 +4,8 @@ from kzoo.heads.anchor import AnchorHead
 from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
+from kzoo.heads.conditional_detr import ConditionalDETRHead
+from kzoo.heads.dab_detr import DABDETRHead
 from kzoo.heads.deformable_detr import DeformableDETRHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.detr import DETRHead
@@ -25,6 +27,8 @@ __all__ = [
     "AnchorHead",
     "CenterHead",
     "ClassifyHead",
+    "ConditionalDETRHead",
+    "DABDETRHead",
     "DETRHead",
     "DeformableDETRHead",
     "DetectionHead",

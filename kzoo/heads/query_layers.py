@@ -47,7 +47,7 @@ class QueryLayers(DetectionHead):
 
     map_position: str | None = "sine"  # how the cells' positions are made, of `MAP_POSITIONS`; None for none
     own_heads = False  # whether each layer has its own last layers, rather than one for all
-    normed = True  # whether what a layer gives is normalised before it tells anything
+    normed = True  # whether what a layer gives is normalised before it tells anything; a refinement takes it as it is
     refers = True  # whether boxes are told as differences from references
     refines = False  # whether each layer begins with the boxes of the one before
     forward_twice = False  # whether a layer is trained by the boxes of the next one, too
@@ -211,37 +211,34 @@ class QueryLayers(DetectionHead):
         told = [], []
         for index in range(count):
             queries = self.step(index, queries, memory, bias, training)
-            content = queries.content if self.norm is None else self.norm(queries.content)
-            tells = every or index == count - 1
-            if tells or self.refines:
-                boxes = self.read_boxes(index, content, queries)
-            if tells:
+            if every or index == count - 1:
+                content = queries.content if self.norm is None else self.norm(queries.content)
+                origin = queries.reference if queries.origin is None else queries.origin
                 told[0].append(self.read_classes(index, content))
-                told[1].append(boxes)
-            if self.refines:
-                fixed = ops.stop_gradient(boxes)
-                queries = queries.but(reference=fixed, origin=boxes if self.forward_twice else fixed)
+                told[1].append(self.read_boxes(index, content, origin))
+            if self.refines and index < count - 1:
+                moved = self.read_boxes(index, queries.content, queries.reference)
+                fixed = ops.stop_gradient(moved)
+                queries = queries.but(reference=fixed, origin=moved if self.forward_twice else fixed)
         return told
 
     def read_classes(self, index: int, content):
         """The classes' logits that a layer's queries (B, Q, C) tell, in float32 whatever the policy: (B, Q, K)."""
         return ops.cast(self.class_layers[index % len(self.class_layers)](content), "float32")
 
-    def read_boxes(self, index: int, content, queries: Queries):
+    def read_boxes(self, index: int, content, origin):
         """The boxes that a layer's queries tell, in float32 whatever the policy.
 
         Args:
             index: the number of the layer, from 0.
-            content: (B, Q, C) what they have gathered, normalised.
-            queries: as the layer leaves them.
+            content: (B, Q, C) what they have gathered.
+            origin: points (B, Q, 2) or boxes (B, Q, 4), 0 to 1, that they are told from; None where there are none.
 
         Returns:
             (B, Q, 4) centre and size, 0 to 1.
         """
         logits = ops.cast(self.box_layers[index % len(self.box_layers)](content), "float32")
-        origin = queries.reference if queries.origin is None else queries.origin
         if self.refers:
-            start = inverse_sigmoid(origin, self.margin)  # (B, Q, 2) or (B, Q, 4)
-            missing = 4 - start.shape[-1]
-            logits = logits + ops.pad(start, [[0, 0], [0, 0], [0, missing]])
+            start = inverse_sigmoid(origin, self.margin)
+            logits = logits + ops.pad(start, [[0, 0], [0, 0], [0, 4 - start.shape[-1]]])
         return ops.sigmoid(logits)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from kzoo.weights.detr import unpacked
+
 # transformers' names, of its hub's files and of its own since version 5, and the authors' of the first version, as the
 # authors' of the second; all rules that match apply, one after the other.
 _NAMES = (
@@ -50,7 +52,6 @@ _RESNET = re.compile(
 )
 # What follows from the settings alone.
 _COMPUTED = re.compile(r"\.(anchors|valid_mask|num_points_scale)$")
-_PACKED = re.compile(r"(.*\.)in_proj_(weight|bias)$")
 
 _CONV = r"_(conv|bn)"
 _KINDS = {"conv": "conv", "bn": "norm"}
@@ -176,7 +177,7 @@ def as_ours(
             key = re.sub(pattern, name, key)
         key = _RESNET.sub(_as_authors, key)
         if not _COMPUTED.search(key):
-            named |= _unpacked(key, value)
+            named |= unpacked(key, value)
     book = "decoder.denoising_class_embed.weight"
     if book in named:  # theirs has none of the classes last
         named[book] = np.roll(named[book], 1, axis=0)
@@ -190,12 +191,3 @@ def _as_authors(match: re.Match) -> str:
         return f"conv1.conv1_{int(stem) + 1}.{kind}."
     place = "short" if shortcut else f"branch2{'abc'[int(number)]}"
     return f"res_layers.{stage}.blocks.{block}.{place}.{kind}."
-
-
-def _unpacked(key: str, value: np.ndarray) -> dict[str, np.ndarray]:
-    """Projections of queries, keys and values, each by itself where they are one tensor."""
-    match = _PACKED.fullmatch(key)
-    if match is None:
-        return {key: value}
-    thirds = np.split(value, 3)
-    return {f"{match[1]}{part}_proj.{match[2]}": third for part, third in zip("qkv", thirds, strict=True)}

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.weights import convnext, inverted, keypoints, rt_detr, yolo
+from kzoo.weights import convnext, deformable_detr, detr, inverted, keypoints, rt_detr, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
 from kzoo.weights.onnx_names import with_names
@@ -38,6 +38,8 @@ _PARAMETERS = {
     "scale": "scale_weight",
     "offset_kernel": "conv_offset_mask.weight",
     "offset_bias": "conv_offset_mask.bias",
+    "numbers": "weight",
+    "slope": "weight",
     "factor": "scale",
     "shift": "bias",
 }
@@ -70,9 +72,12 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
         **convnext.torch_modules(layers),
         **yolo.torch_modules(layers),
         **keypoints.torch_modules(layers),
+        **detr.torch_modules(layers),
+        **deformable_detr.torch_modules(layers),
         **rt_detr.torch_modules(layers),
     }
-    tensors = rt_detr.as_ours(tensors, layers)
+    tensors = detr.as_ours(tensors, layers, getattr(model.head, "class_loss", None) == "softmax")
+    tensors = rt_detr.as_ours(deformable_detr.as_ours(tensors, layers), layers)
     modules = module_names(layers, {key.rpartition(".")[0] for key in tensors}, tables)
     tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
     tensors = keypoints.as_ours(tensors, layers)
@@ -132,6 +137,8 @@ def _fitted(
 ) -> np.ndarray:
     """A tensor as a variable of the layer `name` takes it, as far as that can be."""
     shape = tuple(variable.shape)
+    if variable.name == "numbers":  # rows are rows, in both
+        return tensor
     if (
         name == "head_box_box" and tensor.shape[0] % 4 == 0
     ):  # class by class; ours go coordinate by coordinate

@@ -1,0 +1,91 @@
+"""DETR and its successors beside transformers: raw outputs with the same random weights, read by their names there."""
+
+import importlib
+import importlib.util
+
+import numpy as np
+import pytest
+from keras import ops
+from torch_reference import torchvision
+
+import kzoo
+
+CLASSES, QUERIES, LAYERS = 5, 20, 2
+SMALL = {"width": 0.25, "depth": 0.34, "num_classes": CLASSES, "queries": QUERIES}
+KINDS = {  # module and class there, and what it is given besides
+    "detr-r50": ("detr", "Detr", {"d_model": 64}),
+    "conditional-detr-r50": ("conditional_detr", "ConditionalDetr", {"d_model": 64}),
+    "dab-detr-r50": ("dab_detr", "DabDetr", {"hidden_size": 64}),
+}
+
+
+@pytest.fixture(scope="module")
+def reference(shared):
+    """Makes transformers' model of a name here, small, with random weights and statistics."""
+    torchvision(shared)  # which transformers imports
+    if importlib.util.find_spec("transformers") is None:
+        pytest.skip("transformers is not installed; pip install -e '.[parity]'")
+    import torch
+
+    def make(name):
+        module, kind, width = KINDS[name]
+        there = importlib.import_module(f"transformers.models.{module}.modeling_{module}")
+        config = importlib.import_module(f"transformers.models.{module}.configuration_{module}")
+        resnet = importlib.import_module("transformers.models.resnet.configuration_resnet")
+        backbone = resnet.ResNetConfig(
+            embedding_size=16,
+            hidden_sizes=[64, 128, 256, 512],
+            depths=[1, 1, 2, 1],
+            out_features=["stage4"],
+        )
+        settings = getattr(config, f"{kind}Config")(
+            use_timm_backbone=False,
+            use_pretrained_backbone=False,
+            backbone=None,
+            backbone_config=backbone,
+            num_queries=QUERIES,
+            encoder_layers=LAYERS,
+            decoder_layers=LAYERS,
+            encoder_ffn_dim=512,
+            decoder_ffn_dim=512,
+            num_labels=CLASSES,
+            **width,
+        )
+        torch.manual_seed(0)
+        model = getattr(there, f"{kind}ForObjectDetection")(settings).eval()
+        with torch.no_grad():
+            for key, value in model.state_dict().items():
+                if key.endswith(("running_var", "normalization.weight", "norm.weight")):
+                    value.uniform_(0.5, 1.5)
+                elif value.ndim == 2 and "embeddings" in key:
+                    value.normal_()
+                elif value.ndim == 2:
+                    # Boxes that nearly fill the image, or nothing, are the clearer the further their logits are cut.
+                    torch.nn.init.xavier_uniform_(value, 0.3 if "bbox" in key else 2.0)
+                elif value.ndim == 1 and key.endswith("bias"):
+                    value.add_(0.1 * torch.randn(value.shape))
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_raw_outputs(reference, name, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    theirs = reference(name)
+    path = tmp_path / "model.safetensors"
+    state = {key: value.clone() for key, value in theirs.state_dict().items()}
+    save_file(state, path)
+    ours = kzoo.build(name, image_size=96, weights=path, **SMALL)
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 64, 3), np.uint8)
+    mean, deviation = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+    with torch.no_grad():
+        wanted = theirs(torch.tensor((images - mean) / deviation).permute(0, 3, 1, 2))
+    outputs = ours(images, training=False)
+    logits = wanted.logits.numpy()
+    logits = np.roll(logits, 1, axis=-1) if name == "detr-r50" else logits
+    assert wanted.pred_boxes.numpy().std(axis=1).max() > 1e-3 and logits.std() > 0.1
+    np.testing.assert_allclose(ops.convert_to_numpy(outputs["class"]), logits, atol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(outputs["box"]), wanted.pred_boxes.numpy(), atol=1e-4)
