@@ -61,6 +61,14 @@ _DEFORMABLE_DETR = (
     "Zhu et al. 2020, Deformable DETR: Deformable Transformers for End-to-End Object Detection, "
     "arXiv:2010.04159"
 )
+_DINO = (
+    "Zhang et al. 2022, DINO: DETR with Improved DeNoising Anchor Boxes for End-to-End Object Detection, "
+    "arXiv:2203.03605"
+)
+_D_FINE = (
+    "Peng et al. 2024, D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement, "
+    "arXiv:2410.13842"
+)
 _RT_DETR = "Zhao et al. 2023, RT-DETR: DETRs Beat YOLOs on Real-time Object Detection, arXiv:2304.08069"
 _RT_DETR_V2 = "Lv et al. 2024, RT-DETRv2: Improved Baseline with Bag-of-Freebies, arXiv:2407.17140"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
@@ -150,16 +158,22 @@ ENTRIES = (
     Entry("conditional-detr-r50", "kzoo.models.conditional_detr:conditional_detr", "detect", (800, 800),
           _CONDITIONAL_DETR, 43_524_641, 91, 0.0),
     Entry("dab-detr-r50", "kzoo.models.dab_detr:dab_detr", "detect", (800, 800), _DAB_DETR, 43_777_757, 91, 0.0),
+    Entry("d-fine-n", "kzoo.models.d_fine:d_fine_n", "detect", (640, 640), _D_FINE, 3_798_957, 80, 0.0),
+    Entry("d-fine-s", "kzoo.models.d_fine:d_fine_s", "detect", (640, 640), _D_FINE, 9_562_053, 80, 0.0),
+    Entry("d-fine-m", "kzoo.models.d_fine:d_fine_m", "detect", (640, 640), _D_FINE, 18_591_224, 80, 0.0),
+    Entry("d-fine-l", "kzoo.models.d_fine:d_fine", "detect", (640, 640), _D_FINE, 29_788_898, 80, 0.0),
+    Entry("d-fine-x", "kzoo.models.d_fine:d_fine_x", "detect", (640, 640), _D_FINE, 61_278_946, 80, 0.0),
     Entry("deformable-detr-r50", "kzoo.models.deformable_detr:deformable_detr", "detect", (800, 800),
-          _DEFORMABLE_DETR, 40_175_905, 91, 0.0),
+          _DEFORMABLE_DETR, 40_175_905, 91, 245.87),
     Entry("deformable-detr-r50-refined", "kzoo.models.deformable_detr:deformable_detr_refined", "detect", (800, 800),
-          _DEFORMABLE_DETR, 40_955_900, 91, 0.0),
+          _DEFORMABLE_DETR, 40_955_900, 91, 246.26),
     Entry("deformable-detr-r50-two-stage", "kzoo.models.deformable_detr:deformable_detr_two_stage", "detect",
-          (800, 800), _DEFORMABLE_DETR, 41_287_769, 91, 0.0),
+          (800, 800), _DEFORMABLE_DETR, 41_287_769, 91, 252.29),
     Entry("detr-r50", "kzoo.models.detr:detr", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
     Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
     Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
     Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
+    Entry("dino-r50", "kzoo.models.dino:dino", "detect", (800, 800), _DINO, 46_999_422, 91, 352.56),
     Entry("fcos", "kzoo.models.fcos:fcos", "detect", (800, 800), _FCOS, 32_375_840, 91, 256.41),
     Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
     Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),

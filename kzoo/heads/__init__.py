@@ -5,10 +5,12 @@ from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.conditional_detr import ConditionalDETRHead
+from kzoo.heads.d_fine import DFineHead
 from kzoo.heads.dab_detr import DABDETRHead
 from kzoo.heads.deformable_detr import DeformableDETRHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.detr import DETRHead
+from kzoo.heads.dino import DINOHead
 from kzoo.heads.drive import DriveHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.fcos import FCOSHead
@@ -30,6 +32,8 @@ __all__ = [
     "ConditionalDETRHead",
     "DABDETRHead",
     "DETRHead",
+    "DFineHead",
+    "DINOHead",
     "DeformableDETRHead",
     "DetectionHead",
     "DriveHead",

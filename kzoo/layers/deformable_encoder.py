@@ -104,7 +104,7 @@ class DeformableEncoder(layers.Layer):
         sizes = [ops.shape(x)[1:3] for x in maps]
         channels, make = maps[0].shape[-1], MAP_POSITIONS[self.position]
         position = [
-            ops.cast(make(*size, channels), maps[0].dtype) + self.levels(level)
+            self.levels(ops.cast(make(*size, channels), maps[0].dtype), level=level)
             for level, size in enumerate(sizes)
         ]
         position = ops.concatenate(position, axis=1)  # (1, N, C)
@@ -136,14 +136,14 @@ class DeformableEncoder(layers.Layer):
 
 
 class LevelBook(layers.Layer):
-    """A learnt vector for each map.
+    """A learnt vector for each map, which is added to the positions of its cells.
 
     Args:
         levels: number of maps.
         width: number of channels of a vector.
         **kwargs: arguments of every Keras layer.
 
-    Shapes: the number of a map in; (width,) out.
+    Shapes: positions (1, N, width), and by its name the number `level` of the map; (1, N, width) out.
     """
 
     def __init__(self, levels: int, width: int, **kwargs):
@@ -154,8 +154,8 @@ class LevelBook(layers.Layer):
         self.numbers = self.add_weight(shape=(self.count, self.width), initializer="normal", name="numbers")
         self.built = True
 
-    def call(self, level):
-        return ops.cast(self.numbers[level], self.compute_dtype)
+    def call(self, position, level=0):
+        return position + ops.cast(self.numbers[level], position.dtype)
 
 
 def middles(height, width):

@@ -56,10 +56,7 @@ def hybrid_encoder(features: Sequence, settings: Hybrid, name: str = "neck") -> 
         D-FINE, arXiv:2410.13842, as its code has it.
     """
     plain, aggregated = {"activation": "linear", **NORM}, settings.joint == "aggregated"
-    maps = []
-    for level, x in enumerate(features):
-        same = aggregated and x.shape[-1] == settings.channels  # D-FINE takes such a map as it is
-        maps.append(x if same else conv(x, settings.channels, f"{name}_input{level}", **plain))
+    maps = [conv(x, settings.channels, f"{name}_input{level}", **plain) for level, x in enumerate(features)]
     maps[-1] = Encoder(
         1,
         settings.heads,

@@ -296,6 +296,19 @@ SELECTING: dict[str, Option] = {
     **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
     "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
 }
+D_FINE: dict[str, Option] = {
+    **SELECTING,
+    "points": _POINTS,
+    "offset_scale": Number(above=0),
+    "method": Word(choices=("bilinear", "discrete")),
+    **dict.fromkeys(("reach", "scale"), Number(above=0)),
+    **dict.fromkeys(("sides_weight", "teacher_weight"), _WEIGHT),
+}
+DINO: dict[str, Option] = {
+    **SELECTING,
+    "points": Whole(least=1, most=1000),
+    "learnt_content": Flag(),
+}
 RT_DETR: dict[str, Option] = {
     **SELECTING,
     "points": _POINTS,

@@ -45,13 +45,24 @@ _NAMES = (
     (r"\.self_attn\.o_proj\.", r".self_attn.out_proj."),
     (r"\.encoder_attn\.", r".cross_attn."),
 )
+# What transformers calls otherwise in D-FINE alone.
+_D_FINE = (
+    (r"(_blocks\.\d)\.csp_rep1\.", r"\1.cv2.0."),
+    (r"(_blocks\.\d)\.csp_rep2\.", r"\1.cv3.0."),
+    (r"(_blocks\.\d)\.conv([14])\.", r"\1.cv\2."),
+    (r"(_blocks\.\d)\.conv([23])\.", r"\1.cv\2.1."),
+    (r"(\.downsample_convs\.\d)\.conv(\d)\.", r"\1.0.cv\2."),
+    (r"\.mlp\.layers\.0\.", r".linear1."),
+    (r"\.mlp\.layers\.1\.", r".linear2."),
+    (r"^decoder\.lqe_layers\.", r"decoder.decoder.lqe_layers."),
+)
 # Of transformers' ResNet, which counts from 0, the authors' names.
 _RESNET = re.compile(
     r"^transformers\.(?:embedder\.embedder\.(\d)|encoder\.stages\.(\d)\.layers\.(\d+)\.(?:layer\.(\d)|(shortcut)(?:\.1)?))"
     r"\.(convolution|normalization)\."
 )
 # What follows from the settings alone.
-_COMPUTED = re.compile(r"\.(anchors|valid_mask|num_points_scale)$")
+_COMPUTED = re.compile(r"\.(anchors|valid_mask|n(um)?_points_scale|up|reg_scale)$")
 
 _CONV = r"_(conv|bn)"
 _KINDS = {"conv": "conv", "bn": "norm"}
@@ -111,6 +122,35 @@ _RULES = (
             ("feedforward_norm", norms[2]),
         )
     ),
+    *(
+        (rf"neck_{ours}(\d)_{part}" + _CONV, rf"encoder.{theirs}_blocks.\1.{module}.{{}}")
+        for ours, theirs in (("down", "fpn"), ("up", "pan"))
+        for part, module in (
+            ("split", "cv1"),
+            ("part0_through", "cv2.0.conv1"),
+            ("part0_past", "cv2.0.conv2"),
+            ("part0_last", "cv2.1"),
+            ("part1_through", "cv3.0.conv1"),
+            ("part1_past", "cv3.0.conv2"),
+            ("part1_last", "cv3.1"),
+            ("merge", "cv4"),
+        )
+    ),
+    *(
+        (
+            rf"neck_{ours}(\d)_part{part}_block(\d)_rep_(conv|bn){size}",
+            rf"encoder.{theirs}_blocks.\1.cv{part + 2}.0.bottlenecks.\2.conv{number}.{{}}",
+        )
+        for ours, theirs in (("down", "fpn"), ("up", "pan"))
+        for part in (0, 1)
+        for size, number in ((3, 1), (1, 2))
+    ),
+    (r"neck_shrink(\d)_point" + _CONV, r"encoder.downsample_convs.\1.0.cv1.{}"),
+    (r"neck_shrink(\d)_depth" + _CONV, r"encoder.downsample_convs.\1.0.cv2.{}"),
+    (r"head_decoder(\d)_gate", r"decoder.decoder.layers.\1.gateway.gate"),
+    (r"head_decoder(\d)_gate_norm", r"decoder.decoder.layers.\1.gateway.norm"),
+    (r"head_quality(\d)_(\d)", r"decoder.decoder.lqe_layers.\1.reg_conf.layers.\2"),
+    (r"head_first_box(\d)", r"decoder.pre_bbox_head.layers.\1"),
     (r"head_position(\d)", r"decoder.query_pos_head.layers.\1"),
     (r"head_labels", r"decoder.denoising_class_embed"),
     (r"head_encoder_dense", r"decoder.enc_output.proj"),
@@ -171,9 +211,9 @@ def as_ours(
     """
     if not is_rt_detr(layers):
         return dict(tensors)
-    named = {}
+    named, rules = {}, (*_NAMES, *(_D_FINE if "head_decoder0_gate" in layers else ()))
     for key, value in tensors.items():
-        for pattern, name in _NAMES:
+        for pattern, name in rules:
             key = re.sub(pattern, name, key)
         key = _RESNET.sub(_as_authors, key)
         if not _COMPUTED.search(key):
