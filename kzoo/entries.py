@@ -69,6 +69,9 @@ _D_FINE = (
     "Peng et al. 2024, D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement, "
     "arXiv:2410.13842"
 )
+_EFFICIENT_DETR = (
+    "Yao et al. 2021, Efficient DETR: Improving End-to-End Object Detector with Dense Prior, arXiv:2104.01318"
+)
 _RT_DETR = "Zhao et al. 2023, RT-DETR: DETRs Beat YOLOs on Real-time Object Detection, arXiv:2304.08069"
 _RT_DETR_V2 = "Lv et al. 2024, RT-DETRv2: Improved Baseline with Bag-of-Freebies, arXiv:2407.17140"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
@@ -173,6 +176,8 @@ ENTRIES = (
     Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
     Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
     Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
+    Entry("efficient-detr-r50", "kzoo.models.efficient_detr:efficient_detr", "detect", (800, 800),
+          _EFFICIENT_DETR, 0, 91, 0.0),
     Entry("dino-r50", "kzoo.models.dino:dino", "detect", (800, 800), _DINO, 46_999_422, 91, 352.56),
     Entry("fcos", "kzoo.models.fcos:fcos", "detect", (800, 800), _FCOS, 32_375_840, 91, 256.41),
     Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),

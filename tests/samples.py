@@ -65,7 +65,7 @@ HEADS = {
     "PointHead varifocal": "yolov6n",
     "RCNNHead softmax": "faster-rcnn",
     "DFineHead varifocal": "d-fine-n",
-    "DINOHead focal": "dino-r50",
+    "DINOHead focal": "efficient-detr-r50",
     "DeformableDETRHead focal": "deformable-detr-r50-two-stage",
     "RTDETRHead varifocal": "rt-detr-r18",
     "RegionHead": "yolov2-tiny",
@@ -110,6 +110,7 @@ _SMALL = {
     "kzoo.models.d_fine": {"queries": 20, "denoising": 8},
     "kzoo.models.deformable_detr": {"queries": 20},
     "kzoo.models.dino": {"queries": 20, "denoising": 8},
+    "kzoo.models.efficient_detr": {"queries": 20},
     "kzoo.models.rt_detr": {"queries": 20, "denoising": 8},
     "kzoo.models.spp_net": _FEW_GIVEN,
     "kzoo.models.yolov1": {"side": 7},  # the grid of 448 pixels, on 64

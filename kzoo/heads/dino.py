@@ -26,6 +26,8 @@ class DINOHead(SelectingHead):
         strides: pixels a cell of each feature map, finest first.
         points: number of places that each head of attention looks at on each map, 4 by default.
         learnt_content: whether the queries' contents are learnt (default), rather than the cells' features.
+        shared: whether cells are told class and box by the same last layers as queries, as Efficient DETR has it; False
+            by default.
         **kwargs: further arguments of `kzoo.heads.selecting.SelectingHead` and `kzoo.heads.query.QueryHead`, such as
             `queries`. Defaults here are `class_loss` "focal", `class_cost` 2, `dropout` 0, `box_noise` 0.4, 900
             `queries` and 300 `max_detections`.
@@ -33,11 +35,11 @@ class DINOHead(SelectingHead):
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: Zhang et al. 2022, DINO, arXiv:2203.03605.
+    Source: Zhang et al. 2022, DINO, arXiv:2203.03605; shared: Yao et al. 2021, Efficient DETR, arXiv:2104.01318.
     """
 
     options = DINO
-    meaning = (*SelectingHead.meaning, "points", "learnt_content")
+    meaning = (*SelectingHead.meaning, "points", "learnt_content", "shared")
     multiple = 32  # of the image's sides: the coarsest map may have half a cell more
 
     @checked(DINO)
@@ -47,8 +49,10 @@ class DINOHead(SelectingHead):
         strides: Sequence[int],
         points: int = 4,
         learnt_content: bool = True,
+        shared: bool = False,
         **kwargs,
     ):
+        self.shared = self.shares = shared  # what layers are made by, in the constructor of the class above
         super().__init__(num_classes, strides, **{**DEFAULTS, **kwargs})
         self.points, self.learnt_content = points, learnt_content
         width = self.query_width

@@ -51,6 +51,7 @@ class SelectingHead(QueryHead):
     map_position = None
     refines = True
     forward_twice = True
+    shares = False  # whether cells are told class and box by the same last layers as queries
 
     @checked(SELECTING)
     def __init__(
@@ -68,8 +69,13 @@ class SelectingHead(QueryHead):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.encoder_dense = layers.Dense(self.query_width, name="encoder_dense")
         self.encoder_norm = norm("encoder_norm")
-        self.encoder_class = self.class_layer("encoder_class")
-        self.encoder_box = self.box_layer("encoder_box")
+        if self.shares:
+            self.encoder_class, self.encoder_box = self.class_layers[0], self.box_layers[0]
+        else:
+            self.encoder_class, self.encoder_box = (
+                self.class_layer("encoder_class"),
+                self.box_layer("encoder_box"),
+            )
         self.book = LabelBook(num_classes, self.query_width, name="labels") if denoising else None
         prefixes = ("", "dn_", "encoder_") if denoising else ("", "encoder_")
         self.loss_names = tuple(f"{prefix}{name}" for prefix in prefixes for name in self.set_loss.weights)
@@ -77,13 +83,15 @@ class SelectingHead(QueryHead):
     def build(self, input_shape):
         super().build(input_shape)
         for layer in (self.encoder_dense, self.encoder_norm, self.encoder_class, self.encoder_box):
-            layer.build((None, None, self.query_width))
+            if not layer.built:
+                layer.build((None, None, self.query_width))
         if self.book is not None:
             self.book.build()
 
     def class_outputs(self):
         book = [] if self.book is None else [(self.book, 1, 1)]
-        return [*super().class_outputs(), (self.encoder_class, 1, 0), *book]
+        own = [] if self.shares else [(self.encoder_class, 1, 0)]
+        return [*super().class_outputs(), *own, *book]
 
     def start(self, memory, training):
         boxes, counts = cell_boxes(memory.sizes)  # (1, N, 4), (1, N, 1)

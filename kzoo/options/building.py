@@ -307,7 +307,7 @@ D_FINE: dict[str, Option] = {
 DINO: dict[str, Option] = {
     **SELECTING,
     "points": Whole(least=1, most=1000),
-    "learnt_content": Flag(),
+    **{name: Flag() for name in ("learnt_content", "shared")},
 }
 RT_DETR: dict[str, Option] = {
     **SELECTING,
