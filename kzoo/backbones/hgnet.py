@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keras import layers
 
@@ -28,11 +28,15 @@ class HGNet:
     affine: bool = False
 
 
+_LARGE = HGNet((32, 48), ((48, 128, 1), (96, 512, 1), (192, 1024, 3), (384, 2048, 1)))
+_LARGER = HGNet((32, 64), ((64, 128, 1), (128, 512, 2), (256, 1024, 5), (512, 2048, 2)))
 HGNETS = {
     "hgnetv2-b0": HGNet((16, 16), ((16, 64, 1), (32, 256, 1), (64, 512, 2), (128, 1024, 1)), 3, True),
     "hgnetv2-b2": HGNet((24, 32), ((32, 96, 1), (64, 384, 1), (128, 768, 3), (256, 1536, 1)), 4, True),
-    "hgnetv2-l": HGNet((32, 48), ((48, 128, 1), (96, 512, 1), (192, 1024, 3), (384, 2048, 1))),
-    "hgnetv2-x": HGNet((32, 64), ((64, 128, 1), (128, 512, 2), (256, 1024, 5), (512, 2048, 2))),
+    "hgnetv2-b4": replace(_LARGE, affine=True),
+    "hgnetv2-b5": replace(_LARGER, affine=True),
+    "hgnetv2-l": _LARGE,
+    "hgnetv2-x": _LARGER,
     "hgnetv2-h": HGNet((48, 96), ((96, 192, 2), (192, 512, 3), (384, 1024, 6), (768, 2048, 3))),
 }
 _LIGHT_FROM = (
@@ -53,7 +57,7 @@ def hgnet(
 
     Args:
         images: (B, H, W, 3) float, already normalised; H and W multiples of the output stride.
-        variant: one of `HGNETS`, "hgnetv2-l" by default; "hgnetv2-b0" and "-b2" are the smaller ones of D-FINE.
+        variant: one of `HGNETS`, "hgnetv2-l" by default; "hgnetv2-b0" to "-b5" are D-FINE's, with learned factors.
         output_stride: stride of the last stage: 32 (default); or 16 or 8: the last stages dilate their kernels in the
             place of their strides.
         width: factor of the channels, above 0, 1 by default.

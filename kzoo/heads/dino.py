@@ -40,6 +40,7 @@ class DINOHead(SelectingHead):
 
     options = DINO
     meaning = (*SelectingHead.meaning, "points", "learnt_content", "shared")
+    margin = 1e-3
     multiple = 32  # of the image's sides: the coarsest map may have half a cell more
 
     @checked(DINO)

@@ -18,6 +18,8 @@ from kzoo.model import ZooModel, check_arguments
 from kzoo.models.architecture import architecture, assembled
 from kzoo.models.rt_detr import HEADS, STRIDES, backbone_maps
 
+FEEDFORWARD = 512  # channels between the dense layers of the decoder's layers
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -66,7 +68,7 @@ def d_fine(
     width: float = 1.0,
     depth: float = 1.0,
     variant: str = "l",
-    backbone: str = "hgnetv2-l",
+    backbone: str = "hgnetv2-b4",
     batch_norm: str | None = None,
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -84,7 +86,7 @@ def d_fine(
         depth: factor of the blocks of the backbone's stages and the encoder's, and of the decoder's layers, above 0
             and up to 16, 1 by default.
         variant: "n", "s", "m", "l" (default) or "x": channels, and numbers of maps, layers and points.
-        backbone: "hgnetv2-l" (default), or the one of the variant's name; or another of
+        backbone: "hgnetv2-b4" (default), or the one of the variant's name; or another of
             `kzoo.backbones.named.BACKBONES`.
         batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
             `kzoo.layers.residual.batch_normalization`. Where None "frozen" of "l" and "x" with weights or backbone's
@@ -126,7 +128,7 @@ def d_fine(
     arguments = {
         "query_width": channels,
         "heads": HEADS,
-        "feedforward": scaled(4 * known.channels, width),
+        "feedforward": scaled(FEEDFORWARD, width),
         "decoder_depth": repeats(known.layers, depth),
         "points": known.points,
         "scale": known.scale,
@@ -139,4 +141,4 @@ def d_fine(
 d_fine_n = functools.partial(d_fine, variant="n", backbone="hgnetv2-b0", name="d-fine-n")
 d_fine_s = functools.partial(d_fine, variant="s", backbone="hgnetv2-b0", name="d-fine-s")
 d_fine_m = functools.partial(d_fine, variant="m", backbone="hgnetv2-b2", name="d-fine-m")
-d_fine_x = functools.partial(d_fine, variant="x", backbone="hgnetv2-x", name="d-fine-x")
+d_fine_x = functools.partial(d_fine, variant="x", backbone="hgnetv2-b5", name="d-fine-x")

@@ -13,7 +13,7 @@ from kzoo.weights.detr import BACKBONE, counted_from_one, unpacked, with_classes
 # transformers' names and the authors'; all rules that match apply, one after the other.
 _NAMES = (
     *BACKBONE,
-    (r"^model\.decoder\.(class|bbox)_embed\.", r"\1_embed."),
+    (r"^(?:model|transformer)\.decoder\.(class|bbox)_embed\.", r"\1_embed."),
     (r"^model\.query_position_embeddings\.", r"query_embed."),
     (r"^model\.input_proj\.", r"input_proj."),
     (r"^model\.", r"transformer."),

@@ -34,7 +34,7 @@ def test_every_row_of_the_table_has_a_model_that_is_trained_here():
 
 
 # Backbones that are no classifiers, and are built of the same layers as others.
-SAME = ("resnet34d", "resnet101d", "hgnetv2-b2", "hgnetv2-x", "hgnetv2-h")
+SAME = ("resnet34d", "resnet101d", "hgnetv2-b2", "hgnetv2-b4", "hgnetv2-b5", "hgnetv2-x", "hgnetv2-h")
 QUICK = ("retinanet", "unet", "yolov3-tiny", "yolov5n", "yolov8n")
 
 
