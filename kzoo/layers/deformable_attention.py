@@ -173,7 +173,7 @@ class DeformableAttention(layers.Layer):
         projected: bool = True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # references stay in float32
         if method not in METHODS:
             raise ValueError(f"method={method!r}; give one of {', '.join(METHODS)}")
         self.width, self.heads = width, heads

@@ -45,7 +45,7 @@ class DeformableDecoderLayer(layers.Layer):
         method: str = "bilinear",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # references stay in float32
         self.self_attention = MultiHeadAttention(width, heads, dropout, name=f"{self.name}_self")
         self.cross_attention = DeformableAttention(
             width, heads, points, offset_scale=offset_scale, method=method, name=f"{self.name}_cross"

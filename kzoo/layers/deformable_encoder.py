@@ -30,7 +30,7 @@ class DeformableEncoderLayer(layers.Layer):
     def __init__(
         self, width: int, heads: int, feedforward: int, dropout: float, points: int, levels: int, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # references stay in float32
         self.attention = DeformableAttention(width, heads, points, levels, name=f"{self.name}_self")
         self.feedforward = FeedForward(width, feedforward, dropout=dropout, name=f"{self.name}_feedforward")
         self.residuals = [

@@ -40,7 +40,7 @@ class GatedDecoderLayer(layers.Layer):
         method: str = "bilinear",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # references stay in float32
         self.width = width
         self.self_attention = MultiHeadAttention(width, heads, dropout, name=f"{self.name}_self")
         self.cross_attention = DeformableAttention(
