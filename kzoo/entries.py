@@ -54,8 +54,17 @@ _FASTER_RCNN = (
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, "
     "arXiv:1506.01497"
 )
+_ANCHOR_DETR = (
+    "Wang et al. 2021, Anchor DETR: Query Design for Transformer-Based Object Detection, arXiv:2109.07107"
+)
+_SMCA_DETR = (
+    "Gao et al. 2021, Fast Convergence of DETR with Spatially Modulated Co-Attention, arXiv:2101.07448"
+)
 _CONDITIONAL_DETR = "Meng et al. 2021, Conditional DETR for Fast Training Convergence, arXiv:2108.06152"
 _DAB_DETR = "Liu et al. 2022, DAB-DETR: Dynamic Anchor Boxes are Better Queries for DETR, arXiv:2201.12329"
+_DN_DETR = (
+    "Li et al. 2022, DN-DETR: Accelerate DETR Training by Introducing Query DeNoising, arXiv:2203.01305"
+)
 _DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
 _DEFORMABLE_DETR = (
     "Zhu et al. 2020, Deformable DETR: Deformable Transformers for End-to-End Object Detection, "
@@ -158,9 +167,17 @@ ENTRIES = (
           _LITE, 8_273_768, 1000, 2.77),
     Entry("efficientnet-lite4", "kzoo.models.efficientnet:efficientnet_lite4", "classify", (300, 300),
           _LITE, 13_118_936, 1000, 5.11),
+    Entry("anchor-detr-r50", "kzoo.models.anchor_detr:anchor_detr", "detect", (800, 800),
+          _ANCHOR_DETR, 37_144_951, 91, 0.0),
     Entry("conditional-detr-r50", "kzoo.models.conditional_detr:conditional_detr", "detect", (800, 800),
-          _CONDITIONAL_DETR, 43_524_641, 91, 0.0),
-    Entry("dab-detr-r50", "kzoo.models.dab_detr:dab_detr", "detect", (800, 800), _DAB_DETR, 43_777_757, 91, 0.0),
+          _CONDITIONAL_DETR, 43_524_641, 91, 127.37),
+    Entry("dab-detr-r50", "kzoo.models.dab_detr:dab_detr", "detect", (800, 800), _DAB_DETR, 43_777_757, 91, 129.69),
+    Entry("detr-r50", "kzoo.models.detr:detr", "detect", (800, 800), _DETR, 41_631_008, 91, 120.34),
+    Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 245.96),
+    Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 215.04),
+    Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 340.66),
+    Entry("dn-detr-r50", "kzoo.models.dn_detr:dn_detr", "detect", (800, 800), _DN_DETR, 43_801_217, 91, 129.69),
+    Entry("smca-detr-r50", "kzoo.models.smca_detr:smca_detr", "detect", (800, 800), _SMCA_DETR, 41_842_050, 92, 0.0),
     Entry("d-fine-n", "kzoo.models.d_fine:d_fine_n", "detect", (640, 640), _D_FINE, 3_798_955, 80, 0.0),
     Entry("d-fine-s", "kzoo.models.d_fine:d_fine_s", "detect", (640, 640), _D_FINE, 9_562_051, 80, 0.0),
     Entry("d-fine-m", "kzoo.models.d_fine:d_fine_m", "detect", (640, 640), _D_FINE, 18_591_222, 80, 0.0),
@@ -172,10 +189,6 @@ ENTRIES = (
           _DEFORMABLE_DETR, 40_955_900, 91, 246.26),
     Entry("deformable-detr-r50-two-stage", "kzoo.models.deformable_detr:deformable_detr_two_stage", "detect",
           (800, 800), _DEFORMABLE_DETR, 41_287_769, 91, 252.29),
-    Entry("detr-r50", "kzoo.models.detr:detr", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
-    Entry("detr-r50-dc5", "kzoo.models.detr:detr_r50_dc5", "detect", (800, 800), _DETR, 41_631_008, 91, 0.0),
-    Entry("detr-r101", "kzoo.models.detr:detr_r101", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
-    Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 0.0),
     Entry("efficient-detr-r50", "kzoo.models.efficient_detr:efficient_detr", "detect", (800, 800),
           _EFFICIENT_DETR, 32_912_415, 91, 175.29),
     Entry("dino-r50", "kzoo.models.dino:dino", "detect", (800, 800), _DINO, 46_999_422, 91, 352.56),

@@ -12,6 +12,7 @@ _PACKAGE = "kzoo"
 # What is decorated with `register_keras_serializable`, by module.
 CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
+    "kzoo.heads.anchor_detr": ("AnchorDETRHead",),
     "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
     "kzoo.heads.conditional_detr": ("ConditionalDETRHead",),
@@ -20,6 +21,7 @@ CLASSES = {
     "kzoo.heads.deformable_detr": ("DeformableDETRHead",),
     "kzoo.heads.detr": ("DETRHead",),
     "kzoo.heads.dino": ("DINOHead",),
+    "kzoo.heads.dn_detr": ("DNDETRHead",),
     "kzoo.heads.drive": ("DriveHead",),
     "kzoo.heads.fast_rcnn": ("FastRCNNHead",),
     "kzoo.heads.fcos": ("FCOSHead",),
@@ -33,6 +35,7 @@ CLASSES = {
     "kzoo.heads.rcnn": ("RCNNHead",),
     "kzoo.heads.region": ("RegionHead",),
     "kzoo.heads.rt_detr": ("RTDETRHead",),
+    "kzoo.heads.smca_detr": ("SMCADETRHead",),
     "kzoo.heads.svm": ("SVMHead",),
     "kzoo.heads.yolo": ("YoloHead",),
     "kzoo.layers.activations": ("hard_mish", "loggy", "ramp", "rounded_selu", "tanh_gelu"),

@@ -14,6 +14,8 @@ TWINS = {
     **{f"efficientnet-b{i}": "efficientnet-b0" for i in range(1, 8)},
     **{f"efficientnet-lite{i}": "efficientnet-lite0" for i in range(1, 5)},
     "cascade-rcnn": "faster-rcnn",
+    "detr-r101": "detr-r50",
+    "detr-r101-dc5": "detr-r50-dc5",
     "fcn16": "fcn8",
     "fcn32": "fcn8",
     "fcn-resnet101": "fcn-resnet50",
@@ -54,6 +56,12 @@ HEADS = {
     "AnchorHead hard_negative": "ssd300",
     "CenterHead": "centernet-resnet18",
     "ClassifyHead": "resnet18",
+    "AnchorDETRHead focal": "anchor-detr-r50",
+    "ConditionalDETRHead focal": "conditional-detr-r50",
+    "DABDETRHead focal": "dab-detr-r50",
+    "DETRHead softmax": "detr-r50",
+    "SMCADETRHead focal": "smca-detr-r50",
+    "DNDETRHead focal": "dn-detr-r50",
     "IoUNetHead softmax": "iou-net",
     "FCOSHead": "fcos",
     "DriveHead": "yolop",
@@ -76,7 +84,12 @@ HEADS = {
 
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
 WITHIN = (
+    "AnchorDETRHead focal",
+    "SMCADETRHead focal",
     "CenterHead",
+    "ConditionalDETRHead focal",
+    "DABDETRHead focal",
+    "DNDETRHead focal",
     "FCOSHead",
     "DriveHead",
     "FastRCNNHead softmax",
@@ -91,9 +104,16 @@ WITHIN = (
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
+_FEW_QUERIES = {"queries": 8, "dropout": 0.0}
 _FEW_GIVEN = {"region_samples": 32, "proposals": (60, 40), "search_side": 4.0}
 _SMALL = {
+    "kzoo.models.anchor_detr": {**_FEW_QUERIES, "patterns": 2},
+    "kzoo.models.smca_detr": _FEW_QUERIES,
     "kzoo.models.centernet_hourglass": {"orders": 3},
+    "kzoo.models.conditional_detr": _FEW_QUERIES,
+    "kzoo.models.dab_detr": _FEW_QUERIES,
+    "kzoo.models.detr": _FEW_QUERIES,
+    "kzoo.models.dn_detr": {**_FEW_QUERIES, "denoising": 10},
     "kzoo.models.fast_rcnn": _FEW_GIVEN,
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {

@@ -1,6 +1,7 @@
 """Heads: what raw outputs mean, how they are trained, how they are read. Importing them makes them loadable."""
 
 from kzoo.heads.anchor import AnchorHead
+from kzoo.heads.anchor_detr import AnchorDETRHead
 from kzoo.heads.base import Head
 from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
@@ -11,6 +12,7 @@ from kzoo.heads.deformable_detr import DeformableDETRHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.detr import DETRHead
 from kzoo.heads.dino import DINOHead
+from kzoo.heads.dn_detr import DNDETRHead
 from kzoo.heads.drive import DriveHead
 from kzoo.heads.fast_rcnn import FastRCNNHead
 from kzoo.heads.fcos import FCOSHead
@@ -22,10 +24,12 @@ from kzoo.heads.pixel import PixelHead
 from kzoo.heads.points import PointHead
 from kzoo.heads.rcnn import RCNNHead
 from kzoo.heads.rt_detr import RTDETRHead
+from kzoo.heads.smca_detr import SMCADETRHead
 from kzoo.heads.svm import SVMHead
 from kzoo.heads.yolo import YoloHead
 
 __all__ = [
+    "AnchorDETRHead",
     "AnchorHead",
     "CenterHead",
     "ClassifyHead",
@@ -35,6 +39,7 @@ __all__ = [
     "DFineHead",
     "DINOHead",
     "DeformableDETRHead",
+    "DNDETRHead",
     "DetectionHead",
     "DriveHead",
     "FCOSHead",
@@ -48,6 +53,7 @@ __all__ = [
     "PointHead",
     "RCNNHead",
     "RTDETRHead",
+    "SMCADETRHead",
     "SVMHead",
     "YoloHead",
 ]

@@ -94,7 +94,7 @@ class QueryLoss:
         gained = 0.25 * (1.0 - likely) ** 2 * ops.log(likely + _MARGIN)
         return -gained + 0.75 * likely**2 * ops.log(1.0 - likely + _MARGIN)
 
-    def terms(self, truth: Truth, match: Match, logits, boxes, sample_weight=None, groups: int = 1) -> dict:
+    def terms(self, truth: Truth, match: Match, logits, boxes, sample_weight=None) -> dict:
         """The terms of each layer by name, (L,) each, times their factors.
 
         Args:
@@ -103,7 +103,6 @@ class QueryLoss:
             logits: as `match` takes them.
             boxes: (L, B, Q, 4) centre and size, 0 to 1.
             sample_weight: (B,) factors of what each image adds to the sums; None (default) for 1.
-            groups: how many queries each object has, by which the terms are divided besides the objects; 1 by default.
         """
         # What each query has to find, (L, B, Q, ...), and how much it counts as an object.
         own_boxes, own_labels, weight = (
@@ -111,7 +110,7 @@ class QueryLoss:
         )
         positive = ops.where(match.positive, weight, 0.0)  # (L, B, Q)
         corners = corner_boxes(own_boxes), corner_boxes(boxes)
-        count = truth.count * groups
+        count = truth.count
         terms = {
             "class": self._class_terms(match, own_labels, positive, logits, corners, sample_weight, count),
             "box": _summed(ops.sum(ops.abs(boxes - own_boxes), axis=-1) * positive, sample_weight) / count,

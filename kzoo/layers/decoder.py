@@ -21,7 +21,8 @@ class DecoderLayer(layers.Layer):
 
     Shapes:
         inputs: content and position (B, Q, width) of the queries; cells (B, N, width) and their positions (1, N,
-            width); bias of the queries' attention to each other, as `kzoo.layers.multihead.attend` takes it.
+            width); bias of the queries' attention to each other, and of that to cells, as
+            `kzoo.layers.multihead.attend` takes them, or None.
         outputs: (B, Q, width).
 
     Source: Carion et al. 2020, DETR, arXiv:2005.12872, appendix A.3.
@@ -46,13 +47,13 @@ class DecoderLayer(layers.Layer):
             layer.build()
         self.built = True
 
-    def call(self, content, position, cells, cell_position, bias=None, training=None):
+    def call(self, content, position, cells, cell_position, bias=None, cell_bias=None, training=None):
         def at_each_other(x):
             placed = x + position
             return self.self_attention(placed, placed, x, bias=bias)
 
         def at_cells(x):
-            return self.cross_attention(x + position, cells + cell_position, cells)
+            return self.cross_attention(x + position, cells + cell_position, cells, bias=cell_bias)
 
         x = self.residuals[0](content, make=at_each_other)
         x = self.residuals[1](x, make=at_cells)

@@ -50,10 +50,43 @@ def dab_detr(
 
     Source: Liu et al. 2022, arXiv:2201.12329; in numbers as transformers.
     """
+    options = {"dropout": dropout, **head}
+    own = (num_classes, image_size, names, name)
+    return moved_boxes(
+        DABDETRHead, own, width, depth, backbone, dilated, batch_norm, options, backbone_weights, weights
+    )
+
+
+def moved_boxes(
+    head_type: type[DABDETRHead],
+    own: tuple,
+    width: float,
+    depth: float,
+    backbone: str,
+    dilated: bool,
+    batch_norm: str | None,
+    options: dict,
+    backbone_weights: str | None,
+    weights: str | None,
+) -> ZooModel:
+    """What `dab_detr` and the model made of it share.
+
+    Args:
+        head_type: class of the head.
+        own: number of classes, height and width in pixels, class names or None, and the model's name.
+        width: factor of the channels, above 0.
+        depth: factor of the backbone's blocks of a stage and of the layers of encoder and decoder, above 0.
+        backbone: one of `kzoo.backbones.named.BACKBONES`.
+        dilated: whether the backbone's last stage dilates its kernels in the place of its stride.
+        batch_norm: kind of the backbone's batch normalisation, or None.
+        options: further arguments of the head; the encoder has its dropout.
+        backbone_weights: what the architecture function got under this name.
+        weights: what it got under this name.
+    """
+    num_classes, image_size, names, name = own
     check_arguments(num_classes, image_size, names, MULTIPLE)
     load = (backbone_weights, weights)
-    encoder = {"dropout": dropout, "activation": "prelu", "position": "sine-20", "scaled": True}
+    encoder = {"dropout": options["dropout"], "activation": "prelu", "position": "sine-20", "scaled": True}
     network = encoded_network(width, depth, backbone, dilated, batch_norm, load, **encoder)
-    arguments = {**decoder_settings(width, depth, dilated), "dropout": dropout, **head}
-    head = DABDETRHead(num_classes, **arguments)
+    head = head_type(num_classes, **{**decoder_settings(width, depth, dilated), **options})
     return assembled(network, head, image_size, names, name, weights, backbone_weights)

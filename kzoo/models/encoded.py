@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -28,7 +27,7 @@ def encoded_network(
     dilated: bool,
     batch_norm: str | None,
     load: tuple[str | Path | None, str | Path | None],
-    encoder: Callable[..., keras.layers.Layer] = Encoder,
+    encoder: bool = True,
     normalize: str | None = None,
     feedforward: int = FEEDFORWARD,
     group_norm: bool = False,
@@ -43,7 +42,7 @@ def encoded_network(
         dilated: whether the last stage dilates its kernels in the place of its stride, for a map at stride 16.
         batch_norm: kind of the backbone's batch normalisation; where None "frozen" with weights and "trained" without.
         load: the backbone's weights and the weights that are going to be loaded, or None.
-        encoder: class of the encoder, `kzoo.layers.transformer.Encoder` by default.
+        encoder: whether there is an encoder (default), rather than the convolution's map alone.
         normalize: normalisation of the images, or None (default) for the weights' own.
         feedforward: channels between an encoder layer's dense layers at width 1, 2048 by default.
         group_norm: whether the convolution is followed by group normalisation; False by default.
@@ -62,13 +61,13 @@ def encoded_network(
         x = layers.GroupNormalization(32 if channels % 32 == 0 else 8, epsilon=1e-5, name="neck_input_norm")(
             x
         )
-    x = encoder(
-        depth=repeats(DEPTH, depth),
-        heads=HEADS,
-        feedforward=scaled(feedforward, width),
-        name="neck_encoder",
-        **settings,
-    )(x)
+    if encoder:
+        layers_of = {
+            "depth": repeats(DEPTH, depth),
+            "heads": HEADS,
+            "feedforward": scaled(feedforward, width),
+        }
+        x = Encoder(**layers_of, name="neck_encoder", **settings)(x)
     return keras.Model(inputs, [x], name="network")
 
 

@@ -284,6 +284,19 @@ QUERY: dict[str, Option] = {
     ),
 }
 DETR: dict[str, Option] = {**QUERY, "pre_norm": Flag()}
+SMCA_DETR: dict[str, Option] = {**DETR, "spread": Word(choices=("fixed", "heads", "axes"))}
+ANCHOR_DETR: dict[str, Option] = {
+    **QUERY,
+    "patterns": Whole(least=1, most=1000),
+    "encoder_depth": Whole(least=1, most=100),
+}
+DN_DETR: dict[str, Option] = {
+    **QUERY,
+    "denoising": Whole(least=0, most=1_000_000),
+    "denoising_groups": Whole(least=1, most=1000, needs={"denoising": (ANY,)}),
+    **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
+    "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
+}
 _POINTS = Special(takes=_each(Whole(least=1, most=1000)), form="a whole number above 0, or one for each map")
 DEFORMABLE_DETR: dict[str, Option] = {
     **QUERY,

@@ -84,6 +84,9 @@ _RULES = (
         for ours, theirs in ((_ENCODER, "encoder"), (_DECODER, "decoder"))
         for part, module in (("first", "linear1"), ("last", "linear2"), ("slope", "activation"))
     ),
+    (_DECODER + r"point_norm", r"transformer.decoder.layers.\1.norm4"),
+    (_DECODER + r"offsets", r"transformer.decoder.layers.\1.point2"),
+    (_DECODER + r"scales", r"transformer.decoder.layers.\1.point3"),
     (r"head_norm", r"transformer.decoder.norm"),
     (r"head_queries", r"query_embed"),
     (r"head_class", r"class_embed"),
@@ -93,6 +96,7 @@ _RULES = (
     (r"head_scale(\d)", r"transformer.decoder.query_scale.layers.\1"),
     (r"head_extent(\d)", r"transformer.decoder.ref_anchor_head.layers.\1"),
     (r"head_query_boxes", r"refpoint_embed"),
+    (r"head_labels", r"label_enc"),
 )
 # The same where content and position have projections of their own; these come before the others.
 _CONDITIONAL = (
@@ -110,6 +114,8 @@ _CONDITIONAL = (
     ),
     (_DECODER + r"cross_out", r"transformer.decoder.layers.\1.cross_attn.out_proj"),
 )
+# SMCA-DETR's points, which its first layer makes.
+_SMCA = ((r"head_points(\d)", r"transformer.decoder.layers.0.point1.layers.\1"),)
 _THIRDS = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "out": "out_proj"}
 
 
@@ -132,6 +138,8 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
     if not is_detr(layers):
         return {}
     rules = (*_CONDITIONAL, *_RULES) if _is_conditional(layers) else _RULES
+    if "head_decoder0_offsets" in layers:
+        rules = (*_SMCA, *_RULES)
     found = {}
     for name in layers:
         pattern, module = next((rule for rule in rules if re.fullmatch(rule[0], name)), (None, ""))
@@ -166,6 +174,8 @@ def as_ours(
     for name in ("class_embed.weight", "class_embed.bias"):
         if name in named:
             named[name] = with_classes(named[name], classes, no_object)
+    if "label_enc.weight" in named:  # whose last row is of no label
+        named["label_enc.weight"] = with_classes(named["label_enc.weight"], classes, True)
     return named
 
 

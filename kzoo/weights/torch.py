@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.weights import convnext, deformable_detr, detr, inverted, keypoints, rt_detr, yolo
+from kzoo.weights import anchor_detr, convnext, deformable_detr, detr, inverted, keypoints, rt_detr, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
 from kzoo.weights.onnx_names import with_names
@@ -73,11 +73,13 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
         **yolo.torch_modules(layers),
         **keypoints.torch_modules(layers),
         **detr.torch_modules(layers),
+        **anchor_detr.torch_modules(layers),
         **deformable_detr.torch_modules(layers),
         **rt_detr.torch_modules(layers),
     }
     tensors = detr.as_ours(tensors, layers, getattr(model.head, "class_loss", None) == "softmax")
-    tensors = rt_detr.as_ours(deformable_detr.as_ours(tensors, layers), layers)
+    for kin in (anchor_detr, deformable_detr, rt_detr):
+        tensors = kin.as_ours(tensors, layers)
     modules = module_names(layers, {key.rpartition(".")[0] for key in tensors}, tables)
     tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
     tensors = keypoints.as_ours(tensors, layers)

@@ -3,12 +3,14 @@
 Networks' weights follow from tensors' names and shapes by the rule that `golden/detr_keypoints_README.md` states.
 """
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
 from keras import ops
 
+import kzoo
 from kzoo.heads.query_loss import QueryLoss
 from kzoo.heads.query_parts import truth_of
 from kzoo.layers.positions import block_sine_map, sine_boxes, sine_map, sines
@@ -132,3 +134,47 @@ def test_losses_and_gradients(arrays, golden_detr, name):
         wanted = np.roll(wanted, 1, axis=-1) if class_loss == "softmax" else wanted
         np.testing.assert_allclose(of_logits[layer], wanted, atol=1e-5)
         np.testing.assert_allclose(of_boxes[layer], known[f"layer{layer}_grad_boxes"], atol=1e-4, rtol=1e-4)
+
+
+NETWORKS = {  # by our names the file, and what the model is built with
+    "dn-detr-r50": ("dn_dab_detr_r50", {"num_classes": 91, "queries": 60}),
+    "anchor-detr-r50": ("anchor_detr_r50_dc5", {"num_classes": 91, "queries": 40, "dilated": True}),
+    "smca-detr-r50 fixed": ("smca_detr_r50_type1", {"num_classes": 92, "queries": 60}),
+    "smca-detr-r50 axes": ("smca_detr_r50_type3", {"num_classes": 92, "queries": 60, "spread": "axes"}),
+}
+
+
+@pytest.fixture(scope="module")
+def rule(golden_detr):
+    """The rule by which tensors get their values."""
+    spec = importlib.util.spec_from_file_location("dk_rule", golden_detr.parent / "dk_rule.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_tell_what_the_authors_do(arrays, golden_detr, rule, name, tmp_path):
+    from safetensors.numpy import save_file
+
+    file, arguments = NETWORKS[name]
+    known, said = arrays(file), json.loads((golden_detr / f"{file}.json").read_text())
+    special = said["special"]
+    state = {
+        key: rule.value(key, shape, said["weight_gain"], special.get(key)) for key, shape in said["tensors"]
+    }
+    state |= {copy: state[key].copy() for copy, key in said["aliases"].items()}
+    save_file(state, tmp_path / "theirs.safetensors")
+    model = kzoo.build(name.split()[0], image_size=128, weights=tmp_path / "theirs.safetensors", **arguments)
+    head, features = model.head, model.features(rule.image())
+    outputs = head(features, training=True)
+    memory = head.memory(head.features(outputs))
+    told = head.run(head.start(memory, False), memory, None, False, head.decoder_depth, every=True)
+    logits, boxes = (np.stack([ops.convert_to_numpy(each) for each in kind]) for kind in told)
+    np.testing.assert_allclose(logits, known["logits"], atol=1e-4)
+    np.testing.assert_allclose(boxes, known["boxes"], atol=1e-4)
+    if name == "dn-detr-r50":
+        (cells,) = head.features(outputs)
+        encoded = known["hook:transformer.encoder"].transpose(1, 0, 2)
+        np.testing.assert_allclose(ops.convert_to_numpy(cells).reshape(1, 16, 256), encoded, atol=1e-4)

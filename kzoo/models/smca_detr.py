@@ -1,0 +1,64 @@
+"""SMCA-DETR: DETR whose attention falls off around points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kzoo.heads.smca_detr import SMCADETRHead
+from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import architecture, assembled
+from kzoo.models.encoded import MULTIPLE, decoder_settings, encoded_network
+
+
+@architecture(SMCADETRHead, own=("query_width", "pre_norm", "dropout"), backbones=())
+def smca_detr(
+    num_classes: int = 80,
+    image_size: Sequence[int] = (800, 800),
+    width: float = 1.0,
+    depth: float = 1.0,
+    backbone: str = "resnet50",
+    dilated: bool = False,
+    batch_norm: str | None = None,
+    pre_norm: bool = False,
+    dropout: float = 0.1,
+    names: Sequence[str] | None = None,
+    weights: str | None = None,
+    backbone_weights: str | None = None,
+    name: str = "smca-detr-r50",
+    **head,
+) -> ZooModel:
+    """DETR's network on ResNet-50, and 300 queries each of whose heads looks around a point.
+
+    Args:
+        num_classes: number of classes, 1 or more, 80 by default. The authors have 92,
+            COCO's ids from 0 to 90 and one that is never an object's.
+        image_size: height and width in pixels, (800, 800) by default, multiples of 32; other sizes work as well at run
+            time.
+        width: factor of the channels, above 0 and up to 16, 1 by default; of 256 channels and 2048 of the dense layers.
+        depth: factor of the backbone's blocks of a stage and of the layers of encoder and decoder, above 0 and up to
+            16, 1 by default.
+        backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
+        dilated: whether the backbone's last stage dilates its kernels in the place of its stride (DC5), so that its map
+            has four times the cells; False by default.
+        batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
+            `kzoo.layers.residual.batch_normalization`. Where None "frozen" with weights or backbone's weights, and
+            "trained" without. A ConvNeXt has none.
+        pre_norm: whether normalisation comes before attention and dense layers rather than after; False by default.
+        dropout: share of weights and channels that is dropped in training, 0 to below 1, 0.1 by default.
+        names: class names, in the order of the labels; none where None.
+        weights: a `.keras` or `.weights.h5` file of the same model; or the authors' state dict (`.pth`,
+            `.safetensors`). Untrained where None.
+        backbone_weights: a `.keras` file of a model with the same backbone, or what `kzoo.weights.loading` takes for
+            it. Untrained where None.
+        name: name of the model, which messages and files go by, "smca-detr-r50" by default.
+        **head: further arguments of `kzoo.heads.smca_detr.SMCADETRHead`, such as `queries`.
+
+    Source: Gao et al. 2021, arXiv:2101.07448, the variant of one scale; in numbers as the authors' code.
+    """
+    check_arguments(num_classes, image_size, names, MULTIPLE)
+    own = {"pre_norm": pre_norm, "dropout": dropout}
+    load = (backbone_weights, weights)
+    network = encoded_network(width, depth, backbone, dilated, batch_norm, load, **own)
+    arguments = {**decoder_settings(width, depth, dilated), **own, **head}
+    head = SMCADETRHead(num_classes, **arguments)
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
