@@ -66,6 +66,23 @@ _DN_DETR = (
     "Li et al. 2022, DN-DETR: Accelerate DETR Training by Introducing Query DeNoising, arXiv:2203.01305"
 )
 _DETR = "Carion et al. 2020, End-to-End Object Detection with Transformers, arXiv:2005.12872"
+_DEFORMABLE_DETR = (
+    "Zhu et al. 2020, Deformable DETR: Deformable Transformers for End-to-End Object Detection, "
+    "arXiv:2010.04159"
+)
+_DINO = (
+    "Zhang et al. 2022, DINO: DETR with Improved DeNoising Anchor Boxes for End-to-End Object Detection, "
+    "arXiv:2203.03605"
+)
+_D_FINE = (
+    "Peng et al. 2024, D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement, "
+    "arXiv:2410.13842"
+)
+_EFFICIENT_DETR = (
+    "Yao et al. 2021, Efficient DETR: Improving End-to-End Object Detector with Dense Prior, arXiv:2104.01318"
+)
+_RT_DETR = "Zhao et al. 2023, RT-DETR: DETRs Beat YOLOs on Real-time Object Detection, arXiv:2304.08069"
+_RT_DETR_V2 = "Lv et al. 2024, RT-DETRv2: Improved Baseline with Bag-of-Freebies, arXiv:2407.17140"
 _MASK_RCNN = "He et al. 2017, Mask R-CNN, arXiv:1703.06870"
 _UNET = "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv:1505.04597"
 _CONTEXT = "Yu & Koltun 2016, Multi-Scale Context Aggregation by Dilated Convolutions, arXiv:1511.07122"
@@ -179,6 +196,20 @@ ENTRIES = (
     Entry("detr-r101-dc5", "kzoo.models.detr:detr_r101_dc5", "detect", (800, 800), _DETR, 60_675_360, 91, 340.66),
     Entry("dn-detr-r50", "kzoo.models.dn_detr:dn_detr", "detect", (800, 800), _DN_DETR, 43_801_217, 91, 129.69),
     Entry("smca-detr-r50", "kzoo.models.smca_detr:smca_detr", "detect", (800, 800), _SMCA_DETR, 41_842_050, 92, 0.0),
+    Entry("d-fine-n", "kzoo.models.d_fine:d_fine_n", "detect", (640, 640), _D_FINE, 3_798_955, 80, 0.0),
+    Entry("d-fine-s", "kzoo.models.d_fine:d_fine_s", "detect", (640, 640), _D_FINE, 9_562_051, 80, 0.0),
+    Entry("d-fine-m", "kzoo.models.d_fine:d_fine_m", "detect", (640, 640), _D_FINE, 18_591_222, 80, 0.0),
+    Entry("d-fine-l", "kzoo.models.d_fine:d_fine", "detect", (640, 640), _D_FINE, 29_788_896, 80, 0.0),
+    Entry("d-fine-x", "kzoo.models.d_fine:d_fine_x", "detect", (640, 640), _D_FINE, 61_278_944, 80, 0.0),
+    Entry("deformable-detr-r50", "kzoo.models.deformable_detr:deformable_detr", "detect", (800, 800),
+          _DEFORMABLE_DETR, 40_175_905, 91, 245.87),
+    Entry("deformable-detr-r50-refined", "kzoo.models.deformable_detr:deformable_detr_refined", "detect", (800, 800),
+          _DEFORMABLE_DETR, 40_955_900, 91, 246.26),
+    Entry("deformable-detr-r50-two-stage", "kzoo.models.deformable_detr:deformable_detr_two_stage", "detect",
+          (800, 800), _DEFORMABLE_DETR, 41_287_769, 91, 252.29),
+    Entry("efficient-detr-r50", "kzoo.models.efficient_detr:efficient_detr", "detect", (800, 800),
+          _EFFICIENT_DETR, 32_912_415, 91, 175.29),
+    Entry("dino-r50", "kzoo.models.dino:dino", "detect", (800, 800), _DINO, 46_999_422, 91, 352.56),
     Entry("fcos", "kzoo.models.fcos:fcos", "detect", (800, 800), _FCOS, 32_375_840, 91, 256.41),
     Entry("fcn8", "kzoo.models.fcn:fcn8", "segment", (512, 512), _FCN, 134_489_759, 21, 222.61),
     Entry("fcn16", "kzoo.models.fcn:fcn16", "segment", (512, 512), _FCN, 134_815_994, 21, 222.55),
@@ -243,6 +274,34 @@ ENTRIES = (
           _RETINANET, 53_165_591, 91, 397.78),
     Entry("retinanet-v2", "kzoo.models.retinanet:retinanet_v2", "detect", (800, 800),
           _RETINANET, 38_252_055, 91, 304.48),
+    Entry("rt-detr-r18", "kzoo.models.rt_detr:rt_detr_r18", "detect", (640, 640),
+          _RT_DETR, 20_209_680, 80, 58.37),
+    Entry("rt-detr-r34", "kzoo.models.rt_detr:rt_detr_r34", "detect", (640, 640),
+          _RT_DETR, 31_474_308, 80, 90.48),
+    Entry("rt-detr-r50m", "kzoo.models.rt_detr:rt_detr_r50m", "detect", (640, 640),
+          _RT_DETR, 36_715_628, 80, 97.48),
+    Entry("rt-detr-r50", "kzoo.models.rt_detr:rt_detr", "detect", (640, 640),
+          _RT_DETR, 43_019_372, 80, 131.72),
+    Entry("rt-detr-r101", "kzoo.models.rt_detr:rt_detr_r101", "detect", (640, 640),
+          _RT_DETR, 76_798_700, 80, 249.60),
+    Entry("rt-detr-l", "kzoo.models.rt_detr:rt_detr_l", "detect", (640, 640),
+          _RT_DETR, 33_037_932, 80, 105.61),
+    Entry("rt-detr-x", "kzoo.models.rt_detr:rt_detr_x", "detect", (640, 640),
+          _RT_DETR, 67_593_516, 80, 224.99),
+    Entry("rt-detr-v2-r18", "kzoo.models.rt_detr:rt_detr_v2_r18", "detect", (640, 640),
+          _RT_DETR_V2, 20_209_680, 80, 58.37),
+    Entry("rt-detr-v2-r34", "kzoo.models.rt_detr:rt_detr_v2_r34", "detect", (640, 640),
+          _RT_DETR_V2, 31_474_308, 80, 90.48),
+    Entry("rt-detr-v2-r50m", "kzoo.models.rt_detr:rt_detr_v2_r50m", "detect", (640, 640),
+          _RT_DETR_V2, 36_715_628, 80, 97.48),
+    Entry("rt-detr-v2-r50", "kzoo.models.rt_detr:rt_detr_v2_r50", "detect", (640, 640),
+          _RT_DETR_V2, 43_019_372, 80, 131.72),
+    Entry("rt-detr-v2-r101", "kzoo.models.rt_detr:rt_detr_v2_r101", "detect", (640, 640),
+          _RT_DETR_V2, 76_798_700, 80, 249.60),
+    Entry("rt-detr-v2-l", "kzoo.models.rt_detr:rt_detr_v2_l", "detect", (640, 640),
+          _RT_DETR_V2, 33_037_932, 80, 105.61),
+    Entry("rt-detr-v2-x", "kzoo.models.rt_detr:rt_detr_v2_x", "detect", (640, 640),
+          _RT_DETR_V2, 67_593_516, 80, 224.99),
     Entry("ssd300", "kzoo.models.ssd:ssd300", "detect", (300, 300), _SSD, 35_641_826, 90, 69.72),
     Entry("ssd512", "kzoo.models.ssd:ssd512", "detect", (512, 512), _SSD, 37_513_116, 90, 200.06),
     Entry("unet", "kzoo.models.unet:unet", "segment", (256, 256), _UNET, 31_031_810, 2, 96.34),

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 from kzoo.backbones.convnext import CONVNEXTS, convnext
 from kzoo.backbones.efficientnet import EFFICIENTNETS, efficientnet
+from kzoo.backbones.hgnet import HGNETS, hgnet
 from kzoo.backbones.mobilenet import MOBILENETS, mobilenet
-from kzoo.backbones.resnet import RESNETS, resnet
+from kzoo.backbones.resnet import DEEP_STEMMED, RESNETS, resnet
 
 _LITES = tuple(name for name in EFFICIENTNETS if "lite" in name)
 # Backbones of one line, the smallest first, and all of them in one row.
 FAMILIES = (
-    tuple(RESNETS),
+    tuple(name for name in RESNETS if name not in DEEP_STEMMED),
+    tuple(DEEP_STEMMED),
     tuple(name for name in EFFICIENTNETS if name not in _LITES),
     _LITES,
     tuple(MOBILENETS),
     tuple(CONVNEXTS),
+    tuple(HGNETS),
 )
 BACKBONES = tuple(name for family in FAMILIES for name in family)
 
@@ -84,5 +87,7 @@ def backbone_features(
     common = {"stem": stem, "batch_norm": batch_norm or "trained"}
     if backbone in RESNETS:
         return resnet(images, backbone, output_stride, width, depth, stride_first, hybrid, **common)
+    if backbone in HGNETS:
+        return hgnet(images, backbone, output_stride, width, depth, **common)
     function = efficientnet if backbone in EFFICIENTNETS else mobilenet
     return function(images, backbone, output_stride, width, depth, padding, **common)

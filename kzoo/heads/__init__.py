@@ -7,9 +7,12 @@ from kzoo.heads.center import CenterHead
 from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.conditional_detr import ConditionalDETRHead
 from kzoo.heads.corner import CornerHead
+from kzoo.heads.d_fine import DFineHead
 from kzoo.heads.dab_detr import DABDETRHead
+from kzoo.heads.deformable_detr import DeformableDETRHead
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.detr import DETRHead
+from kzoo.heads.dino import DINOHead
 from kzoo.heads.dn_detr import DNDETRHead
 from kzoo.heads.drive import DriveHead
 from kzoo.heads.extreme import ExtremeHead
@@ -22,6 +25,7 @@ from kzoo.heads.mask_rcnn import MaskRCNNHead
 from kzoo.heads.pixel import PixelHead
 from kzoo.heads.points import PointHead
 from kzoo.heads.rcnn import RCNNHead
+from kzoo.heads.rt_detr import RTDETRHead
 from kzoo.heads.saccade import SaccadeHead
 from kzoo.heads.smca_detr import SMCADETRHead
 from kzoo.heads.svm import SVMHead
@@ -37,7 +41,10 @@ __all__ = [
     "CornerHead",
     "DABDETRHead",
     "DETRHead",
+    "DFineHead",
+    "DINOHead",
     "DNDETRHead",
+    "DeformableDETRHead",
     "DetectionHead",
     "DriveHead",
     "ExtremeHead",
@@ -51,6 +58,7 @@ __all__ = [
     "PixelHead",
     "PointHead",
     "RCNNHead",
+    "RTDETRHead",
     "SMCADETRHead",
     "SVMHead",
     "SaccadeHead",

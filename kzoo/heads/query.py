@@ -114,7 +114,7 @@ class QueryHead(QueryLayers):
         match = self.set_loss.match(truth, *own)
         losses = self.total(self.set_loss.terms(truth, match, *own, sample_weight))
         if noised is not None:
-            match = _as_made(noised, self.decoder_depth)
+            match = as_made(noised, self.decoder_depth)
             given = logits[:, :, :first], boxes[:, :, :first], noised.share(sample_weight)
             losses |= self.total(self.set_loss.terms(truth, match, *given), "dn_")
         if queries.encoder is not None:
@@ -196,7 +196,7 @@ class QueryHead(QueryLayers):
         return scores, rows, take_rows(labels, rows)
 
 
-def _as_made(noised: Noised, layers: int) -> Match:
+def as_made(noised: Noised, layers: int) -> Match:
     """The assignment of noised queries, which each layer is to find alike."""
     each = (noised.owner, noised.positive, noised.counted)
     return Match(*(ops.broadcast_to(values, (layers, *ops.shape(values))) for values in each))

@@ -54,3 +54,24 @@ class LearntScale(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class LearntAffine(layers.Layer):
+    """Multiplies a map by one number and adds another, both learned: 1 and 0 at first.
+
+    Shapes: (B, H, W, C) in and out.
+
+    Source: PaddleClas's HGNetV2 and PP-LCNetV3, "learnable affine block"; as D-FINE has it, arXiv:2410.13842.
+    """
+
+    def build(self, input_shape):
+        self.factor = self.add_weight((1,), initializer="ones", name="factor")
+        self.shift = self.add_weight((1,), initializer="zeros", name="shift")
+        self.built = True
+
+    def call(self, x):
+        return x * self.factor + self.shift
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

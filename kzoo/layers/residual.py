@@ -87,7 +87,15 @@ def conv_bn(
     return layers.ReLU(name=name.format("relu"))(x) if activation else x
 
 
-def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1, batch_norm: str = "trained"):
+def basic_block(
+    x,
+    filters: int,
+    name: str,
+    stride: int = 1,
+    dilation: int = 1,
+    batch_norm: str = "trained",
+    pooled: bool = False,
+):
     """Two 3x3 convolutions with a shortcut.
 
     Args:
@@ -97,6 +105,8 @@ def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1, 
         stride: stride of the first convolution, 1 (default) or 2.
         dilation: dilation of both convolutions; 1 (default) where the stride is not.
         batch_norm: kind of batch normalisation, "trained" by default: see `batch_normalization`.
+        pooled: whether the shortcut has a convolution whatever the shapes, and the mean of neighbours before it in the
+            place of its stride, as in ResNet-D; False by default.
 
     Returns:
         (B, ceil(H / stride), ceil(W / stride), filters).
@@ -105,7 +115,7 @@ def basic_block(x, filters: int, name: str, stride: int = 1, dilation: int = 1, 
     """
     inner = conv_bn(x, filters, 3, f"{name}_{{}}1", stride, dilation, batch_norm=batch_norm)
     inner = conv_bn(inner, filters, 3, f"{name}_{{}}2", 1, dilation, False, batch_norm)
-    return _joined(inner, x, name, stride, batch_norm)
+    return _joined(inner, x, name, stride, batch_norm, pooled)
 
 
 def bottleneck(
@@ -116,6 +126,7 @@ def bottleneck(
     dilation: int = 1,
     stride_first: bool = False,
     batch_norm: str = "trained",
+    pooled: bool = False,
 ):
     """1x1, 3x3 and 1x1 convolutions with a shortcut, the last one four times as wide.
 
@@ -127,6 +138,8 @@ def bottleneck(
         dilation: dilation of the 3x3 convolution; 1 (default) where the stride is not.
         stride_first: whether the first convolution has the stride instead, as in the paper; False by default.
         batch_norm: kind of batch normalisation, "trained" by default: see `batch_normalization`.
+        pooled: whether the shortcut has a convolution whatever the shapes, and the mean of neighbours before it in the
+            place of its stride, as in ResNet-D; False by default.
 
     Returns:
         (B, ceil(H / stride), ceil(W / stride), 4 * filters).
@@ -137,12 +150,17 @@ def bottleneck(
     inner = conv_bn(x, filters, 1, f"{name}_{{}}1", first, batch_norm=batch_norm)
     inner = conv_bn(inner, filters, 3, f"{name}_{{}}2", second, dilation, batch_norm=batch_norm)
     inner = conv_bn(inner, 4 * filters, 1, f"{name}_{{}}3", activation=False, batch_norm=batch_norm)
-    return _joined(inner, x, name, stride, batch_norm)
+    return _joined(inner, x, name, stride, batch_norm, pooled)
 
 
-def _joined(inner, x, name: str, stride: int, batch_norm: str):
-    """Adds the shortcut, through a 1x1 convolution where the shapes differ."""
-    if stride > 1 or x.shape[-1] != inner.shape[-1]:
+def _joined(inner, x, name: str, stride: int, batch_norm: str, pooled: bool):
+    """Adds the shortcut, through a 1x1 convolution where the shapes differ, or where it is asked for."""
+    differs = stride > 1 or x.shape[-1] != inner.shape[-1]
+    if pooled and stride > 1:
+        # A window that is cut off by the edge has the mean of the pixels that it has.
+        x = layers.AveragePooling2D(2, 2, padding="same", name=f"{name}_downsample_pool")(x)
+        stride = 1
+    if pooled or differs:
         x = conv_bn(x, inner.shape[-1], 1, f"{name}_downsample_{{}}", stride, 1, False, batch_norm)
     x = layers.Add(name=f"{name}_add")([inner, x])
     return layers.ReLU(name=f"{name}_relu")(x)

@@ -84,10 +84,11 @@ def flops(model, image_size: Sequence[int] | None = None) -> int:
     others = [layer for layer in needed.layers if hasattr(layer, "map_operations")]
     # A transposed convolution lays its kernel on every place of what goes in.
     places = [layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output for layer in kernels]
-    places += [layer.output for layer in others]
+    places += [layer.output for layer in others]  # of some a list of maps
     # Sides are known only where the network runs, so a probe with those places as outputs is asked for their shapes.
     probe = keras.Model(model.network.inputs, places + model.network.outputs)
-    shapes = [tensor.shape for tensor in probe.compute_output_spec(input_specs(model.network, height, width))]
+    specs = probe.compute_output_spec(input_specs(model.network, height, width))
+    shapes = [keras.tree.map_structure(lambda tensor: tensor.shape, spec) for spec in specs]
     laid = sum(laid_operations(*each) for each in zip(kernels, shapes, strict=False))
     own = sum(each.map_operations(shape) for each, shape in zip(others, shapes[len(kernels) :], strict=False))
     return laid + own + model.head.operations(shapes[len(places) :])

@@ -123,6 +123,8 @@ MODEL: dict[str, Option] = {
             "paper",
             "dilated",
             "pre_norm",
+            "refine",
+            "two_stage",
         )
     },
 }
@@ -283,6 +285,37 @@ DN_DETR: dict[str, Option] = {
     "denoising_groups": Whole(least=1, most=1000, needs={"denoising": (ANY,)}),
     **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
     "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
+}
+_POINTS = Special(takes=_each(Whole(least=1, most=1000)), form="a whole number above 0, or one for each map")
+DEFORMABLE_DETR: dict[str, Option] = {
+    **QUERY,
+    "points": Whole(least=1, most=1000),
+    **{name: Flag() for name in ("refine", "two_stage")},
+}
+SELECTING: dict[str, Option] = {
+    **QUERY,
+    "denoising": Whole(least=0, most=1_000_000),
+    **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
+    "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
+}
+D_FINE: dict[str, Option] = {
+    **SELECTING,
+    "points": _POINTS,
+    "offset_scale": Number(above=0),
+    "method": Word(choices=("bilinear", "discrete")),
+    **dict.fromkeys(("reach", "scale"), Number(above=0)),
+    **dict.fromkeys(("sides_weight", "teacher_weight"), _WEIGHT),
+}
+DINO: dict[str, Option] = {
+    **SELECTING,
+    "points": Whole(least=1, most=1000),
+    **{name: Flag() for name in ("learnt_content", "shared")},
+}
+RT_DETR: dict[str, Option] = {
+    **SELECTING,
+    "points": _POINTS,
+    "offset_scale": Number(above=0),
+    "method": Word(choices=("bilinear", "discrete")),
 }
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {

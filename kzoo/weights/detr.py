@@ -10,9 +10,8 @@ import numpy as np
 
 from kzoo.weights.coco import HIGHEST, IDS
 
-# transformers' names, of its hub's files and of its own since version 5, and the authors'; all rules that match apply,
-# one after the other.
-_TRANSFORMERS = (
+# The backbone's names in transformers, and torchvision's, but for where counting begins.
+BACKBONE = (
     (r"^0\.body\.", r""),
     (r"^model\.backbone\.(?:conv_encoder\.)?model\.", r""),
     (r"^embedder\.embedder\.convolution\.", r"conv1."),
@@ -21,6 +20,11 @@ _TRANSFORMERS = (
     (r"^encoder\.stages\.(\d)\.layers\.(\d+)\.shortcut\.normalization", r"stage\1.\2.downsample.1"),
     (r"^encoder\.stages\.(\d)\.layers\.(\d+)\.layer\.(\d)\.convolution", r"stage\1.\2.conv\3"),
     (r"^encoder\.stages\.(\d)\.layers\.(\d+)\.layer\.(\d)\.normalization", r"stage\1.\2.bn\3"),
+)
+# transformers' names, of its hub's files and of its own since version 5, and the authors'; all rules that match apply,
+# one after the other.
+_TRANSFORMERS = (
+    *BACKBONE,
     (r"^model\.(encoder|decoder)\.", r"transformer.\1."),
     (r"^model\.input_projection\.", r"input_proj."),
     (r"^model\.query_position_embeddings\.", r"query_embed."),
@@ -117,7 +121,8 @@ _THIRDS = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "out": "out_pr
 
 def is_detr(layers: Mapping[str, keras.layers.Layer]) -> bool:
     """Whether layers, by name, are those of DETR or of one of its successors with ordinary attention."""
-    return "head_decoder0_self_query" in layers and "neck_encoder_layer0_self_query" in layers
+    ordinary = {"head_decoder0_self_query", "head_decoder0_cross_out", "neck_encoder_layer0_self_query"}
+    return ordinary <= set(layers) and "head_decoder0_cross_offsets" not in layers
 
 
 def _is_conditional(layers: Mapping[str, keras.layers.Layer]) -> bool:
@@ -162,16 +167,21 @@ def as_ours(
     for key, value in tensors.items():
         for pattern, name in rules:
             key = re.sub(pattern, name, key)
-        key = re.sub(r"^stage(\d)\.(.*?)(conv|bn)?(\d?)(\.[a-z_]+)$", _one_more, key)
+        key = counted_from_one(key)
         if not _SHARED.match(key):
-            named |= _unpacked(key, value)
+            named |= unpacked(key, value)
     classes = layers["head_class"].kernel.shape[-1] - no_object
     for name in ("class_embed.weight", "class_embed.bias"):
         if name in named:
-            named[name] = _with_classes(named[name], classes, no_object)
+            named[name] = with_classes(named[name], classes, no_object)
     if "label_enc.weight" in named:  # whose last row is of no label
-        named["label_enc.weight"] = _with_classes(named["label_enc.weight"], classes, True)
+        named["label_enc.weight"] = with_classes(named["label_enc.weight"], classes, True)
     return named
+
+
+def counted_from_one(key: str) -> str:
+    """A name of the backbone after `BACKBONE`, with stages and convolutions counted from 1; others as they are."""
+    return re.sub(r"^stage(\d)\.(.*?)(conv|bn)?(\d?)(\.[a-z_]+)$", _one_more, key)
 
 
 def _one_more(match: re.Match) -> str:
@@ -181,7 +191,7 @@ def _one_more(match: re.Match) -> str:
     return f"layer{int(stage) + 1}.{block}{counted}{rest}"
 
 
-def _unpacked(key: str, value: np.ndarray) -> dict[str, np.ndarray]:
+def unpacked(key: str, value: np.ndarray) -> dict[str, np.ndarray]:
     """Projections of queries, keys and values, each by itself where they are one tensor."""
     match = _PACKED.fullmatch(key)
     if match is None:
@@ -190,7 +200,7 @@ def _unpacked(key: str, value: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{match[1]}{part}_proj.{match[2]}": third for part, third in zip("qkv", thirds, strict=True)}
 
 
-def _with_classes(tensor: np.ndarray, classes: int, no_object: bool) -> np.ndarray:
+def with_classes(tensor: np.ndarray, classes: int, no_object: bool) -> np.ndarray:
     """Rows of classes, with that of no object first, where there is one; of COCO's 91 ids those of its 80 classes.
 
     Args:

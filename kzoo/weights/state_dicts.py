@@ -85,7 +85,8 @@ def _unpickled(path: Path) -> dict[str, np.ndarray]:
         content = read_pickled(path)
     else:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model"):
+    # The running mean of RT-DETR's weights stands beside what was trained last, and is what counts.
+    for key in ("ema", "module", "state_dict", "model"):
         content = content.get(key, content)
     return {key: np.asarray(value, np.float32) for key, value in _detached(content).items()}
 

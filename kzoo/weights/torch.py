@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kzoo.model import ZooModel
-from kzoo.weights import anchor_detr, convnext, detr, inverted, keypoints, yolo
+from kzoo.weights import anchor_detr, convnext, deformable_detr, detr, inverted, keypoints, rt_detr, yolo
 from kzoo.weights.assigning import Assignment, atrous_classifier, named_layers, subsampled
 from kzoo.weights.coco import select_ids
 from kzoo.weights.onnx_names import with_names
@@ -40,6 +40,8 @@ _PARAMETERS = {
     "offset_bias": "conv_offset_mask.bias",
     "numbers": "weight",
     "slope": "weight",
+    "factor": "scale",
+    "shift": "bias",
 }
 
 
@@ -72,9 +74,12 @@ def read_torch(model: ZooModel, path: Path, backbone: bool = False, epsilon: flo
         **keypoints.torch_modules(layers),
         **detr.torch_modules(layers),
         **anchor_detr.torch_modules(layers),
+        **deformable_detr.torch_modules(layers),
+        **rt_detr.torch_modules(layers),
     }
     tensors = detr.as_ours(tensors, layers, getattr(model.head, "class_loss", None) == "softmax")
-    tensors = anchor_detr.as_ours(tensors, layers)
+    for kin in (anchor_detr, deformable_detr, rt_detr):
+        tensors = kin.as_ours(tensors, layers)
     modules = module_names(layers, {key.rpartition(".")[0] for key in tensors}, tables)
     tensors = yolo.without_settings(path, tensors, layers, None if backbone else model.head)
     tensors = keypoints.as_ours(tensors, layers)

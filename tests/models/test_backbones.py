@@ -21,6 +21,7 @@ FAMILIES = (
     "yolov4-csp", "yolov5n", "yolov6n", "yolov7-tiny", "yolov8n", "yolo11n", "yolox-nano", "pp-yoloe-s",
     "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
     "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn", "centernet-resnet18", "fcos", "yolop",
+    "rt-detr-r18", "deformable-detr-r50", "dino-r50", "efficient-detr-r50", "d-fine-n",
 )  # fmt: skip
 SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}
@@ -32,6 +33,8 @@ def test_every_row_of_the_table_has_a_model_that_is_trained_here():
     assert all(set(names) & set(FAMILIES) for names, _ in families)
 
 
+# Backbones that are no classifiers, and are built of the same layers as others.
+SAME = ("resnet34d", "resnet101d", "hgnetv2-b2", "hgnetv2-b4", "hgnetv2-b5", "hgnetv2-x", "hgnetv2-h")
 QUICK = ("retinanet", "unet", "yolov3-tiny", "yolov5n", "yolov8n")
 
 
@@ -40,7 +43,7 @@ def marked(family, backbone):
     if backbone == "efficientnet-lite0" and family in QUICK:
         return pytest.param(family, backbone)
     return pytest.param(
-        family, backbone, marks=pytest.mark.exhaustive if backbone in TWINS else pytest.mark.slow
+        family, backbone, marks=pytest.mark.exhaustive if backbone in (*TWINS, *SAME) else pytest.mark.slow
     )
 
 
