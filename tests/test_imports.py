@@ -13,7 +13,7 @@ PACKAGE = Path(kzoo.__file__).parent
 
 # The rooms of each floor, from the ground up: a room stands right above the highest of those that it imports from.
 HOUSE = (
-    ("entries", "ops", "options", "policy", "registration", "structures", "system"),
+    ("entries", "ops", "options", "policy", "published", "registration", "structures", "system"),
     ("augment", "layers", "losses", "metrics", "sources"),
     ("backbones", "data", "inference", "proposals"),
     ("heads",),
@@ -44,7 +44,13 @@ MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/
 TENSORFLOW_ROOMS = ("deploy", "training")
 # Keras's own cannot resize to sides that are known at run time only, lets TensorFlow tune what Grain has ready, and
 # normalises a batch in many operations.
-TENSORFLOW_FILES = ("ops/resize.py", "ops/fused.py", "model/streams.py", "layers/normalization.py")
+TENSORFLOW_FILES = (
+    "ops/resize.py",
+    "ops/fused.py",
+    "ops/matching.py",
+    "model/streams.py",
+    "layers/normalization.py",
+)
 
 
 def modules():

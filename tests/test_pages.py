@@ -23,6 +23,8 @@ import typer
 
 import kzoo
 from kzoo.cli import main
+from kzoo.cli.tables import LINES, TASKS, module_of
+from kzoo.published import AP
 from kzoo.registry import entry, list_models
 from kzoo.weights.shipped import is_shipped
 
@@ -311,6 +313,7 @@ def test_every_folder_with_a_page_of_its_own_is_linked_from_the_first():
     "command, page",
     [
         ("kzoo list --markdown", "README.md"),
+        *((f"kzoo list --task {task} --markdown", "kzoo/models/README.md") for task in TASKS[:-1]),
         ("kzoo list --task classify --markdown", "kzoo/backbones/README.md"),
         ("kzoo list --backbones --markdown", "kzoo/backbones/README.md"),
     ],
@@ -320,6 +323,14 @@ def test_the_tables_of_models_are_the_registrys(command, page, kzoo_command):
     between = re.search(rf"<!-- `{command}` -->\n\n(.*?)\n\n<!-- end of the table -->", text, re.DOTALL)
     printed = kzoo_command(*command.split()[1:])[1].strip()
     assert between[1] == printed, f"put in its place what `{command}` prints"
+
+
+def test_every_model_is_of_one_line_of_families():
+    entries = [entry(name) for name in list_models()]
+    for one in entries:
+        lines = [line for line, files in LINES.items() if module_of(one).startswith(files)]
+        assert len(lines) == (one.task != "classify"), (one.name, lines)
+    assert not set(AP) - {one.name for one in entries}
 
 
 def test_a_published_count_stands_in_the_registry_alone():
@@ -441,6 +452,10 @@ def test_demo_cut_down(kzoo_command, monkeypatch):
 
 
 RECIPES = {
+    "alternate_faster_rcnn.py": (
+        *("--data", "shapes:16:64", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
+        *("--out", "alternate.keras"),
+    ),
     "detect_bccd.py": ("--data", "data/street", "--epochs", "4", "--image-size", "64"),
     "detect_centernet.py": (
         "--data",

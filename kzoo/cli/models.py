@@ -13,11 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from kzoo.cli.options import argument, json_switch, parameter
-from kzoo.cli.tables import backbone_families, backbone_table, family_table
+from kzoo.cli.tables import backbone_families, backbone_table, family_table, line_table
 from kzoo.entries import Entry
 from kzoo.options import Number, Option, Text
 from kzoo.options.commands import INFO, TASK
 from kzoo.options.documented import REQUIRED, Argument, documented
+from kzoo.published import AP
 
 # How docstrings tell a range: "0 or more", "1 to 255", "above 0 and up to 16".
 _RANGE = re.compile(r"\b\d[\d.,]* (or more|to )|\babove \d")
@@ -34,7 +35,7 @@ def list_models(
         bool,
         typer.Option(
             "--markdown",
-            help="Print the README's table, a row for each family of models; of classifiers with --task classify.",
+            help="Print a table for a page: of lines of families, or with --task of its families with their models.",
         ),
     ] = False,
 ) -> None:
@@ -56,8 +57,7 @@ def list_models(
         print(json_module.dumps([_row(one) for one in entries], indent=1))
         return
     if markdown:
-        # Classifiers, which are backbones first of all, have a page of their own.
-        print(family_table([one for one in entries if task or one.task != "classify"]))
+        print(line_table(entries) if task is None else family_table(entries))
         return
     from rich.console import Console
     from rich.table import Table
@@ -120,6 +120,8 @@ def info(
         print(json_module.dumps({**figures, **listed}, indent=1, default=str))
         return
     for key, value in figures.items():
+        if value is None:  # published nowhere
+            continue
         shown = f"{value:,}" if isinstance(value, int) else value
         print(f"{key:12} {'x'.join(map(str, value)) if isinstance(value, list) else shown}")
     _print_arguments(f"arguments of kzoo.build({registered.name!r}, ...)", of_model)
@@ -197,5 +199,6 @@ def _row(entry) -> dict[str, Any]:
         "image_size": list(entry.image_size),
         "num_classes": entry.num_classes,
         "parameters": entry.parameters,
+        "published_ap": AP.get(entry.name),
         "paper": entry.paper,
     }

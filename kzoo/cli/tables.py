@@ -1,4 +1,4 @@
-"""The README's tables: models by family, and the backbones that each family takes."""
+"""The pages' tables: lines of families, models by family, and the backbones that each family takes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,68 @@ from collections.abc import Sequence
 
 from kzoo.entries import Entry
 from kzoo.options.commands import TASK
+from kzoo.published import AP
 from kzoo.system.messages import markdown_table
 
 TASKS = TASK.choices  # in the order of the tables
+# What goes back to one idea: how the names begin of the files in kzoo/models that build it.
+LINES = {
+    "YOLO": ("yolo", "scaled_yolo", "pp_yoloe"),
+    "SSD, RetinaNet": ("ssd", "retinanet"),
+    "R-CNN, in two stages": ("r_cnn", "spp_net", "fast", "iou_net"),
+    "instance masks": ("mask_rcnn",),
+    "objects as points": ("corner", "extreme", "center", "fcos"),
+    "queries (DETR)": (
+        "detr",
+        "conditional",
+        "dn_detr",
+        "anchor",
+        "smca",
+        "dab",
+        "deformable",
+        "efficient_detr",
+        "dino",
+        "rt_",
+        "d_fine",
+    ),
+    "segmenters": ("fcn", "unet", "dilated", "deeplab"),
+}
+
+
+def line_table(entries: Sequence[Entry]) -> str:
+    """A Markdown table with a row for each of `LINES`: the smallest model of each of its families, and how many.
+
+    Args:
+        entries: what the registry knows of each model.
+    """
+    heading, rows = ["line", "families, by their smallest model", "models", "parameters, M", "years"], []
+    for line, files in LINES.items():
+        models = [one for one in entries if module_of(one).startswith(files)]
+        by_year = sorted(models, key=lambda one: (_year(one), module_of(one), one.parameters))
+        # The last one of a file stays: the smallest, of several alike the one with the shortest name.
+        falling = sorted(models, key=lambda one: (one.parameters, len(one.name)), reverse=True)
+        smallest = {module_of(one): one for one in falling}
+        counts = [one.parameters / 1e6 for one in models]
+        rows.append(
+            [
+                line,
+                ", ".join(f"`{smallest[module].name}`" for module in dict.fromkeys(map(module_of, by_year))),
+                str(len(models)),
+                f"{min(counts):.1f} to {max(counts):.0f}",
+                " to ".join(dict.fromkeys(str(_year(one)) for one in (by_year[0], by_year[-1]))),
+            ]
+        )
+    return markdown_table(heading, rows)
+
+
+def module_of(entry: Entry) -> str:
+    """The file in kzoo/models that builds a model, without its folder."""
+    return entry.target.partition(":")[0].rpartition(".")[2]
+
+
+def _year(entry: Entry) -> int:
+    """The year of the paper, the first that it names."""
+    return int(re.search(r"\b(?:19|20)\d\d\b", entry.paper)[0])
 
 
 def family_table(entries: Sequence[Entry]) -> str:
@@ -24,7 +83,7 @@ def family_table(entries: Sequence[Entry]) -> str:
     def family(entry):
         return TASKS.index(entry.task), entry.target.split(":")[0], entry.paper
 
-    heading, rows = ["models", "task", "paper", "parameters", "GFLOP", "input"], []
+    heading, rows = ["models", "task", "paper", "parameters", "GFLOP", "input", "published AP"], []
     for (_, _, paper), members in itertools.groupby(sorted(entries, key=family), family):
         models = sorted(members, key=lambda entry: entry.parameters)
         columns = (
@@ -34,8 +93,11 @@ def family_table(entries: Sequence[Entry]) -> str:
             [f"{model.parameters:,}" for model in models],
             ["" if model.gflops is None else f"{model.gflops:.2f}" for model in models],
             ["x".join(str(side) for side in dict.fromkeys(model.image_size)) for model in models],
+            [f"{AP[model.name]:.1f}" if model.name in AP else "" for model in models],
         )
-        rows.append(["<br>".join(column) for column in columns])
+        rows.append(["<br>".join(column) if any(column) else "" for column in columns])
+    if not any(row[-1] for row in rows):
+        heading, rows = heading[:-1], [row[:-1] for row in rows]
     return markdown_table(heading, rows)
 
 

@@ -13,7 +13,7 @@ from kzoo.layers.axial import AxialDecoderLayer, AxialEncoderLayer
 from kzoo.layers.positions import TURN, Learnt, places, sine_boxes, sines
 from kzoo.layers.transformer import MLP
 from kzoo.options import checked
-from kzoo.options.building import ANCHOR_DETR
+from kzoo.options.queries import ANCHOR_DETR
 
 
 @keras.saving.register_keras_serializable("kzoo")

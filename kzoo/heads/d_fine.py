@@ -17,7 +17,7 @@ from kzoo.layers.multihead import unseen
 from kzoo.layers.transformer import MLP, inverse_sigmoid
 from kzoo.ops.fine_distances import BINS, bin_distances, mean_distances, moved_sides
 from kzoo.options import checked
-from kzoo.options.building import D_FINE
+from kzoo.options.queries import D_FINE
 
 _FARTHEST = 10.0  # what features of a query's position are cut to
 

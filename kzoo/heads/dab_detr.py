@@ -13,7 +13,7 @@ from kzoo.layers.conditional import ConditionalLayer
 from kzoo.layers.positions import Learnt, sine_boxes
 from kzoo.layers.transformer import MLP
 from kzoo.options import checked
-from kzoo.options.building import QUERY
+from kzoo.options.queries import QUERY
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -17,7 +17,7 @@ from kzoo.layers.transformer import MLP, norm
 from kzoo.ops.cell_boxes import cell_boxes
 from kzoo.ops.gather import enough_rows, stable_top_k, take_rows
 from kzoo.options import checked
-from kzoo.options.building import DEFORMABLE_DETR
+from kzoo.options.queries import DEFORMABLE_DETR
 
 _SMALL = -2.0  # logit of a box's sides at first, where they come from no reference
 

@@ -12,7 +12,7 @@ from kzoo.heads.query_parts import Queries
 from kzoo.layers.decoder import DecoderLayer
 from kzoo.layers.positions import Learnt
 from kzoo.options import checked
-from kzoo.options.building import DETR
+from kzoo.options.queries import DETR
 
 
 @keras.saving.register_keras_serializable("kzoo")

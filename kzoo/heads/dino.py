@@ -12,7 +12,7 @@ from kzoo.layers.deformable_decoder import DeformableDecoderLayer
 from kzoo.layers.positions import Learnt, sine_boxes
 from kzoo.layers.transformer import MLP
 from kzoo.options import checked
-from kzoo.options.building import DINO
+from kzoo.options.queries import DINO
 
 
 @keras.saving.register_keras_serializable("kzoo")

@@ -13,7 +13,7 @@ from kzoo.layers.label_book import LabelBook
 from kzoo.ops.denoising import changed_labels, moved_centers, slots, visible
 from kzoo.ops.gather import take_rows
 from kzoo.options import checked
-from kzoo.options.building import DN_DETR
+from kzoo.options.queries import DN_DETR
 
 
 @keras.saving.register_keras_serializable("kzoo")

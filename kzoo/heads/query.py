@@ -14,7 +14,7 @@ from kzoo.ops.boxes import corner_boxes, within
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.nms.selection import multiclass_candidates, padded
 from kzoo.options import checked
-from kzoo.options.building import QUERY
+from kzoo.options.queries import QUERY
 
 SURE = 20.0  # logit of a probability that rounds to 1
 

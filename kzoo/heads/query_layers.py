@@ -15,7 +15,7 @@ from kzoo.heads.query_loss import CLASS_LOSSES
 from kzoo.heads.query_parts import Memory, Queries
 from kzoo.layers.transformer import MAP_POSITIONS, MLP, inverse_sigmoid, norm
 from kzoo.options import checked
-from kzoo.options.building import QUERY
+from kzoo.options.queries import QUERY
 
 _PRIOR = 0.01  # how likely each class is at first, where classes are told each by itself
 

@@ -11,7 +11,7 @@ from kzoo.heads.selecting import SelectingHead
 from kzoo.layers.deformable_decoder import DeformableDecoderLayer
 from kzoo.layers.transformer import MLP
 from kzoo.options import checked
-from kzoo.options.building import RT_DETR
+from kzoo.options.queries import RT_DETR
 
 
 @keras.saving.register_keras_serializable("kzoo")

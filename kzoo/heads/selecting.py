@@ -17,7 +17,7 @@ from kzoo.ops.cell_boxes import cell_boxes
 from kzoo.ops.denoising import changed_labels, moved_corners, slots, visible
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.options import checked
-from kzoo.options.building import SELECTING
+from kzoo.options.queries import DENOISING
 
 _NOWHERE = -1e9  # what stands for the score of cells that there are not
 
@@ -47,13 +47,13 @@ class SelectingHead(QueryHead):
         arXiv:2203.03605, section 3.
     """
 
-    options = SELECTING
+    options = DENOISING
     map_position = None
     refines = True
     forward_twice = True
     shares = False  # whether cells are told class and box by the same last layers as queries
 
-    @checked(SELECTING)
+    @checked(DENOISING)
     def __init__(
         self,
         num_classes: int,

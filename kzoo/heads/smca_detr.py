@@ -11,7 +11,7 @@ from kzoo.heads.detr import DETRHead
 from kzoo.layers.transformer import MLP, norm
 from kzoo.ops.points import lay_points
 from kzoo.options import checked
-from kzoo.options.building import SMCA_DETR
+from kzoo.options.queries import SMCA_DETR
 
 SMOOTH = 8.0  # what squared distances in cells are divided by
 _SPREADS = {"fixed": 0, "heads": 1, "axes": 2}  # how many numbers a head tells of how far around it looks

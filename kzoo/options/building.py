@@ -72,7 +72,7 @@ def _weight(value: Any) -> Any:
     return value if isinstance(value, bool) else _WEIGHT.sound(value)
 
 
-def _each(option: Option) -> Callable[[Any], Any]:
+def each(option: Option) -> Callable[[Any], Any]:
     """What takes one value, or a list with one for each level of the network."""
 
     def takes(value: Any) -> Any:
@@ -150,8 +150,8 @@ YOLO: dict[str, Option] = {
     **dict.fromkeys(("ignore_threshold", "truth_threshold"), _SHARE),
     **dict.fromkeys(("label_smoothing", "objectness_smoothing"), _SMOOTHING),
     **{name: Flag() for name in ("project", "size_weighting")},
-    "scale_xy": Special(takes=_each(Number(above=0)), form="a number above 0, or one a level"),
-    "objectness_weight": Special(takes=_each(_WEIGHT), form="a number, 0 or more, or one a level"),
+    "scale_xy": Special(takes=each(Number(above=0)), form="a number above 0, or one a level"),
+    "objectness_weight": Special(takes=each(_WEIGHT), form="a number, 0 or more, or one a level"),
     "box_weight": _WEIGHT.but(none=True),
     "iou_threshold": _SHARE.but(needs={"assigner": ("best shape",)}),
     "anchor_ratio": Number(above=1, needs={"assigner": ("ratio",)}),
@@ -254,68 +254,6 @@ FCOS: dict[str, Option] = {
     "focal_alpha": _SHARE.but(none=True),
     "box_loss": Word(choices=("iou", "giou", "diou", "ciou", "siou", "iou_squared")),
     "multiple": Whole(least=1, most=16384),
-}
-QUERY: dict[str, Option] = {
-    **DETECTION,
-    "queries": Whole(least=1, most=100_000),
-    "decoder_depth": Whole(least=1, most=100),
-    "decoder_layers": Whole(least=1, most=100, none=True),
-    "query_width": Whole(least=4, most=65536),
-    "heads": Whole(least=1, most=1024),
-    "feedforward": Whole(least=1, most=1_000_000),
-    "dropout": _SMOOTHING,
-    "no_object_weight": _WEIGHT.but(needs={"class_loss": ("softmax",)}),
-    "focal_gamma": _WEIGHT.but(needs={"class_loss": ("focal", "varifocal")}),
-    "focal_alpha": _SHARE.but(none=True, needs={"class_loss": ("focal", "varifocal")}),
-    **dict.fromkeys(
-        ("class_weight", "box_weight", "giou_weight", "class_cost", "box_cost", "giou_cost", "auxiliary"),
-        _WEIGHT,
-    ),
-}
-DETR: dict[str, Option] = {**QUERY, "pre_norm": Flag()}
-SMCA_DETR: dict[str, Option] = {**DETR, "spread": Word(choices=("fixed", "heads", "axes"))}
-ANCHOR_DETR: dict[str, Option] = {
-    **QUERY,
-    "patterns": Whole(least=1, most=1000),
-    "encoder_depth": Whole(least=1, most=100),
-}
-DN_DETR: dict[str, Option] = {
-    **QUERY,
-    "denoising": Whole(least=0, most=1_000_000),
-    "denoising_groups": Whole(least=1, most=1000, needs={"denoising": (ANY,)}),
-    **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
-    "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
-}
-_POINTS = Special(takes=_each(Whole(least=1, most=1000)), form="a whole number above 0, or one for each map")
-DEFORMABLE_DETR: dict[str, Option] = {
-    **QUERY,
-    "points": Whole(least=1, most=1000),
-    **{name: Flag() for name in ("refine", "two_stage")},
-}
-SELECTING: dict[str, Option] = {
-    **QUERY,
-    "denoising": Whole(least=0, most=1_000_000),
-    **dict.fromkeys(("label_noise", "box_noise"), Number(least=0, most=1, needs={"denoising": (ANY,)})),
-    "seed": Whole(least=0, most=2**32 - 1, none=True, needs={"denoising": (ANY,)}),
-}
-D_FINE: dict[str, Option] = {
-    **SELECTING,
-    "points": _POINTS,
-    "offset_scale": Number(above=0),
-    "method": Word(choices=("bilinear", "discrete")),
-    **dict.fromkeys(("reach", "scale"), Number(above=0)),
-    **dict.fromkeys(("sides_weight", "teacher_weight"), _WEIGHT),
-}
-DINO: dict[str, Option] = {
-    **SELECTING,
-    "points": Whole(least=1, most=1000),
-    **{name: Flag() for name in ("learnt_content", "shared")},
-}
-RT_DETR: dict[str, Option] = {
-    **SELECTING,
-    "points": _POINTS,
-    "offset_scale": Number(above=0),
-    "method": Word(choices=("bilinear", "discrete")),
 }
 _ALIGNED = {"assigner": ("task-aligned",)}
 POINTS: dict[str, Option] = {
