@@ -88,6 +88,10 @@ HEADS = {
 
 # Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
 WITHIN = (
+    "DETRHead softmax",
+    "DFineHead varifocal",
+    "DINOHead focal",
+    "DeformableDETRHead focal",
     "AnchorDETRHead focal",
     "SMCADETRHead focal",
     "CenterHead",
@@ -98,7 +102,6 @@ WITHIN = (
     "DNDETRHead focal",
     "FCOSHead",
     "DriveHead",
-    "FastRCNNHead softmax",
     "FastRCNNHead softmax",
     "IoUNetHead softmax",
     "MaskRCNNHead softmax",
@@ -122,10 +125,10 @@ _SMALL = {
     "kzoo.models.cornernet": {"orders": 3},
     "kzoo.models.cornernet_squeeze": {"orders": 3},
     "kzoo.models.extremenet": {"orders": 3},
-    "kzoo.models.conditional_detr": _FEW_QUERIES,
-    "kzoo.models.dab_detr": _FEW_QUERIES,
+    "kzoo.models.conditional_detr": {**_FEW_QUERIES, "decoder_depth": 2},
+    "kzoo.models.dab_detr": {**_FEW_QUERIES, "decoder_depth": 2},
     "kzoo.models.detr": _FEW_QUERIES,
-    "kzoo.models.dn_detr": {**_FEW_QUERIES, "denoising": 10},
+    "kzoo.models.dn_detr": {**_FEW_QUERIES, "denoising": 10, "decoder_depth": 2},
     "kzoo.models.fast_rcnn": _FEW_GIVEN,
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {
