@@ -110,10 +110,10 @@ _SMALL = {
     "kzoo.models.anchor_detr": {**_FEW_QUERIES, "patterns": 2},
     "kzoo.models.smca_detr": _FEW_QUERIES,
     "kzoo.models.centernet_hourglass": {"orders": 3},
-    "kzoo.models.conditional_detr": _FEW_QUERIES,
-    "kzoo.models.dab_detr": _FEW_QUERIES,
+    "kzoo.models.conditional_detr": {**_FEW_QUERIES, "decoder_depth": 2},
+    "kzoo.models.dab_detr": {**_FEW_QUERIES, "decoder_depth": 2},
     "kzoo.models.detr": _FEW_QUERIES,
-    "kzoo.models.dn_detr": {**_FEW_QUERIES, "denoising": 10},
+    "kzoo.models.dn_detr": {**_FEW_QUERIES, "denoising": 10, "decoder_depth": 2},
     "kzoo.models.fast_rcnn": _FEW_GIVEN,
     "kzoo.models.faster_rcnn": _FEW_REGIONS,
     "kzoo.models.faster_rcnn_vgg": {

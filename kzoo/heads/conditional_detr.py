@@ -45,12 +45,14 @@ class ConditionalDETRHead(QueryHead):
         ]
         self.positions = Learnt((self.queries, width), name="queries")
         self.points = MLP(width, (width, 2), name="points")
-        self.scale = MLP(width, (width, width), name="scale")
+        # By what a query has gathered its waves count, from the second layer on.
+        self.scale = MLP(width, (width, width), name="scale") if self.decoder_depth > 1 else None
 
     def build(self, input_shape):
         super().build(input_shape)
         for layer in (*self.decoder, self.positions, self.points, self.scale):
-            layer.build()
+            if layer is not None:
+                layer.build()
 
     def start(self, memory, training):
         position = self.positions(memory.cells)  # (B, Q, C)
@@ -70,4 +72,5 @@ class ConditionalDETRHead(QueryHead):
         return queries.but(content=content)
 
     def step_operations(self, cells):
-        return self.decoder[-1].operations(self.queries, cells) + self.scale.operations(self.queries)
+        scale = 0 if self.scale is None else self.scale.operations(self.queries)
+        return self.decoder[-1].operations(self.queries, cells) + scale

@@ -56,13 +56,15 @@ class DABDETRHead(QueryHead):
         ]
         self.starts = Learnt((self.queries, 4), name="query_boxes", dtype="float32")
         self.placing = MLP(2 * width, (width, width), name="placing")
-        self.scale = MLP(width, (width, width), name="scale")
+        # By what a query has gathered its waves count, from the second layer on.
+        self.scale = MLP(width, (width, width), name="scale") if self.decoder_depth > 1 else None
         self.extent = MLP(width, (width, 2), name="extent")
 
     def build(self, input_shape):
         super().build(input_shape)
         for layer in (*self.decoder, self.starts, self.placing, self.scale, self.extent):
-            layer.build()
+            if layer is not None:
+                layer.build()
 
     def start(self, memory, training):
         anchors = self.starts(memory.cells)  # (B, Q, 4)
@@ -89,5 +91,6 @@ class DABDETRHead(QueryHead):
         return queries.but(content=content)
 
     def step_operations(self, cells):
-        small = sum(each.operations(self.queries) for each in (self.placing, self.scale, self.extent))
+        parts = [each for each in (self.placing, self.scale, self.extent) if each is not None]
+        small = sum(each.operations(self.queries) for each in parts)
         return self.decoder[-1].operations(self.queries, cells) + small

@@ -47,8 +47,8 @@ def detr(
         pre_norm: whether normalisation comes before attention and dense layers rather than after; False by default.
         dropout: share of weights and channels that is dropped in training, 0 to below 1, 0.1 by default.
         names: class names, in the order of the labels; none where None.
-        weights: a `.keras` or `.weights.h5` file of the same model; or the authors' state dict or transformers'
-            (`.pth`, `.safetensors`): see `kzoo.weights.detr`. Untrained where None.
+        weights: a `.keras` or `.weights.h5` file of the same model; the authors' state dict or transformers' (`.pth`,
+            `.safetensors`); or "coco", which fetches the authors', at 80 classes or at their 91. Untrained where None.
         backbone_weights: a `.keras` file of a model with the same backbone, or what `kzoo.weights.loading` takes for
             it. Untrained where None.
         name: name of the model, which messages and files go by, "detr-r50" by default.
