@@ -20,6 +20,14 @@ from kzoo.options import checked
 from kzoo.options.queries import D_FINE
 
 _FARTHEST = 10.0  # what features of a query's position are cut to
+_DEFAULTS = {
+    "class_loss": "varifocal",
+    "class_cost": 2.0,
+    "dropout": 0.0,
+    "feedforward": 1024,
+    "queries": 300,
+    "max_detections": 300,
+}
 
 
 @dataclass
@@ -82,7 +90,7 @@ class DFineHead(SelectingHead):
         teacher_weight: float = 1.5,
         **kwargs,
     ):
-        super().__init__(num_classes, strides, **{**DEFAULTS, **kwargs})
+        super().__init__(num_classes, strides, **{**_DEFAULTS, **kwargs})
         self.points, self.offset_scale, self.method = points, offset_scale, method
         self.reach, self.scale = reach, scale
         self.sides_weight, self.teacher_weight = sides_weight, teacher_weight
@@ -212,13 +220,3 @@ def _cut(told: Told, rows: slice) -> Told:
 def _stacked(told: Sequence[Told]) -> tuple:
     """Logits (L, B, Q, K) and boxes (L, B, Q, 4) of several layers."""
     return ops.stack([each.logits for each in told]), ops.stack([each.boxes for each in told])
-
-
-DEFAULTS = {
-    "class_loss": "varifocal",
-    "class_cost": 2.0,
-    "dropout": 0.0,
-    "feedforward": 1024,
-    "queries": 300,
-    "max_detections": 300,
-}

@@ -20,6 +20,13 @@ from kzoo.options import checked
 from kzoo.options.queries import DEFORMABLE_DETR
 
 _SMALL = -2.0  # logit of a box's sides at first, where they come from no reference
+_DEFAULTS = {
+    "class_loss": "focal",
+    "class_weight": 2.0,
+    "class_cost": 2.0,
+    "feedforward": 1024,
+    "queries": 300,
+}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -64,7 +71,7 @@ class DeformableDETRHead(QueryHead):
         # What the layers are made by, in the constructor of the class above.
         self.own_heads = self.refines = self.refine = refine
         self.two_stage = two_stage
-        super().__init__(num_classes, strides, **{**DEFAULTS, **kwargs})
+        super().__init__(num_classes, strides, **{**_DEFAULTS, **kwargs})
         if two_stage and not refine:
             raise ValueError(
                 "two_stage=True: boxes that queries begin with are refined; give refine=True, too"
@@ -164,12 +171,3 @@ class DeformableDETRHead(QueryHead):
         cells = sum(shape[1] * shape[2] for shape in shapes)
         choice = 2 * cells * width * (width + self.num_classes) + self.encoder_box.operations(cells)
         return total + choice + 8 * self.queries * width * width
-
-
-DEFAULTS = {
-    "class_loss": "focal",
-    "class_weight": 2.0,
-    "class_cost": 2.0,
-    "feedforward": 1024,
-    "queries": 300,
-}

@@ -14,6 +14,15 @@ from kzoo.layers.transformer import MLP
 from kzoo.options import checked
 from kzoo.options.queries import DINO
 
+_DEFAULTS = {
+    "class_loss": "focal",
+    "class_cost": 2.0,
+    "dropout": 0.0,
+    "box_noise": 0.4,
+    "queries": 900,
+    "max_detections": 300,
+}
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class DINOHead(SelectingHead):
@@ -54,7 +63,7 @@ class DINOHead(SelectingHead):
         **kwargs,
     ):
         self.shared = self.shares = shared  # what layers are made by, in the constructor of the class above
-        super().__init__(num_classes, strides, **{**DEFAULTS, **kwargs})
+        super().__init__(num_classes, strides, **{**_DEFAULTS, **kwargs})
         self.points, self.learnt_content = points, learnt_content
         width = self.query_width
         settings = (width, self.heads, self.feedforward, self.dropout, [points] * len(self.strides))
@@ -88,13 +97,3 @@ class DINOHead(SelectingHead):
 
     def step_operations(self, cells):
         return self.decoder[0].operations(self.queries, cells) + self.placed.operations(self.queries)
-
-
-DEFAULTS = {
-    "class_loss": "focal",
-    "class_cost": 2.0,
-    "dropout": 0.0,
-    "box_noise": 0.4,
-    "queries": 900,
-    "max_detections": 300,
-}

@@ -13,6 +13,15 @@ from kzoo.layers.transformer import MLP
 from kzoo.options import checked
 from kzoo.options.queries import RT_DETR
 
+_DEFAULTS = {
+    "class_loss": "varifocal",
+    "class_cost": 2.0,
+    "dropout": 0.0,
+    "feedforward": 1024,
+    "queries": 300,
+    "max_detections": 300,
+}
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class RTDETRHead(SelectingHead):
@@ -52,7 +61,7 @@ class RTDETRHead(SelectingHead):
         method: str = "bilinear",
         **kwargs,
     ):
-        super().__init__(num_classes, strides, **{**DEFAULTS, **kwargs})
+        super().__init__(num_classes, strides, **{**_DEFAULTS, **kwargs})
         self.points, self.offset_scale, self.method = points, offset_scale, method
         each = [points] * len(self.strides) if isinstance(points, int) else list(points)
         if len(each) != len(self.strides):
@@ -80,13 +89,3 @@ class RTDETRHead(SelectingHead):
 
     def step_operations(self, cells):
         return self.decoder[0].operations(self.queries, cells) + self.placed.operations(self.queries)
-
-
-DEFAULTS = {
-    "class_loss": "varifocal",
-    "class_cost": 2.0,
-    "dropout": 0.0,
-    "feedforward": 1024,
-    "queries": 300,
-    "max_detections": 300,
-}

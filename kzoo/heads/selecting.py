@@ -34,7 +34,7 @@ class SelectingHead(QueryHead):
         num_classes: number of classes, 1 or more.
         strides: pixels a cell of each feature map, finest first.
         denoising: number of pairs of spoilt queries in training, 0 for none, 100 by default.
-        label_noise: share of labels that half of the time are drawn anew in them, 0 to 1, 0.5 by default.
+        label_noise: twice the share of labels that are drawn anew in them, 0 to 1, 0.5 by default.
         box_noise: how far their boxes' corners are moved at most, in half sides, 0 to 1, 1 by default; bad examples'
             by once to twice as much.
         seed: what the generator starts from that draws them; None (default) for Keras's own.
@@ -131,7 +131,7 @@ class SelectingHead(QueryHead):
         )  # (B, P), (B, P, 4)
         chance, others = (keras.random.uniform(ops.shape(labels), seed=self.seed_generator) for _ in range(2))
         others = ops.cast(ops.floor(others * self.num_classes), "int32")
-        # Half of the labels that are drawn anew would be too many: the papers' share is so understood in their code.
+        # Half of the share, as the authors' programs understand it.
         labels = changed_labels(labels, chance, others, self.label_noise / 2)
         way, share = (keras.random.uniform(ops.shape(boxes), seed=self.seed_generator) for _ in range(2))
         sign = ops.where(way < 0.5, -1.0, 1.0)

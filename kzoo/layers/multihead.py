@@ -31,7 +31,7 @@ def attend(query, key, value, heads: int, bias=None, dropout=None):
     query, key, value = (_by_head(x, heads) for x in (query * depth**-0.5, key, value))
     # The sum of exponentials in float32 whatever the policy.
     scores = ops.cast(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), "float32")  # (B, heads, N, M)
-    weights = ops.softmax(scores if bias is None else scores + bias)
+    weights = ops.softmax(scores if bias is None else scores + ops.cast(bias, "float32"))
     weights = ops.cast(weights, value.dtype)
     if dropout is not None:
         weights = dropout(weights)
