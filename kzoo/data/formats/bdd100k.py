@@ -15,7 +15,7 @@ import numpy as np
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault
 from kzoo.data.formats.masks.levels import read_levels
-from kzoo.data.formats.text import read_json
+from kzoo.data.formats.parsing import read_json
 from kzoo.data.painting.mask_faults import refuse_size, stray_values, verified
 from kzoo.data.parts import choose_split, order_splits
 from kzoo.data.record import Record

@@ -14,7 +14,8 @@ import yaml
 from kzoo.data.fault import Fault
 from kzoo.data.formats.lists import read_image_list
 from kzoo.data.formats.name_lists import read_names, yaml_names
-from kzoo.data.formats.text import peek, read_lines, read_text, shorten
+from kzoo.data.formats.parsing import read_yaml
+from kzoo.data.formats.text import peek, read_lines, shorten
 from kzoo.data.parts import is_usual_split
 from kzoo.sources.finding import existing_path, files_in, images_in, is_image, is_there, split_path
 
@@ -31,7 +32,6 @@ _ABOUT = frozenset(
 # What Darknet's `.data` files have besides: where it writes to, and what classifiers and its scores need.
 _OF_DARKNET = frozenset({"classes", "names", "backup", "results", "eval", "labels", "top", "map", "tree"})
 _SPLITS_OF_DARKNET = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-_LARGEST = 2**20  # bytes of a data.yaml: each takes microseconds
 _NOTHING = ("", "~", "null", "Null", "NULL")  # as YAML writes that a value is left out
 
 
@@ -147,16 +147,7 @@ def read_fields(file: Path) -> dict:
         FileNotFoundError: there is no such file.
         ValueError: it is no YAML, not one of keys and values, or larger than any description.
     """
-    if file.stat().st_size > _LARGEST:
-        raise ValueError(
-            f"{file}: more than {_LARGEST} bytes, no description of a dataset; give its data.yaml"
-        )
-    try:
-        content = yaml.load(read_text(file), _AsWritten)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not YAML: {shorten(str(error), 200)}; correct it") from None
-    except RecursionError:
-        raise ValueError(f"{file}: not usable: lists nested too deep; correct it") from None
+    content = read_yaml(file, _AsWritten)
     if not isinstance(content, dict):
         raise ValueError(f"{file}: not a dataset: it should hold 'train', 'val' and 'names'")
     return content

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kzoo.data.fault import Fault
-from kzoo.data.formats.text import read_json, read_lines, shorten
+from kzoo.data.formats.parsing import read_json
+from kzoo.data.formats.text import read_lines, shorten
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import IMAGE_SUFFIXES, existing_path, files_in, is_image, is_name, split_path
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from kzoo.data.fault import Fault
 from kzoo.data.formats.coco.rows import category_of, identifier_of, is_text, shown
 from kzoo.data.formats.foreign import name_foreign
-from kzoo.data.formats.text import read_json
+from kzoo.data.formats.parsing import read_json
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in
+from kzoo.system.reading import read_bytes
 
 # A file of one of these names holds the whole dataset, not a part called that.
 _WHOLE = frozenset({"annotations", "instances", "labels", "coco", "data", "dataset", "result"})
@@ -53,7 +54,7 @@ def _is_roboflow(path: Path) -> bool:
 
 
 def _mentions_annotations(path: Path) -> bool:
-    return b'"annotations"' in path.read_bytes().replace(b"\0", b"")  # UTF-16 looks like this, too
+    return b'"annotations"' in read_bytes(path).replace(b"\0", b"")  # UTF-16 looks like this, too
 
 
 def _split_name(path: Path) -> str:

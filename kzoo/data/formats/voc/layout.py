@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from kzoo.data.formats.text import read_lines
+from kzoo.data.formats.text import peek, read_lines
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import (
     IMAGE_SUFFIXES,
@@ -25,6 +25,7 @@ from kzoo.sources.finding import (
     split_path,
     walk_files,
 )
+from kzoo.system.reading import beginning
 
 _XML = frozenset({".xml"})
 _IMAGE_FOLDERS = ("JPEGImages", "images", "image", "img")
@@ -115,8 +116,7 @@ def _has_annotation(folder: Path) -> bool:
 
 
 def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4096).replace(b"\0", b"")  # UTF-16 looks like this, too
+    return beginning(path, 4096).replace(b"\0", b"")  # UTF-16 looks like this, too
 
 
 def _parts(root: Path) -> dict[str, Path]:
@@ -203,9 +203,8 @@ def _lists(root: Path) -> dict[str, Path]:
 
 def is_class_list(path: Path) -> bool:
     """Whether the lines of a list have a flag after the id, which says whether the list's class is on the image."""
-    with path.open("rb") as file:
-        first = next((line.split() for line in file if line.strip()), [])
-    return len(first) == 2 and first[1].decode("latin-1") in _FLAGS
+    first = next((line.split() for line in peek(path) if line.strip()), [])
+    return len(first) == 2 and first[1] in _FLAGS
 
 
 class Ids:
