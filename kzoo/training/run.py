@@ -141,7 +141,7 @@ class RunFolder:
 
     def _parsed_args(self) -> dict:
         try:
-            args = read_yaml(self.args, yaml.SafeLoader)
+            args = read_yaml(self.args)
         except FaultError as error:
             line = "" if error.fault.line is None else f"line {error.fault.line}: "
             raise self._damaged(f"{line}{error.fault.message}") from error

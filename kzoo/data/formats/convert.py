@@ -13,6 +13,7 @@ import numpy as np
 
 from kzoo.data.dataset import Dataset, Selection
 from kzoo.data.formats.coco.writing import write_coco
+from kzoo.data.formats.inside import KIND as OUTSIDE
 from kzoo.data.formats.out_names import check_classes, check_splits, free_name
 from kzoo.data.formats.voc.reading import has_masks
 from kzoo.data.formats.voc.writing import voc_corners, write_voc
@@ -111,7 +112,11 @@ def _count_losses(items: dict[str, list[Item]], whole: Dataset, to: str, losses:
 
 def _passed_over(parts: dict[str, Dataset], whole: Dataset) -> list[str]:
     """What the source has that belongs to none of the images, counted."""
-    kinds = {"label-without-image": "labels without an image", "malformed": "entries that cannot be read"}
+    kinds = {
+        "label-without-image": "labels without an image",
+        "malformed": "entries that cannot be read",
+        OUTSIDE: "files or entries that name images outside of the dataset's folder",
+    }
     counts = Counter(kinds[fault.kind] for fault in whole.problems() if fault.kind in kinds)
     notes = [f"{count} {what} are left behind: kzoo data check lists them" for what, count in counts.items()]
     if whole.format == "voc" and has_masks(whole.root):
@@ -175,9 +180,14 @@ def _place(dataset: Dataset, index: int, source: Path, target: Path) -> None:
         return
     if not source.is_file():
         raise ValueError(f"{source}: no such image file; kzoo data check lists what is missing")
+    folder = dataset.root if dataset.root.is_dir() else dataset.root.parent
+    real = source.resolve()
     try:
-        os.link(source.resolve(), target)
-    except OSError:  # another file system, or one without links
+        # What is written through a link would change a file that is none of the dataset's.
+        if not real.is_relative_to(folder.resolve()):
+            raise OSError
+        os.link(real, target)
+    except OSError:  # another folder or file system, or one without links
         shutil.copyfile(source, target)
 
 

@@ -15,6 +15,8 @@ import yaml
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.formats.text import decode, read_text, shorten
 
+# Plain data, by libyaml, which stops at a depth; PyYAML's own takes a minute for two thousand brackets.
+PLAIN = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_YAML = 2**20  # bytes of a file: each takes microseconds
 _MOST_NODES = 2**20  # values of a YAML file, with each alias counted as all that it stands for
 _REMEDY = "correct or remove it"
@@ -48,12 +50,12 @@ def _parsed_json(text: str, path: Path) -> Any:
     raise FaultError(fault, _REMEDY)
 
 
-def read_yaml(path: str | Path, loader: type) -> Any:
+def read_yaml(path: str | Path, loader: type = PLAIN) -> Any:
     """What a YAML file holds.
 
     Args:
         path: the file, of 2**20 bytes at most.
-        loader: PyYAML's class of loader, one that makes plain data alone.
+        loader: PyYAML's class of loader, one that makes plain data alone; `PLAIN` by default.
 
     Raises:
         FileNotFoundError: there is no such file.

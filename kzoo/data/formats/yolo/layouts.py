@@ -84,7 +84,7 @@ def read_layout(root: Path) -> Description:
     for other in files[1:]:
         if _names(other) != names:
             raise ValueError(f"{other}: other names than {files[0]} has; correct or remove one of them")
-    return Description(root, names, files[0], parts_of(root), root, [root])
+    return Description(root, names, files[0], parts_of(root), root, [root], [root])
 
 
 def parts_of(root: Path) -> dict[str | None, list[Path]]:
