@@ -55,6 +55,9 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
     """
     out = _new_folder(out, to)
     whole = load(path, task="detect")
+    outside = next((fault for fault in whole.problems() if fault.kind == OUTSIDE), None)
+    if outside is not None:
+        raise ValueError(f"{outside.place}: {outside.message}")
     names = split_names(path, "detect")
     parts = {name: load(path, name, task="detect") for name in names}
     if sniff(path) not in _DRAWN:
@@ -112,11 +115,7 @@ def _count_losses(items: dict[str, list[Item]], whole: Dataset, to: str, losses:
 
 def _passed_over(parts: dict[str, Dataset], whole: Dataset) -> list[str]:
     """What the source has that belongs to none of the images, counted."""
-    kinds = {
-        "label-without-image": "labels without an image",
-        "malformed": "entries that cannot be read",
-        OUTSIDE: "files or entries that name images outside of the dataset's folder",
-    }
+    kinds = {"label-without-image": "labels without an image", "malformed": "entries that cannot be read"}
     counts = Counter(kinds[fault.kind] for fault in whole.problems() if fault.kind in kinds)
     notes = [f"{count} {what} are left behind: kzoo data check lists them" for what, count in counts.items()]
     if whole.format == "voc" and has_masks(whole.root):

@@ -88,5 +88,5 @@ def told(file: Path, outside: Sequence[tuple[int, OutsideError]]) -> list[Fault]
     if not outside:
         return []
     number, first = outside[0]
-    more = f" (and {len(outside) - 1} more lines)" if len(outside) > 1 else ""
+    more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
     return [Fault(file, number, KIND, f"{first}{more}")]

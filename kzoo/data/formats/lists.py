@@ -97,7 +97,7 @@ def read_lists(root: Path) -> dict[str, list[str]]:
             break
     else:
         files = list_files(root)
-    by_split = {path.stem: _names(read_lines(path)) for path in files}
+    by_split = {path.stem: _names(read_lines(path), path) for path in files}
     return {split: by_split[split] for split in order_splits(by_split)}
 
 
@@ -117,11 +117,14 @@ def _from_json(file: Path) -> dict[str, list[str]]:
     )
     if not sound:
         raise ValueError(f'{file}: not lists of names; write {{"train": ["a", "b"], "val": ["c"]}}')
-    return {split: _names(content[split]) for split in order_splits(content)}
+    return {split: _names(content[split], file) for split in order_splits(content)}
 
 
-def _names(lines: list[str]) -> list[str]:
+def _names(lines: list[str], file: Path) -> list[str]:
     names = [_stem(line.strip()) for line in lines if line.strip()]
+    wrong = next((name for name in names if "\0" in name or not is_name(Path(name))), None)
+    if wrong is not None:
+        raise ValueError(f"{file}: {shorten(wrong)!r} is no name of an image; correct it")
     return [name for name in names if not name.startswith(".")]
 
 

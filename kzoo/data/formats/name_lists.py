@@ -19,6 +19,7 @@ def read_names(path: Path) -> list[str]:
         names.pop()
     if not names:
         raise ValueError(f"{path}: no class names in it; write one a line")
+    check_names(names, path)
     return names
 
 
