@@ -17,7 +17,7 @@ from kzoo.system.messages import one_line
 ALLOWED = "KZOO_DATA_FOLDERS"
 KIND = "outside-image"  # the kind of fault of images that are not to be read
 # Folders in a dataset's that lists lie in; what lies beside these is the dataset's, too.
-_OF_LISTS = frozenset({"annotation", "annotations", "cfg", "data", "labels", "lists"})
+_OF_LISTS = frozenset({"annotation", "annotations", "cfg", "lists"})
 
 
 class OutsideError(ValueError):
