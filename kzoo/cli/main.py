@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import sys
 import warnings
@@ -25,6 +26,7 @@ from kzoo.cli import (
     push,
     train,
 )
+from kzoo.system.messages import printable
 
 # Click's `ClickException`, the base of all that is wrong with a command line. Newer versions of Typer bring a click of
 # their own, whose classes are not those of the package `click`; this is the one that Typer raises in any case.
@@ -79,6 +81,7 @@ def main() -> None:
     """Runs a command; what a user can mend is said in one line, with exit status 1 (2 for wrong usage)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.lastResort.setFormatter(_Printable())
     warnings.showwarning = functools.partial(_warn, otherwise=warnings.showwarning)
     try:
         # Not by itself: it would draw a box around what is to be one line.
@@ -100,10 +103,17 @@ def main() -> None:
         _stop(str(error), 1)
 
 
+class _Printable(logging.Formatter):
+    """Log lines without what would steer a terminal, such as names of files may have."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _warn(message, category, *place, otherwise: Callable, **target) -> None:
     """Shows Python's warnings by `otherwise`, and kzoo's own in a line without the place in the program."""
     if category.__module__.startswith("kzoo"):
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
     else:
         otherwise(message, category, *place, **target)
 
@@ -126,5 +136,5 @@ def _flag(parameter) -> str:
 
 def _stop(message: str, status: int) -> None:
     """Ends the process with an error in one line."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(status)

@@ -15,6 +15,7 @@ from kzoo.data.painting.rle import draw_masks
 from kzoo.data.record import Record
 from kzoo.sources.image import image_size, probe_image, read_image
 from kzoo.structures import Sample
+from kzoo.system.messages import check_names
 
 
 class Dataset:
@@ -70,6 +71,7 @@ class Dataset:
         self.root = Path(root)
         self.split = split
         self.classes = list(classes)
+        check_names(self.classes, self.root)
         self.category_ids = list(range(len(self.classes)) if category_ids is None else category_ids)
         self.masks = masks
 

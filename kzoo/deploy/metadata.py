@@ -8,7 +8,9 @@ from pathlib import Path
 
 import kzoo
 from kzoo.augment.letterbox import check_resize
+from kzoo.data.formats.parsing import parse_json
 from kzoo.inference.detect import DEFAULT_SCORE
+from kzoo.system.messages import check_names
 
 FILE_NAME = "kzoo.json"
 _DECODING = (
@@ -95,12 +97,13 @@ class Metadata:
             ValueError: it is no such JSON.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text, Path(path))
             # Files from before photographs could be resized in any other way do not say how they are.
             values = {"resize": "letterbox", "searching": None, **values}
             known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
             check_resize(known["resize"])
             known["image_size"], known["names"] = tuple(known["image_size"]), tuple(known["names"])
+            check_names((known["name"], *known["names"]), path)
             return cls(**known)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(

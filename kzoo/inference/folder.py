@@ -29,6 +29,7 @@ from kzoo.sources import Video, chunks, expand, is_video, writing_video
 from kzoo.sources.image import check_bits, oddities, read_image
 from kzoo.structures import Segmentation
 from kzoo.system.files import write_atomically
+from kzoo.system.messages import one_line, printable
 from kzoo.system.progress import track
 
 
@@ -130,7 +131,7 @@ def warm_up(model: Detector | Segmenter, batch_size: int) -> None:
 def _fault(error: Exception, outcome: Outcome) -> None:
     """Tells of a file that cannot be read, and counts it."""
     outcome.faults.append(str(error))
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
 
 
 def _readable(paths: Iterable[Path], outcome: Outcome, bits: int | None) -> Iterator[tuple[Path, np.ndarray]]:
@@ -139,7 +140,7 @@ def _readable(paths: Iterable[Path], outcome: Outcome, bits: int | None) -> Iter
         try:
             image = read_image(path, bits)
             for _, message in oddities(path, bits):
-                print(f"warning: {path}: {message}", file=sys.stderr)
+                print(f"warning: {one_line(path)}: {message}", file=sys.stderr)
             yield path, image
         except (ValueError, OSError) as error:
             _fault(error, outcome)
@@ -157,7 +158,7 @@ def _predict_images(find: Callable, batch, folder: Results, say, outcome: Outcom
     results, milliseconds = _timed(find, [image for _, image in batch])
     for result, (path, _) in zip(results, batch, strict=True):
         result.path = path
-        say(f"{path}: {result.summary() or 'nothing'}  ({milliseconds:.1f} ms)")
+        say(f"{one_line(path)}: {result.summary() or 'nothing'}  ({milliseconds:.1f} ms)")
         folder.write(result)
         outcome.images += 1
         outcome.rows.append({**result.to_dict(), "milliseconds": round(milliseconds, 2)})
@@ -183,7 +184,9 @@ def _predict_video(find: Callable, video: Video, size: int, names, folder: Resul
                 tally.add(result)
     outcome.images += tally.frames
     lost = f", {video.missing} of {video.frames} missing (they cannot be decoded)" if video.missing else ""
-    say(f"{video.path}: {tally.frames} frames{lost}, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)")
+    say(
+        f"{one_line(video.path)}: {tally.frames} frames{lost}, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)"
+    )
 
 
 def write_json(path: Path, model: Detector | Segmenter, score_threshold: float, outcome: Outcome) -> Path:

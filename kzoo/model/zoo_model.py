@@ -18,6 +18,7 @@ from kzoo.policy import check_settings, dtype_policy
 from kzoo.proposals import Proposer
 from kzoo.structures.images import check_images, images_of
 from kzoo.structures.targets import check_keys
+from kzoo.system.messages import check_names
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -62,6 +63,7 @@ class ZooModel(CheckedModel):
         self.head = head
         self.image_size = tuple(int(v) for v in image_size)
         self.names = list(names or ())
+        check_names([self.name, *self.names], "names")
         self.resize = check_resize(resize)
         self.origin = origin
         # Half precision would round the edges of boxes, and casts images in the network anyway.

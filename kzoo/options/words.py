@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from kzoo.options.kinds import Option
+
+_ELSEWHERE = re.compile(r"[/\\]|^[A-Za-z]:")  # what leads from a folder to another, or to another drive
+_LONGEST = 200  # bytes of a part of a path; no file system takes more than 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +29,27 @@ class Text(Option):
         return "a text that is not empty"
 
 
+def is_component(name: str) -> bool:
+    """Whether a name is one part of a path on every system, so that what is called so lies in its folder.
+
+    It is not empty, neither "." nor "..", not a drive's, has no slash of either kind and no control character, and no
+    more than 200 bytes.
+
+    Example:
+        >>> is_component("val"), is_component("../val"), is_component("C:val")
+        (True, False, False)
+    """
+    sound = name.isprintable() and name.strip() and name not in (".", "..") and not _ELSEWHERE.search(name)
+    return bool(sound) and len(name.encode()) <= _LONGEST
+
+
 @dataclass(frozen=True, kw_only=True)
 class Component(Text):
     """A text that is one part of a path: what is made of it stays in its folder."""
 
     def sound(self, value: Any) -> str:
         value = super().sound(value)
-        parts = {"/", "\\", os.sep, *map(chr, range(32))}
-        if value in (".", "..") or any(part in value for part in parts) or len(os.fsencode(value)) > 200:
+        if not is_component(value):
             raise ValueError(value)
         return value
 

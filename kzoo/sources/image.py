@@ -11,6 +11,7 @@ import numpy as np
 from kzoo.sources.header import JPEG, PNG, Header, complaint, png_damage, read_header
 from kzoo.system.files import write_atomically
 from kzoo.system.messages import one_line
+from kzoo.system.reading import beginning, open_file
 
 # OpenCV's own complaints on stderr say less than the ValueError does, and name no file. (0 is silence; the
 # function moved in OpenCV 5.)
@@ -170,8 +171,7 @@ def oddities(path: str | Path, bits: int | None = None, decode: bool = True) -> 
 def _frames(path: Path, kind: str) -> int:
     """How many pictures a file holds; what a PNG says in the chunk acTL, which comes before its pixels."""
     if kind == "png":
-        with path.open("rb") as file:
-            start = file.read(2**12)
+        start = beginning(path, 2**12)
         if b"acTL" not in start:
             return 1
     try:
@@ -237,7 +237,7 @@ def _header(file) -> Header | None:
 
 def _open(path: Path):
     try:
-        return path.open("rb")
+        return open_file(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{one_line(path)}: no such image file") from None
     except IsADirectoryError:

@@ -11,7 +11,9 @@ import numpy as np
 
 from kzoo.system.files import replacing
 from kzoo.system.quiet import native_output_hidden
+from kzoo.system.reading import refuse_unfit
 
+_LARGEST = 2**63  # bytes of a file: it is read a frame at a time
 _BROKEN_AT_MOST = 500  # frames in a row that cannot be decoded, before the rest of a video is given up
 
 
@@ -47,6 +49,7 @@ class Video:
         capture.release()
 
     def _open(self) -> cv2.VideoCapture:
+        refuse_unfit(self.path, _LARGEST)
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
             raise ValueError(f"{self.path}: not a video that OpenCV can read; convert it, or remove it")

@@ -11,13 +11,23 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kzoo.data.fault import FaultError
 from kzoo.model import ZooModel
 from kzoo.system.files import disk_error, replacing
 from kzoo.training.optimizers import exclude_from_decay
+from kzoo.weights.archives import open_archive, read_json_member
 from kzoo.weights.opening import load
 
 _STATE, _SEEDS = "training.json", "seeds.json"
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+)
 
 
 def save_checkpoint(path: Path, model: ZooModel, state: dict) -> None:
@@ -101,11 +111,13 @@ def _unusable(path: Path, why: str) -> ValueError:
 def _member(path: Path, name: str):
     """What a member of the archive says, once all of the archive has been found whole."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             broken = archive.testzip()  # HDF5 reads wrong bytes without a word
             if broken is not None:
                 raise _unusable(path, f"{broken} in it is damaged")
-            return json.loads(archive.read(name))
+        return read_json_member(path, name)
+    except FaultError as error:
+        raise _unusable(path, f"{name} in it is {error.fault.message}") from error
     except KeyError as error:
         raise _unusable(path, f"no {name} in it") from error
     except _DAMAGED as error:

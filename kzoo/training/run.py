@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from kzoo.data.fault import FaultError
+from kzoo.data.formats.parsing import read_yaml
 from kzoo.data.formats.text import read_text
 from kzoo.system.files import hold, release, sweep, write_atomically
 from kzoo.training.config import TrainConfig
@@ -139,15 +141,10 @@ class RunFolder:
 
     def _parsed_args(self) -> dict:
         try:
-            args = yaml.safe_load(read_text(self.args))
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            if str(self.args) in str(error):  # of the text's encoding, which names the place
-                raise
-            mark = getattr(error, "problem_mark", None)
-            line = f"line {mark.line + 1}: " if mark else ""
-            raise self._damaged(
-                f"{line}no YAML: {getattr(error, 'problem', None) or _first_line(error)}"
-            ) from error
+            args = read_yaml(self.args)
+        except FaultError as error:
+            line = "" if error.fault.line is None else f"line {error.fault.line}: "
+            raise self._damaged(f"{line}{error.fault.message}") from error
         if not isinstance(args, dict):
             raise self._damaged("no options, as NAME: VALUE")
         wrong = next((name for name in args if not isinstance(name, str)), None)

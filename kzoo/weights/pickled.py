@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from kzoo.system.reading import refuse_unfit
+from kzoo.weights.archives import open_archive
+
 # What files begin with that torch wrote before version 1.6, one pickle after another.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_MOST_VALUES = 2**18  # tensors and others
 # Of bfloat16 the bits, for NumPy has no such numbers.
 _TYPES = {
     "DoubleStorage": np.dtype("<f8"),
@@ -134,26 +139,33 @@ def read_pickled(path: Path) -> dict[str, Any]:
     Example:
         >>> tensors = read_pickled(Path("efficientnet-lite0-57934424.pth"))
     """
+    refuse_unfit(path, 2**63)
     content = _of_zip(path) if zipfile.is_zipfile(path) else _of_pickles(path)
     if not isinstance(content, Mapping):
         raise ValueError(f"a {type(content).__name__}, not a state dict")
-    return _arrays(content)
+    return _arrays(content, itertools.count())
 
 
-def _arrays(content: Mapping) -> dict[str, Any]:
-    """The same mapping with arrays for tensors, in mappings within it, too."""
+def _arrays(content: Mapping, counted: Iterator[int]) -> dict[str, Any]:
+    """The same mapping with arrays for tensors, in mappings within it, too; `counted` counts what it holds.
+
+    Raises:
+        ValueError: it holds more than any state dict, for a pickle may name one thing in many places.
+    """
     found = {}
     for key, value in content.items():
+        if next(counted) >= _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES} values")
         if isinstance(value, _Tensor):
             value = value.array()
-        found[key] = _arrays(value) if isinstance(value, Mapping) else value
+        found[key] = _arrays(value, counted) if isinstance(value, Mapping) else value
     return found
 
 
 def _of_zip(path: Path) -> Any:
     """The content of a zip archive, whose storages are files of their own."""
     storages: dict[str, _Storage] = {}
-    with zipfile.ZipFile(path) as file:
+    with open_archive(path) as file:
         (pickled,) = [name for name in file.namelist() if name.endswith("/data.pkl")]
         folder = pickled.removesuffix("data.pkl")
         if f"{folder}byteorder" in file.namelist() and file.read(f"{folder}byteorder") != b"little":

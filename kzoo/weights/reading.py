@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from kzoo.layers.normalize import NORMALIZATIONS
 from kzoo.model import ZooModel
 from kzoo.options.building import IMAGENET
 from kzoo.weights.applications import NORMALIZATION, backbone_of, is_applications
+from kzoo.weights.archives import read_json_member
 from kzoo.weights.state_dicts import SUFFIXES, state_dict, tensor_names
 from kzoo.weights.yolo import FIRST_NORMS, pixel_anchors
 
@@ -160,8 +160,7 @@ def _publisher(source: str | Path | None) -> str | None:
 def _of_model(path: Path) -> Reading:
     """What a saved model's network says; a file that is none is for those to refuse who load it."""
     try:
-        with zipfile.ZipFile(path) as file:
-            config = json.loads(file.read("config.json"))
+        config = read_json_member(path)
         layers = {
             layer["config"]["name"]: layer["config"]
             for layer in config["config"]["network"]["config"]["layers"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,12 +9,16 @@ from pathlib import Path
 import keras
 
 from kzoo import heads
+from kzoo.data.formats.text import shorten
 from kzoo.heads import Head
 from kzoo.layers.darknet_maps import Luma
 from kzoo.model import ZooModel
 from kzoo.policy import dtype_policy
+from kzoo.weights.archives import ExpandingError, check_model_file, read_json_member
 from kzoo.weights.assigning import Assignment
+from kzoo.weights.building import building_in_bounds
 from kzoo.weights.classes import check_places, for_classes, old_numbers, take_head, warn_of_changes
+from kzoo.weights.strangers import refuse_code
 
 # Arguments of `kzoo.build` that are no settings of the network.
 _NO_SETTINGS = {"num_classes", "names", "image_size", "width", "depth", "weights", "backbone_weights", "name"}
@@ -52,9 +55,10 @@ def completed(arguments: Mapping) -> dict:
 def _config(path: Path) -> dict | None:
     """What a file says of its model; None of a file that is none, for those to refuse who load it."""
     try:
-        with zipfile.ZipFile(path) as file:
-            config = json.loads(file.read("config.json"))["config"]
+        config = read_json_member(path)["config"]
         return config if "num_classes" in config["head"]["config"] and config["image_size"] else None
+    except ExpandingError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
 
@@ -153,14 +157,19 @@ def open_saved(path: str | Path, compile: bool = False) -> ZooModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or none of kzoo's.
+        ValueError: it is damaged, none of kzoo's, has code in it, or would take more memory than it may.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such model; give a .keras file")
+    numbers = check_model_file(path)
+    refuse_code(Path(path))
     try:
-        model = keras.saving.load_model(path, compile=compile)
+        with building_in_bounds(path, numbers) as bounds:
+            model = keras.saving.load_model(path, compile=compile)
     except Exception as error:  # Broken files fail in every way there is: zip, JSON, HDF5, types, shapes.
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if bounds.error is not None:
+            raise bounds.error from None
+        reason = shorten(next(iter(str(error).strip().splitlines()), type(error).__name__), 300)
         raise ValueError(f"{path}: Keras cannot read this model; was it written whole? ({reason})") from error
     if not isinstance(model, ZooModel):
         raise ValueError(

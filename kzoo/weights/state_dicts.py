@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from kzoo.data.formats.text import shorten
 from kzoo.weights.matching import Convolution
 from kzoo.weights.onnx_file import OnnxFile, read_onnx
 from kzoo.weights.pickled import read_pickled
@@ -14,9 +16,11 @@ from kzoo.weights.pickled import read_pickled
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 # What to do with a file that has a whole program object in it, as YOLOv5's and YOLOv7's `.pt` have.
 _ANEW = (
-    "save a state dict anew, where the code that wrote it is installed: torch.save(torch.load({!r}, "
-    "weights_only=False)['model'].float().state_dict(), 'weights.pth')"
+    "let the program that wrote it save the state dict alone, as .safetensors, or export ONNX, and give that"
 )
+# How torch calls a class or function that a pickle asks for.
+_REFUSED = re.compile(r"GLOBAL (\S+)")
+_UNREAD = re.compile(r"WeightsUnpickler error:\s*(\S[^\n]*)")
 _WHOLE = "fetch or export it anew, with all its numbers in the one file"
 # What stands before a residual network's names in detectors, a backbone's in whole models, all in saved replicas.
 PREFIXES = ("body.", "backbone.", "module.")
@@ -60,7 +64,7 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
         return _unpickled(path)
     except Exception as error:  # Whatever the two libraries raise on bytes that they did not write.
         raise ValueError(
-            f"{path}: is damaged, or holds more than tensors ({_reason(error)}); {_ANEW.format(path.name)}"
+            f"{path}: is damaged, or holds more than tensors ({_reason(error)}), of which nothing is run; {_ANEW}"
         ) from error
 
 
@@ -74,8 +78,12 @@ def _of_onnx(path: Path) -> OnnxFile:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of what an error says; of torch's, what it refuses and not its advice to load it all the same."""
+    said = str(error).strip() or type(error).__name__
+    refused, unread = _REFUSED.search(said), _UNREAD.search(said)
+    if refused:
+        return shorten(f"{refused[1]} in it is code", 200)
+    return shorten(unread[1] if unread else said.splitlines()[0].partition(". ")[0], 200)
 
 
 def _unpickled(path: Path) -> dict[str, np.ndarray]:
@@ -84,7 +92,9 @@ def _unpickled(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         content = read_pickled(path)
     else:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the versions of pickles
+            content = torch.load(path, map_location="cpu", weights_only=True)
     # The running mean of RT-DETR's weights stands beside what was trained last, and is what counts.
     for key in ("ema", "module", "state_dict", "model"):
         content = content.get(key, content)

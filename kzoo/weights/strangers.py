@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from kzoo.registration import CLASSES
+from kzoo.system.messages import one_line
+from kzoo.weights.archives import ExpandingError, check_model_file, open_archive, read_json_member
 
 _OURS = frozenset(f"kzoo>{name}" for names in CLASSES.values() for name in names)
 # Modules of Keras whose classes make parts of models: what of them runs what a file says is in `_LAYERS`.
@@ -34,7 +34,8 @@ _LAYERS = (
     *("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"),
     *("StringLookup", "IntegerLookup", "TextVectorization"),
 )
-_MOST_BYTES = 2**26  # of a configuration; EfficientNet-B7's has less than 2**20
+# Of these, those that run what the file itself brings.
+_CODE = frozenset({"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "__lambda__"})
 _PLAIN = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__")
 
 
@@ -53,9 +54,12 @@ def check_stranger(path: Path, name: str) -> None:
         ValueError: the file is not whole, or names something else; the message has it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        check_model_file(path)
+        with open_archive(path) as archive:
             broken = archive.testzip()  # HDF5 reads wrong bytes without a word
-            config = _config(archive)
+        config = read_json_member(path)
+    except ExpandingError as error:
+        raise ValueError(f"{name}: {str(error).removeprefix(f'{path}: ')}") from None
     except Exception as error:  # broken files fail in every way there is
         broken = next(iter(str(error).splitlines()), type(error).__name__)
     if broken is not None:
@@ -70,16 +74,29 @@ def check_stranger(path: Path, name: str) -> None:
             )
 
 
-def _config(archive: zipfile.ZipFile) -> dict:
-    """The model's configuration.
+def refuse_code(path: Path) -> None:
+    """Refuses a `.keras` file with code of its author's in it, which kzoo runs of no file.
+
+    Args:
+        path: the file. What is damaged in it is left to those to tell who open it.
 
     Raises:
-        KeyError, ValueError, RecursionError: there is none, or it is none.
+        ValueError: it has; the message has the layer.
     """
-    size = archive.getinfo("config.json").file_size
-    if size > _MOST_BYTES:  # a few bytes of an archive may stand for all of a machine's memory
-        raise ValueError(f"config.json of {size:,} bytes")
-    return json.loads(archive.read("config.json"))
+    try:
+        config = read_json_member(path)
+    except Exception:  # broken files fail in every way there is
+        return
+    for one in _things(config):
+        if one["class_name"] in _CODE:
+            inner = one.get("config")
+            called = (
+                f" {one_line(inner['name'])[:100]!r}" if isinstance(inner, dict) and "name" in inner else ""
+            )
+            raise ValueError(
+                f"{one_line(path)}: the layer{called} is a {one['class_name'].strip('_')}: code of whoever wrote the "
+                "file, which kzoo does not run; build the model of layers of Keras's or kzoo's own, and save that"
+            )
 
 
 def _things(config) -> Iterator[dict]:

@@ -34,6 +34,7 @@ from kzoo.data.checks.inspection import inspect_image, inspect_record
 from kzoo.data.checks.report import Report, plural
 from kzoo.data.dataset import Dataset, Selection
 from kzoo.data.fault import Fault
+from kzoo.data.formats.inside import KIND as OUTSIDE
 from kzoo.data.painting.mask_faults import KINDS as MASK_KINDS
 from kzoo.structures import IGNORED
 from kzoo.system.progress import track
@@ -45,13 +46,19 @@ log = logging.getLogger("kzoo")
 _AT_ONCE = 1024  # images
 
 # Faults that leave an image without a usable picture or annotation, though they have a line.
-_WHOLE_IMAGE = frozenset({"duplicate-id", "image-without-label", "not-utf8", "unreadable-label", *MASK_KINDS})
+_WHOLE_IMAGE = frozenset(
+    {"duplicate-id", "image-without-label", "not-utf8", "unreadable-label", OUTSIDE, *MASK_KINDS}
+)
 # Faults of the dataset that nothing which is left out mends.
 _WHOLE_DATASET = frozenset({"empty-dataset", "fractions", "no-objects"})
 # What belongs to no image of the dataset, one and several.
 _PASSED_OVER = {
     "label-without-image": ("label without an image", "labels without an image"),
     "mask-without-image": ("mask without an image", "masks without an image"),
+    OUTSIDE: (
+        "entry of images outside the dataset's folder",
+        "entries of images outside the dataset's folder",
+    ),
     "malformed": ("entry that cannot be read", "entries that cannot be read"),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.data.fault import Fault
+from kzoo.system.messages import printable
 
 _EDGES = (0, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024)
 _SMALL, _MEDIUM = 32**2, 96**2  # COCO's bounds, square pixels
@@ -125,7 +126,7 @@ class Report:
         head = f"{self.root}{part}: {', '.join(counts)}"
         tables = [self._pixel_table()] if self.semantic else [self._class_table(), self._size_table()]
         blocks = [head, *tables, self.format_faults(limit=limit), self.summary()]
-        return "\n\n".join(block for block in blocks if block)
+        return printable("\n\n".join(block for block in blocks if block))
 
     def _class_table(self) -> str:
         rows = [(name, count, self.images_by_class[name]) for name, count in self.counts.items()]

@@ -19,12 +19,14 @@ from kzoo.data.painting.mask_faults import refuse_size, stray_values, verified
 from kzoo.data.parts import choose_split, is_usual_split, order_splits
 from kzoo.data.record import Record
 from kzoo.structures import IGNORED
+from kzoo.system.reading import UnfitFileError, refuse_unfit
 
 # The array of masks that belongs to one of images.
 _MASKS_OF = {"images": "masks", "image": "mask", "imgs": "masks", "x": "y"}
 _KIND = re.compile(
     r"(?:(?P<before>\w+?)[_-])?(?P<kind>images|image|imgs|x)(?:[_-](?P<after>\w+))?", re.IGNORECASE
 )
+_LARGEST = 2**63  # bytes of a file: it is mapped, not read
 _AT_ONCE = 2**24  # Pixels of masks that are looked through at once.
 
 
@@ -172,12 +174,16 @@ class _Pair:
 def _opened(path: Path) -> np.ndarray:
     """An array, mapped into memory. Opened each time: a map in a dataset would be sent to other processes whole."""
     try:
+        refuse_unfit(path, _LARGEST)
         with np.errstate(over="ignore"):  # sides whose product no number holds are refused
             return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
     except Exception as error:  # NumPy evaluates the header, and does not promise what a damaged one raises
-        reason = f"cannot be read: {' '.join(str(error).split())[:200]}"
+        if isinstance(error, UnfitFileError):
+            raise _unfit(path, "unreadable-array", error.reason, error.remedy) from None
+        # What NumPy advises beyond the first sentence is to switch its safety off.
+        reason = f"cannot be read: {' '.join(str(error).split()).partition('. ')[0][:200]}"
         raise _unfit(path, "unreadable-array", reason, "save it anew with numpy.save") from None
 
 

@@ -15,10 +15,12 @@ import numpy as np
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault
 from kzoo.data.formats.masks.levels import read_levels
-from kzoo.data.formats.text import read_json
+from kzoo.data.formats.parsing import read_json
 from kzoo.data.painting.mask_faults import refuse_size, stray_values, verified
 from kzoo.data.parts import choose_split, order_splits
 from kzoo.data.record import Record
+from kzoo.options.kinds import shown
+from kzoo.options.words import is_component
 from kzoo.sources.finding import child_of, files_in
 from kzoo.structures.roads import DRIVABLE, LANE
 from kzoo.structures.targets import ROADS
@@ -65,18 +67,36 @@ class BDD100K(Dataset):
         super().__init__(root, split, ("car",) if self.roads else CATEGORIES)
         known = VEHICLES if self.roads else CATEGORIES
         self._label = {name: 0 if self.roads else label for label, name in enumerate(known)}
+        self._faults: list[Fault] = []
         self._frames = [
             (part, file, number, frame)
             for part, file in files.items()
             for number, frame in enumerate(_frames(file))
+            if self._is_sound(frame, file, number)
         ]
+
+    def _is_sound(self, frame: dict, file: Path, number: int) -> bool:
+        """Whether an entry names an image of its part's folder and has a list of boxes; what has not is told of."""
+        name, rows = frame.get("name"), frame.get("labels")
+        complaint = None
+        if not isinstance(name, str) or not is_component(name):
+            complaint = f"name {shown(name)} is no name of an image in images/100k"
+        elif not isinstance(rows, (list, type(None))):
+            complaint = f"labels {shown(rows)} are no list"
+        if complaint is not None:
+            self._faults.append(Fault(file, None, "malformed", f"[{number}]: {complaint}; it is passed over"))
+        return complaint is None
+
+    def problems(self) -> list[Fault]:
+        """Entries that name no image."""
+        return self._faults
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def record(self, index: int) -> Record:
         part, file, number, frame = self._frames[self._position(index)]
-        name = str(frame.get("name", f"image {number} without a name"))
+        name = frame["name"]
         record = Record(
             self.root / "images" / "100k" / part / name,
             id=Path(name).stem,
@@ -88,13 +108,14 @@ class BDD100K(Dataset):
         rows, lines, flags = [], [], []
         for line, row in enumerate(frame.get("labels") or ()):
             category = row.get("category") if isinstance(row, dict) else None
+            category = category if isinstance(category, str) else shown(category)
             label = self._label.get(UNSURE.get(category, category))
             if label is None and category in (*CATEGORIES, *UNSURE):
                 continue  # a box that this task does not ask for
-            corners = _corners(row)
+            corners = _corners(row) if isinstance(row, dict) else None
             if label is None or corners is None:
                 what = (
-                    f"category {category!r} is none of BDD100K's"
+                    f"category {shown(category)} is none of BDD100K's"
                     if label is None
                     else "no box2d of four numbers"
                 )
@@ -102,7 +123,8 @@ class BDD100K(Dataset):
                 continue
             rows.append((*corners, label))
             lines.append(line)
-            crowd = bool((row.get("attributes") or {}).get("crowd"))
+            attributes = row.get("attributes")
+            crowd = isinstance(attributes, dict) and bool(attributes.get("crowd"))
             flags.append((category in UNSURE, crowd))
         table, flags = np.array(rows, np.float64).reshape(-1, 5), np.array(flags, bool).reshape(-1, 2)
         return dataclasses.replace(
@@ -145,7 +167,10 @@ def _corners(row: dict) -> list[float] | None:
     values = [box.get(key) for key in _CORNERS] if isinstance(box, dict) else [None]
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         return None
-    return [float(value) for value in values]
+    try:
+        return [float(value) for value in values]
+    except OverflowError:  # hundreds of digits
+        return None
 
 
 def _files(root: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kzoo.data.dataset import Dataset, Selection
 from kzoo.data.formats.coco.writing import write_coco
+from kzoo.data.formats.inside import KIND as OUTSIDE
 from kzoo.data.formats.out_names import check_classes, check_splits, free_name
 from kzoo.data.formats.voc.reading import has_masks
 from kzoo.data.formats.voc.writing import voc_corners, write_voc
@@ -54,6 +55,9 @@ def convert(path: str | Path, out: str | Path, to: str) -> Written:
     """
     out = _new_folder(out, to)
     whole = load(path, task="detect")
+    outside = next((fault for fault in whole.problems() if fault.kind == OUTSIDE), None)
+    if outside is not None:
+        raise ValueError(f"{outside.place}: {outside.message}")
     names = split_names(path, "detect")
     parts = {name: load(path, name, task="detect") for name in names}
     if sniff(path) not in _DRAWN:
@@ -175,9 +179,14 @@ def _place(dataset: Dataset, index: int, source: Path, target: Path) -> None:
         return
     if not source.is_file():
         raise ValueError(f"{source}: no such image file; kzoo data check lists what is missing")
+    folder = dataset.root if dataset.root.is_dir() else dataset.root.parent
+    real = source.resolve()
     try:
-        os.link(source.resolve(), target)
-    except OSError:  # another file system, or one without links
+        # What is written through a link would change a file that is none of the dataset's.
+        if not real.is_relative_to(folder.resolve()):
+            raise OSError
+        os.link(real, target)
+    except OSError:  # another folder or file system, or one without links
         shutil.copyfile(source, target)
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import yaml
 
 from kzoo.data.fault import Fault
+from kzoo.data.formats.inside import KIND, Folders, OutsideError, around
 from kzoo.data.formats.lists import read_image_list
 from kzoo.data.formats.name_lists import read_names, yaml_names
-from kzoo.data.formats.text import peek, read_lines, read_text, shorten
+from kzoo.data.formats.parsing import read_yaml
+from kzoo.data.formats.text import peek, read_lines, shorten
 from kzoo.data.parts import is_usual_split
 from kzoo.sources.finding import existing_path, files_in, images_in, is_image, is_there, split_path
 
@@ -31,7 +33,6 @@ _ABOUT = frozenset(
 # What Darknet's `.data` files have besides: where it writes to, and what classifiers and its scores need.
 _OF_DARKNET = frozenset({"classes", "names", "backup", "results", "eval", "labels", "top", "map", "tree"})
 _SPLITS_OF_DARKNET = {"train": "train", "valid": "val", "val": "val", "test": "test"}
-_LARGEST = 2**20  # bytes of a data.yaml: each takes microseconds
 _NOTHING = ("", "~", "null", "Null", "NULL")  # as YAML writes that a value is left out
 
 
@@ -47,6 +48,7 @@ class Description:
             divided.
         base: the folder of the dataset.
         bases: folders that the paths in a list may count from.
+        folders: where the images of lists may lie: the dataset's folder, and what the description calls its `path`.
         keypoints: how many key points follow each box, and how many numbers each has; None where none do.
         says_keypoints: whether it says if there are any.
         task: what it says its labels are for; "detect" where boxes alone are wanted of lines with key points.
@@ -59,6 +61,7 @@ class Description:
     parts: dict[str | None, list[Path]]
     base: Path
     bases: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
     keypoints: tuple[int, int] | None = None
     says_keypoints: bool = False
     task: str | None = None
@@ -90,12 +93,20 @@ class Description:
             if source.is_dir():
                 images = dict.fromkeys(images_in(source), "")
             elif is_image(source):
-                images = {source: ""}
+                images = self._own_image(source, notes)
             else:
-                images = read_image_list(source, [source.parent, *self.bases], notes)
+                folders = Folders(*self.folders, source.parent)
+                images = read_image_list(source, [source.parent, *self.bases], notes, folders)
             for image, where in images.items():
                 named.setdefault(image, where)
         return named
+
+    def _own_image(self, image: Path, notes: list[Fault]) -> dict[Path, str]:
+        """An image that the description itself names; none where it may not be read."""
+        if Folders(*self.folders).hold(image):
+            return {image: ""}
+        notes.append(Fault(self.file, None, KIND, str(OutsideError(image, self.base))))
+        return {}
 
 
 def is_description(path: Path) -> bool:
@@ -147,16 +158,7 @@ def read_fields(file: Path) -> dict:
         FileNotFoundError: there is no such file.
         ValueError: it is no YAML, not one of keys and values, or larger than any description.
     """
-    if file.stat().st_size > _LARGEST:
-        raise ValueError(
-            f"{file}: more than {_LARGEST} bytes, no description of a dataset; give its data.yaml"
-        )
-    try:
-        content = yaml.load(read_text(file), _AsWritten)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not YAML: {shorten(str(error), 200)}; correct it") from None
-    except RecursionError:
-        raise ValueError(f"{file}: not usable: lists nested too deep; correct it") from None
+    content = read_yaml(file, _AsWritten)
     if not isinstance(content, dict):
         raise ValueError(f"{file}: not a dataset: it should hold 'train', 'val' and 'names'")
     return content
@@ -183,6 +185,7 @@ def _from_yaml(file: Path) -> Description:
         parts=parts,
         base=file.parent,
         bases=bases,
+        folders=[*around(file), base],
         keypoints=None if shape in (None, *_NOTHING) else _keypoints(file, shape),
         says_keypoints="kpt_shape" in content,
         task=content.get("task"),
@@ -305,5 +308,6 @@ def _from_data(file: Path) -> Description:
         parts=locate(entries, bases),
         base=file.parent,
         bases=bases,
+        folders=around(file),
         unread=[key for key in fields if key not in _OF_DARKNET | _SPLITS_OF_DARKNET.keys()],
     )

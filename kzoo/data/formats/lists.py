@@ -7,20 +7,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kzoo.data.fault import Fault
-from kzoo.data.formats.text import read_json, read_lines, shorten
+from kzoo.data.formats.inside import Folders, OutsideError, told
+from kzoo.data.formats.parsing import read_json
+from kzoo.data.formats.text import read_lines, shorten
 from kzoo.data.parts import is_usual_split, order_splits
-from kzoo.sources.finding import IMAGE_SUFFIXES, existing_path, files_in, is_image, is_name, split_path
+from kzoo.sources.finding import IMAGE_SUFFIXES, files_in, is_image, is_name, split_path
 
 _DOTTED = re.compile(r"(^|[/\\])\.(?!\.?([/\\]|$))")  # some name in a path begins with a dot
 
 
-def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> dict[Path, str]:
+def read_image_list(
+    file: Path, bases: Iterable[Path], notes: list[Fault], folders: Folders
+) -> dict[Path, str]:
     """The images that a text file names, a path a line, in its order.
 
     Args:
         file: the list.
         bases: folders that its paths may count from; see `kzoo.sources.finding.existing_path`.
-        notes: takes how many lines are passed over: hidden names, and images that are named again.
+        notes: takes how many lines are passed over: hidden names, images that are named again, and those that lie
+            elsewhere.
+        folders: where the images may lie.
 
     Returns:
         {image: the line that names it, as "train.txt:3"}; one that is nowhere stands below the first base.
@@ -30,12 +36,16 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
     """
     bases = list(bases)
     places: dict[Path, str] = {}  # of each image, the line that names it
-    hidden, again = [], []  # the numbers of lines that are passed over
+    hidden, again, outside = [], [], []  # the numbers of lines that are passed over
     for number, line in enumerate(read_lines(file), 1):
         written = line.strip()
         if not written:
             continue
-        there = existing_path(written, bases, [Path()])
+        try:
+            there = folders.find(written, bases, [Path()])
+        except OutsideError as error:
+            outside.append((number, error))
+            continue
         path = there or bases[0] / written
         if there is None and not is_name(path):
             notes.append(Fault(file, number, "malformed", f"{shorten(written)!r} is too long for a path"))
@@ -54,6 +64,7 @@ def read_image_list(file: Path, bases: Iterable[Path], notes: list[Fault]) -> di
         if numbers:
             message = f"{len(numbers)} of its lines {words}, this one first: passed over"
             notes.append(Fault(file, numbers[0], kind, message, "warning"))
+    notes += told(file, outside)
     return places
 
 
@@ -86,7 +97,7 @@ def read_lists(root: Path) -> dict[str, list[str]]:
             break
     else:
         files = list_files(root)
-    by_split = {path.stem: _names(read_lines(path)) for path in files}
+    by_split = {path.stem: _names(read_lines(path), path) for path in files}
     return {split: by_split[split] for split in order_splits(by_split)}
 
 
@@ -106,11 +117,14 @@ def _from_json(file: Path) -> dict[str, list[str]]:
     )
     if not sound:
         raise ValueError(f'{file}: not lists of names; write {{"train": ["a", "b"], "val": ["c"]}}')
-    return {split: _names(content[split]) for split in order_splits(content)}
+    return {split: _names(content[split], file) for split in order_splits(content)}
 
 
-def _names(lines: list[str]) -> list[str]:
+def _names(lines: list[str], file: Path) -> list[str]:
     names = [_stem(line.strip()) for line in lines if line.strip()]
+    wrong = next((name for name in names if "\0" in name or not is_name(Path(name))), None)
+    if wrong is not None:
+        raise ValueError(f"{file}: {shorten(wrong)!r} is no name of an image; correct it")
     return [name for name in names if not name.startswith(".")]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kzoo.data.formats.text import read_lines, shorten
 from kzoo.sources.finding import existing_path
+from kzoo.system.messages import check_names
 
 _MOST_CLASSES = 100_000
 
@@ -18,16 +19,18 @@ def read_names(path: Path) -> list[str]:
         names.pop()
     if not names:
         raise ValueError(f"{path}: no class names in it; write one a line")
+    check_names(names, path)
     return names
 
 
 def sound_names(names: list[str], place: str) -> list[str]:
-    """Class names, if none is blank and all differ.
+    """Class names, if none is blank, all differ, and none would steer a terminal.
 
     Raises:
         ValueError: they are not; the message begins with `place`.
     """
     names = [name.strip() for name in names]
+    check_names(names, place)
     seen: dict[str, int] = {}
     for label, name in enumerate(names):
         if not name:

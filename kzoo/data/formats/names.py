@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kzoo.data.formats.descriptions import is_description, read_description
 from kzoo.data.formats.name_lists import read_names
+from kzoo.system.messages import check_names
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -37,7 +38,9 @@ def class_names(source: str | Path | Sequence[str] | None) -> list[str] | None:
         ValueError: there are no names in it, or it is no text.
     """
     if source is None or not isinstance(source, (str, Path)):
-        return None if source is None else [str(name) for name in source]
+        names = None if source is None else [str(name) for name in source]
+        check_names(names or (), "names")
+        return names
     path = Path(source)
     if str(source) in KNOWN and not path.is_file():
         return list(KNOWN[str(source)])

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kzoo.data.formats.descriptions import NO_SPLITS
+from kzoo.options.words import is_component
 from kzoo.sources.finding import IMAGE_SUFFIXES
 
 _LONGEST = 100  # letters of a split's name
@@ -23,8 +24,8 @@ def check_splits(names: Iterable[str], to: str) -> None:
             means something else by it.
     """
     for name in names:
-        sound = 0 < len(name) <= _LONGEST and name.isprintable() and name == name.strip()
-        if not sound or _NO_FILE.search(name) or name.startswith("."):
+        sound = is_component(name) and len(name) <= _LONGEST and name == name.strip()
+        if not sound or name.startswith("."):
             raise ValueError(
                 f"split {name[:_LONGEST]!r}: no name for a file of the new dataset; rename it in the old one"
             )

@@ -6,25 +6,34 @@ UTF-8 with or without its mark and UTF-16 with its mark are read; anything else 
 from __future__ import annotations
 
 import codecs
-import json
 from pathlib import Path
-from typing import Any
 
 from kzoo.data.fault import Fault, FaultError
+from kzoo.system.messages import one_line
+from kzoo.system.reading import UnfitFileError, beginning, read_bytes
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _REMEDY = "save it as UTF-8"
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, most: int | None = None) -> str:
     """The text of a file in UTF-8, or in UTF-16 with its mark.
+
+    Args:
+        path: the file.
+        most: bytes that it may have; `kzoo.system.reading.MOST_BYTES` where None.
 
     Raises:
         FileNotFoundError: there is no such file.
-        FaultError: it is in another encoding or no text; the message names file, line and byte.
+        FaultError: it is a pipe, a device or too large, or in another encoding or no text; the message names file, line
+            and byte.
     """
     path = Path(path)
-    return decode(path.read_bytes(), path)
+    try:
+        content = read_bytes(path, most)
+    except UnfitFileError as error:
+        raise FaultError(Fault(path, None, "unfit-file", error.reason), error.remedy) from None
+    return decode(content, path)
 
 
 def decode(content: bytes, path: Path) -> str:
@@ -51,15 +60,14 @@ def read_lines(path: str | Path) -> list[str]:
 
 def peek(path: Path, count: int = 2**16) -> list[str]:
     """The first lines of a file, `count` bytes at most, whatever it holds: to tell what it is, not to use it."""
-    with path.open("rb") as file:
-        content = file.read(count)
+    content = beginning(path, count)
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     return content.decode(encoding, errors="replace").splitlines()
 
 
 def shorten(text: str, most: int = 60) -> str:
     """What to show of a text in a message: on one line, and cut where it is long."""
-    shown = " ".join(text[: 4 * most].split())
+    shown = one_line(" ".join(text[: 4 * most].split()))
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
@@ -69,23 +77,3 @@ def to_number(text: str) -> float | None:
         return None if "_" in text else float(text)  # Python's own numbers may have underscores
     except ValueError:
         return None
-
-
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no JSON, or nested too deep; the message names file and line.
-    """
-    path = Path(path)
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        fault = Fault(path, error.lineno, "malformed", f"not JSON: {error.msg} at column {error.colno}")
-    except RecursionError:
-        fault = Fault(path, None, "malformed", "not usable: lists nested too deep")
-    except ValueError as error:  # a number of more digits than Python converts
-        fault = Fault(path, None, "malformed", f"not usable: {str(error).partition(';')[0]}")
-    raise FaultError(fault, "correct or remove it")

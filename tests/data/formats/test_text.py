@@ -2,7 +2,7 @@
 
 import pytest
 
-from kzoo.data.formats.text import read_json, read_lines, read_text
+from kzoo.data.formats.text import read_lines, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -28,20 +28,3 @@ def test_refused_with_file_and_line(content, place, tmp_path):
         read_text(path)
     assert str(caught.value).startswith(f"{path}{place}")
     assert str(caught.value).endswith("save it as UTF-8")
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ('{"a": 1,\n]', ":2: not JSON"),
-        ("[" * 100_000, "nested too deep"),
-        ("1" * 5000, "not usable: Exceeds"),
-    ],
-)
-def test_json_that_is_none(text, words, tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text(text)
-    with pytest.raises(ValueError) as caught:
-        read_json(path)
-    assert str(caught.value).startswith(str(path)) and words in str(caught.value)
-    assert "\n" not in str(caught.value)

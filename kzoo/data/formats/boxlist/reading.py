@@ -16,11 +16,12 @@ from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.formats.boxlist.rows import Row, dialect, read_rows, unread_columns
 from kzoo.data.formats.declared import fitted
+from kzoo.data.formats.inside import Folders, OutsideError, around, told
 from kzoo.data.formats.name_lists import read_names, sound_names
 from kzoo.data.formats.text import read_lines, shorten
 from kzoo.data.parts import choose_split, is_usual_split, order_splits
 from kzoo.data.record import Record
-from kzoo.sources.finding import existing_path, files_in, folders_in, is_hidden, is_image, is_name
+from kzoo.sources.finding import files_in, folders_in, is_hidden, is_image, is_name
 
 _MOST_CLASSES = 10_000
 # What is around the name of a part in that of its list: "train_labels.csv", "annotations_val.csv".
@@ -68,13 +69,18 @@ class BoxList(Dataset):
             message = f"columns that nothing is taken from: {shorten(', '.join(unread))}"
             self._notes.append(Fault(file, 1, "unread-columns", message, "warning"))
         files: dict[str, Path] = {}  # the image that each written path means: it is looked for once
-        hidden, again = [], []  # the numbers of lines that are passed over
+        hidden, again, outside = [], [], []  # the numbers of lines that are passed over
+        folders = Folders(*around(file), *([self.root] if self.root.is_dir() else []))
         for row in rows:
             if not row.image:
                 self._notes.append(Fault(file, row.line, "malformed", row.complaint))
                 continue
-            if row.image not in files:
-                files[row.image] = _find_image(row.image, file, part)
+            try:
+                if row.image not in files:
+                    files[row.image] = _find_image(row.image, file, part, folders)
+            except OutsideError as error:
+                outside.append((row.line, error))
+                continue
             path = files[row.image]
             if not is_name(path):
                 message = f"{shorten(row.image)!r} is too long for a path"
@@ -92,6 +98,7 @@ class BoxList(Dataset):
             if lines:
                 message = f"{len(lines)} of its lines {words}, this one first: passed over"
                 self._notes.append(Fault(file, lines[0], kind, message, "warning"))
+        self._notes += told(file, outside)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -146,14 +153,14 @@ def _refuse_strange(file: Path, rows: list[Row]) -> None:
         raise FaultError(fault, "write them in pixels")
 
 
-def _find_image(written: str, file: Path, part: str | None) -> Path:
+def _find_image(written: str, file: Path, part: str | None, allowed: Folders) -> Path:
     """The image that a list names: beside it, or in the folders where tutorials put images."""
     folders = [file.parent, file.parent.parent]
     parts = [part, file.stem] if part is not None else [file.stem]
     below = ["", "images", *parts, *(f"images/{name}" for name in parts), "JPEGImages"]
     bases = [folder / name for folder in folders for name in below]
     suffixes = ("",) if is_image(Path(written)) else ("", ".jpg", ".jpeg", ".png")
-    candidates = (existing_path(written + suffix, bases, [Path()]) for suffix in suffixes)
+    candidates = (allowed.find(written + suffix, bases, [Path()]) for suffix in suffixes)
     path = next((path for path in candidates if path is not None and not path.is_dir()), None)
     return file.parent / written if path is None else path
 

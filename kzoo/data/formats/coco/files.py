@@ -9,9 +9,11 @@ from pathlib import Path
 from kzoo.data.fault import Fault
 from kzoo.data.formats.coco.rows import category_of, identifier_of, is_text, shown
 from kzoo.data.formats.foreign import name_foreign
-from kzoo.data.formats.text import read_json
+from kzoo.data.formats.inside import KIND, Folders, OutsideError
+from kzoo.data.formats.parsing import read_json
 from kzoo.data.parts import is_usual_split, order_splits
-from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, existing_path, files_in, folders_in
+from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, files_in, folders_in
+from kzoo.system.reading import read_bytes
 
 # A file of one of these names holds the whole dataset, not a part called that.
 _WHOLE = frozenset({"annotations", "instances", "labels", "coco", "data", "dataset", "result"})
@@ -53,7 +55,7 @@ def _is_roboflow(path: Path) -> bool:
 
 
 def _mentions_annotations(path: Path) -> bool:
-    return b'"annotations"' in path.read_bytes().replace(b"\0", b"")  # UTF-16 looks like this, too
+    return b'"annotations"' in read_bytes(path).replace(b"\0", b"")  # UTF-16 looks like this, too
 
 
 def _split_name(path: Path) -> str:
@@ -109,9 +111,24 @@ class Part:
         self._complain_of_twins()
         self._candidates = self._image_folders(root, split)
         self.folder = self._image_folder()
+        base = root if root.is_dir() else self._candidates[-4]
+        self._allowed = Folders(base, self.path.parent)
+        self.images = [row for row in self.images if self._may_be_read(*row)]
 
     def _complain(self, element: str, position: int, message: str) -> None:
         self.faults.append(Fault(self.path, position, "malformed", message, element=element))
+
+    def _may_be_read(self, position: int, image: dict) -> bool:
+        """Whether an image lies in the dataset's folder; names without a way out of it are not looked for."""
+        name = image["file_name"].replace("\\", "/")
+        if not name.startswith("/") and ".." not in name.split("/"):
+            return True
+        try:
+            self._allowed.find(image["file_name"], [self.folder, *self._candidates])
+        except OutsideError as error:
+            self.faults.append(Fault(self.path, position, KIND, str(error), element="images"))
+            return False
+        return True
 
     def _complain_of_twins(self) -> None:
         """Of images that have one file: only the first is read."""
@@ -140,7 +157,7 @@ class Part:
 
     def find(self, name: str) -> Path:
         """The file of an image; where no folder has it, where it should be."""
-        path = existing_path(name, [self.folder, *self._candidates])
+        path = self._allowed.find(name, [self.folder, *self._candidates])
         return self.folder / name if path is None or path.is_dir() else path
 
     def unlisted(self) -> list[Path]:

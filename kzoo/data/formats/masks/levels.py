@@ -18,6 +18,7 @@ from kzoo.data.fault import Fault, FaultError
 from kzoo.data.formats.masks.indices import with_plain_palette
 from kzoo.data.painting.mask_faults import unreadable_mask
 from kzoo.sources.header import JPEG, complaint, png_damage, read_header
+from kzoo.system.reading import UnfitFileError, beginning, read_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
@@ -42,10 +43,12 @@ def read_levels(path: str | Path, colours: bool = False) -> np.ndarray:
     """
     path = Path(path)
     try:
-        raw, depth = path.read_bytes(), 8
+        raw, depth = read_bytes(path), 8
     except FileNotFoundError:
         fault = Fault(path, None, "missing-mask", "no such mask file")
         raise FaultError(fault, "add it, or leave the image out with --skip-faulty") from None
+    except UnfitFileError as error:
+        raise unreadable_mask(path, error.reason) from None
     if not raw:
         raise unreadable_mask(path, "an empty file")
     _refuse(path, raw)
@@ -86,8 +89,7 @@ def _refuse(path: Path, raw: bytes) -> None:
 
 def is_palette(path: Path) -> bool:
     """Whether a file is a PNG with a palette."""
-    with path.open("rb") as file:
-        head = file.read(26)
+    head = beginning(path, 26)
     return head.startswith(_SIGNATURE) and head[25:26] == bytes([_PALETTE])
 
 

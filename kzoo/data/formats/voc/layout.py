@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from kzoo.data.formats.text import read_lines
+from kzoo.data.formats.inside import Folders, around
+from kzoo.data.formats.text import peek, read_lines
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import (
     IMAGE_SUFFIXES,
     child_of,
-    existing_path,
     files_in,
     folders_in,
     has_file,
     split_path,
     walk_files,
 )
+from kzoo.system.reading import beginning
 
 _XML = frozenset({".xml"})
 _IMAGE_FOLDERS = ("JPEGImages", "images", "image", "img")
@@ -115,8 +116,7 @@ def _has_annotation(folder: Path) -> bool:
 
 
 def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4096).replace(b"\0", b"")  # UTF-16 looks like this, too
+    return beginning(path, 4096).replace(b"\0", b"")  # UTF-16 looks like this, too
 
 
 def _parts(root: Path) -> dict[str, Path]:
@@ -203,9 +203,8 @@ def _lists(root: Path) -> dict[str, Path]:
 
 def is_class_list(path: Path) -> bool:
     """Whether the lines of a list have a flag after the id, which says whether the list's class is on the image."""
-    with path.open("rb") as file:
-        first = next((line.split() for line in file if line.strip()), [])
-    return len(first) == 2 and first[1].decode("latin-1") in _FLAGS
+    first = next((line.split() for line in peek(path) if line.strip()), [])
+    return len(first) == 2 and first[1] in _FLAGS
 
 
 class Ids:
@@ -250,6 +249,9 @@ def image_of(key: str, claims: dict[str, str], layout: Layout, by_stem: dict[str
         claims: the texts of the file's elements "folder", "filename" and "path", of those that it has.
         layout: the files of the dataset.
         by_stem: the dataset's images by the stem of their name alone, whatever their folder.
+
+    Raises:
+        OutsideError: it names one outside of the dataset's folder.
     """
     alike = layout.images.get(key) or by_stem.get(PurePosixPath(key).name, [])
     if len(alike) == 1:
@@ -257,6 +259,7 @@ def image_of(key: str, claims: dict[str, str], layout: Layout, by_stem: dict[str
     names = ["/".join(split_path(claims.get("path", "")))]
     names += [f"{claims.get('folder', '')}/{claims.get('filename', '')}", claims.get("filename", "")]
     bases = [layout.annotations[key].parent, *layout.bases]
-    written = (existing_path(name.lstrip("/"), bases) for name in names if name.strip("/"))
+    allowed = Folders(layout.root, *around(layout.annotations[key]))
+    written = (allowed.find(name.lstrip("/"), bases) for name in names if name.strip("/"))
     named = next((path for path in written if path and path.suffix.lower() in IMAGE_SUFFIXES), None)
     return named if named or not alike else alike[0]

@@ -13,6 +13,7 @@ import numpy as np
 from kzoo.data.dataset import Dataset
 from kzoo.data.fault import Fault
 from kzoo.data.formats.declared import fitted
+from kzoo.data.formats.inside import KIND, OutsideError
 from kzoo.data.formats.name_lists import read_names
 from kzoo.data.formats.voc.layout import Ids, Layout, find_layout, has_annotations, image_of
 from kzoo.data.formats.voc.xml import Annotation, parse
@@ -128,7 +129,12 @@ def _images(layout: Layout, parsed: dict[str, Annotation]) -> dict[str, Path]:
     for key, paths in layout.images.items():
         by_stem.setdefault(PurePosixPath(key).name, []).extend(paths)
     own = {key: paths[0] for key, paths in layout.images.items() if key not in parsed}
-    images = {key: image_of(key, item.image, layout, by_stem) for key, item in parsed.items()}
+    images = {}
+    for key, item in parsed.items():
+        try:
+            images[key] = image_of(key, item.image, layout, by_stem)
+        except OutsideError as error:
+            item.complain(None, KIND, str(error))
     # A copied annotation file still says the name of another's image, which is not its own.
     stems = {path: key for key, path in images.items() if path and path.stem == PurePosixPath(key).name}
     return own | {key: path for key, path in images.items() if path and stems.get(path, key) == key}

@@ -18,11 +18,15 @@ import defusedxml
 import defusedxml.sax
 
 from kzoo.data.fault import Fault, FaultError
-from kzoo.data.formats.text import decode
+from kzoo.data.formats.text import decode, shorten
+from kzoo.system.messages import is_plain
+from kzoo.system.reading import UnfitFileError, read_bytes
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FIELDS = frozenset({"name", "difficult", "crowd", *_CORNERS})
+_LONGEST_NAME = 1000  # letters of a class
 _TRUE, _FALSE = ("1", "true", "yes"), ("", "0", "false", "no", "unspecified")
+_LARGEST_FILE = 2**26  # bytes of one image's annotation
 _LARGEST_SIDE = 10**6  # pixels; a claimed size beyond it is none
 _DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 _WIDE = {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}  # without their mark
@@ -67,6 +71,8 @@ class Annotation:
         name = fields.get("name")
         if not name:
             return self.complain(line, "malformed", "an object without a name")
+        if len(name) > _LONGEST_NAME or not is_plain(name):
+            return self.complain(line, "malformed", f"object {shorten(name)!r}: no name of a class")
         missing = [corner for corner in _CORNERS if corner not in fields]
         if missing:
             return self.complain(line, "malformed", f"object {name!r} has no {', '.join(missing)}")
@@ -191,7 +197,11 @@ def parse(path: str | Path) -> Annotation:
     """Reads an annotation file; what is wrong with it lies in the result's `problems`."""
     path = Path(path)
     annotation = Annotation(path)
-    content = path.read_bytes()
+    try:
+        content = read_bytes(path, _LARGEST_FILE)
+    except UnfitFileError as error:
+        annotation.complain(None, "unreadable-label", error.reason)
+        return annotation
     if not content.strip():
         annotation.complain(None, "empty-file", "an empty annotation file")
         return annotation

@@ -17,6 +17,7 @@ from kzoo.data.formats.text import read_text, shorten
 from kzoo.sources.finding import is_there
 
 _IMAGE_FOLDERS = frozenset({"images", "jpegimages"})
+_LARGEST = 2**26  # bytes of a label file
 _LONGEST_POSE = 4 + 3 * 133  # numbers of a whole body's key points
 _TRIANGLES = 20  # outlines of three points that are taken for none
 _SLACK = 1.1  # how far key points may lie beyond their box, as a share of it
@@ -50,7 +51,7 @@ def parse(
         keypoints: how many points follow each box and how many numbers each has; None where none do.
     """
     try:
-        text = read_text(path)
+        text = read_text(path, _LARGEST)
     except FaultError as error:
         message = f"{error.fault.message}; {error.remedy}"
         problems.append(dataclasses.replace(error.fault, kind="unreadable-label", message=message))

@@ -13,7 +13,8 @@ from pathlib import Path
 from kzoo.data.formats.descriptions import Description
 from kzoo.data.formats.lists import list_files
 from kzoo.data.formats.name_lists import read_names
-from kzoo.data.formats.text import peek, read_json, shorten, to_number
+from kzoo.data.formats.parsing import read_json
+from kzoo.data.formats.text import peek, shorten, to_number
 from kzoo.data.formats.yolo.labels import find_label
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import existing_path, files_in, folders_in, images_in, is_image
@@ -83,7 +84,7 @@ def read_layout(root: Path) -> Description:
     for other in files[1:]:
         if _names(other) != names:
             raise ValueError(f"{other}: other names than {files[0]} has; correct or remove one of them")
-    return Description(root, names, files[0], parts_of(root), root, [root])
+    return Description(root, names, files[0], parts_of(root), root, [root], [root])
 
 
 def parts_of(root: Path) -> dict[str | None, list[Path]]:

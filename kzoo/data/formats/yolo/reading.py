@@ -24,7 +24,8 @@ from kzoo.data.formats.descriptions import (
     unread_keys,
 )
 from kzoo.data.formats.name_lists import sound_names
-from kzoo.data.formats.text import read_json, shorten
+from kzoo.data.formats.parsing import read_json
+from kzoo.data.formats.text import shorten
 from kzoo.data.formats.yolo.labels import find_label, label_candidates, parse, refuse_keypoints, to_pixels
 from kzoo.data.formats.yolo.layouts import NAME_FILES, has_labels, is_yolo_layout, parts_of, read_layout
 from kzoo.data.parts import choose_split
