@@ -117,4 +117,5 @@ class CornerHead(KeypointHead):
 
     def decode(self, outputs):
         """Detections: `boxes` (B, D, 4) xyxy pixels, `scores` (B, D), `labels` (B, D), -1 where there is none."""
-        return self.suppress(*self.paired(outputs))
+        boxes, scores, labels = self.paired(outputs)
+        return self.suppress(boxes, ops.relu(scores), labels)

@@ -125,7 +125,7 @@ class ExtremeHead(KeypointHead):
         centers = ops.sigmoid(outputs["center_heat"])
         limits = (self.candidates, self.pairs, self.point_threshold, self.center_threshold)
         boxes, scores, labels = join_extremes(*self.extremes(outputs), centers, *limits)
-        kept = self.suppress(boxes * self.stride, scores, labels)
+        kept = self.suppress(boxes * self.stride, ops.relu(scores), labels)
         # Boxes around several objects lose score, and with it their place in the order.
         ghosts = (self.ghost_factor, self.ghost_threshold)
         scores = without_ghosts(kept["boxes"], kept["scores"], kept["labels"], *ghosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+from keras import ops
 
 from kzoo.heads.corner import CornerHead
 from kzoo.ops.corners import center_scores
@@ -44,4 +45,5 @@ class TripletHead(CornerHead):
         boxes, scores, labels = self.paired(outputs)  # (B, N, 4), (B, N) each
         centers = self.found(outputs, "center")
         centers = centers._replace(x=centers.x * self.stride, y=centers.y * self.stride)
-        return self.suppress(boxes, center_scores(boxes, scores, labels, centers, self.small_area), labels)
+        scores = center_scores(boxes, scores, labels, centers, self.small_area)
+        return self.suppress(boxes, ops.relu(scores), labels)

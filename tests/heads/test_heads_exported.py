@@ -6,7 +6,7 @@ import pytest
 
 import kzoo
 from kzoo.deploy import open_export
-from kzoo.heads import ClassifyHead, DriveHead, GridHead, YoloHead
+from kzoo.heads import ClassifyHead, CornerHead, DriveHead, ExtremeHead, GridHead, TripletHead, YoloHead
 from kzoo.model import ZooModel
 
 SIZE = (64, 96)
@@ -24,7 +24,19 @@ def drive():
     return head, [keras.layers.Conv2D(18, 32, 32), keras.layers.Conv2D(12, 16, 16), *maps]
 
 
+def peaks(kind, maps, **arguments):
+    """A head of heat maps on `maps` feature maps; heat is spread enough for an order of its peaks."""
+    head = kind(3, stacks=1, branch_width=16, multiple=32, max_detections=20, **arguments)
+    for first, last in (branch for branches in head.branches for branch in branches.values()):
+        last.kernel_initializer = keras.initializers.RandomNormal(stddev=0.5, seed=1)
+        first.kernel_initializer = keras.initializers.RandomNormal(stddev=0.3, seed=2)
+    return head, [keras.layers.Conv2D(16, 4, 4) for _ in range(maps)]
+
+
 HEADS = {
+    "corner": lambda: peaks(CornerHead, 2, peaks=30, candidates=50, tag_distance=50.0),
+    "triplet": lambda: peaks(TripletHead, 3, peaks=60, candidates=900, tag_distance=50.0, nms_kind="greedy"),
+    "extreme": lambda: peaks(ExtremeHead, 1, peaks=12, pairs=40, candidates=50, nms_kind="greedy"),
     "drive": drive,
     "new coordinates": lambda: yolo(size_transform="square", scale_xy=[2.0, 1.1], nms_kind="diou"),
     "softmax": lambda: yolo(class_activation="softmax"),
