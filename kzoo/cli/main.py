@@ -11,7 +11,20 @@ from collections.abc import Callable
 
 import typer
 
-from kzoo.cli import anchors, benchmark, convert, data, demo, evaluate, export, models, predict, push, train
+from kzoo.cli import (
+    anchors,
+    benchmark,
+    convert,
+    data,
+    demo,
+    evaluate,
+    export,
+    models,
+    predict,
+    push,
+    serve,
+    train,
+)
 
 # Click's `ClickException`, the base of all that is wrong with a command line. Newer versions of Typer bring a click of
 # their own, whose classes are not those of the package `click`; this is the one that Typer raises in any case.
@@ -56,6 +69,7 @@ app.command("predict")(_quietly(predict.predict))
 app.command("export")(_quietly(export.export))
 app.command("convert")(_quietly(convert.convert))
 app.command("push")(_quietly(push.push))
+app.command("serve")(serve.serve)  # Keras is started by the processes that it starts
 app.command("benchmark")(_quietly(benchmark.benchmark))
 app.command("anchors")(anchors.anchors)
 app.add_typer(data.app, name="data")

@@ -22,6 +22,7 @@ NEEDED = {
     "export": ("nothing.keras",),
     "convert": ("nothing.keras", "out.keras"),
     "push": ("nothing", "nowhere"),
+    "serve": ("nothing.keras",),
     "benchmark": ("nothing.keras",),
     "anchors": ("--data", "nowhere"),
     "data check": ("nowhere",),
