@@ -21,7 +21,7 @@ from kzoo.serving.settings import Settings
 from kzoo.serving.shelf import Source
 from kzoo.system.messages import one_line
 
-_STARTING = 600  # seconds that a process may be deaf while it opens its models
+_DEAF = 60  # seconds that a process may not answer the watching one, as while it opens its models
 _GRACE = 5  # seconds beyond a request's own that a stop waits for
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"  # see `kzoo.serving.counters`
 
@@ -64,7 +64,7 @@ def serve(
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + _GRACE,
-        timeout_worker_healthcheck=_STARTING,
+        timeout_worker_healthcheck=_DEAF,
     )
     scheme = "http" if certificate is None else "https"
     place = f"[{host}]" if ":" in host else host
@@ -72,13 +72,25 @@ def serve(
     folder = tempfile.mkdtemp(prefix="kzoo-serve-")
     os.environ[_SHARED] = folder
     try:
-        watching = Multiprocess(config, sockets=[listening])
+        watching = _Watching(config, sockets=[listening])
         watching.run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         listening.close()
     if any(process.exitcode == STARTUP_FAILURE for process in watching.processes):
         raise SystemExit(1)
+
+
+class _Watching(Multiprocess):
+    """Replaces processes that die, and asks none whether it is well while all are there.
+
+    uvicorn's own asks all of them, one after the other: it waits long for one that dies meanwhile, and would kill one
+    that is opening its models.
+    """
+
+    def keep_subprocess_alive(self) -> None:
+        if not all(one.process.is_alive() for one in self.processes):
+            super().keep_subprocess_alive()
 
 
 def _application(models: Sequence[Source], settings: Settings):
@@ -88,9 +100,9 @@ def _application(models: Sequence[Source], settings: Settings):
     from kzoo.system.quiet import native_output_hidden
 
     try:
-        with native_output_hidden():
+        with native_output_hidden():  # what TensorFlow says of its own builds
             service = Service(settings)
-        service.shelf.open(models)
+            service.shelf.open(models)
         return application(service)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr, flush=True)

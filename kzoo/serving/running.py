@@ -108,7 +108,7 @@ def split(results: dict[str, np.ndarray], counts: Sequence[int]) -> list[dict[st
     """The results of a batch as those of the groups of images that it was made of.
 
     Args:
-        results: by name, each (B, ...).
+        results: the batch's results by name, each (B, ...).
         counts: number of images of each group, B in all.
     """
     ends = np.cumsum(counts)

@@ -98,7 +98,7 @@ class Served:
 
     Attributes:
         name: what it is called in addresses.
-        version: its number in `saved_models/NAME/VERSION/`; 1 of models without versions.
+        version: number in `saved_models/NAME/VERSION/`; 1 of models without versions.
         runner: what turns pictures into results.
         batcher: what runs requests together.
     """
@@ -147,7 +147,7 @@ class Shelf:
         Args:
             name: what it is called in addresses.
             model: what `kzoo.load` gives.
-            version: its number, 1 by default.
+            version: number of the version, 1 by default.
         """
         served = self._warmed(name, model, version)
         self._served[name] = served
