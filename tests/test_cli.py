@@ -37,6 +37,7 @@ def test_help_names_every_command():
         "export",
         "compress",
         "push",
+        "serve",
         "benchmark",
         "anchors",
         "data",

@@ -20,7 +20,7 @@ HOUSE = (
     ("model",),
     ("darknet", "deploy"),
     ("weights",),
-    ("evaluation", "models", "registry"),
+    ("evaluation", "models", "registry", "serving"),
     ("training",),
     ("sharing",),
     ("cli",),

@@ -24,6 +24,7 @@ from kzoo.cli import (
     models,
     predict,
     push,
+    serve,
     train,
 )
 from kzoo.system.messages import printable
@@ -72,6 +73,7 @@ app.command("export")(_quietly(export.export))
 app.command("convert")(_quietly(convert.convert))
 app.command("compress")(_quietly(compress.compress))
 app.command("push")(_quietly(push.push))
+app.command("serve")(serve.serve)  # Keras is started by the processes that it starts
 app.command("benchmark")(_quietly(benchmark.benchmark))
 app.command("anchors")(anchors.anchors)
 app.add_typer(data.app, name="data")

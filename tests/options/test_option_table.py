@@ -23,6 +23,7 @@ NEEDED = {
     "convert": ("nothing.keras", "out.keras"),
     "compress": ("nothing.keras", "out.keras"),
     "push": ("nothing", "nowhere"),
+    "serve": ("nothing.keras",),
     "benchmark": ("nothing.keras",),
     "anchors": ("--data", "nowhere"),
     "data check": ("nowhere",),
