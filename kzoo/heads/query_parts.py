@@ -41,7 +41,7 @@ class Queries:
             alone.
         origin: what the next layer's boxes are told from: as `reference`, or the same with its gradient, where a layer
             is trained by the next one's boxes, too; `reference` where None.
-        encoder: of heads whose queries are chosen from cells what the choice was made by: `class` (B, S, K) logits and
+        encoder: what queries were chosen by, where a head chooses them from cells: `class` (B, S, K) logits and
             `box` (B, S, 4), which have a loss of their own; None for others.
         further: what else a head hands from layer to layer, by name.
     """

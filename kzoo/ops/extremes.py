@@ -89,9 +89,9 @@ def join_extremes(
 
     Args:
         top: K points an image.
-        left: as many.
-        bottom: as many.
-        right: as many.
+        left: the leftmost points, equally many.
+        bottom: the lowest points, equally many.
+        right: the rightmost points, equally many.
         centers: (B, H, W, C) scores of centres.
         count: number of boxes that are wanted.
         pairs: number of pairs of a top and a bottom, and of a left and a right point, the best ones, whose combinations
@@ -150,7 +150,7 @@ def _opposite(first: Peaks, second: Peaks, low, high, pairs: int | None, thresho
 
     Args:
         first: K points on the edge with the lower coordinate.
-        second: as many on the other.
+        second: the points on the other side, equally many.
         low: (B, K) int32, that coordinate of the first ones.
         high: (B, K) int32, of the second ones.
         pairs: number of pairs, P; all where None.
