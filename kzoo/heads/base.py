@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import keras
@@ -145,7 +145,7 @@ def leaves(layer: keras.layers.Layer) -> list:
     return [one for one in layer._flatten_layers(include_self=False) if not one._layers]
 
 
-def check_choice(name: str, value, choices: Sequence):
+def check_choice(name: str, value, choices: Iterable):
     """Refuses what an argument may not be.
 
     Args:
@@ -156,7 +156,6 @@ def check_choice(name: str, value, choices: Sequence):
     Raises:
         ValueError: `value` is none of `choices`.
     """
-    if value not in choices:
-        raise ValueError(
-            f"{name}={value!r} is unknown; use {', '.join(map(str, choices[:-1]))} or {choices[-1]}"
-        )
+    *others, last = choices
+    if value not in (*others, last):
+        raise ValueError(f"{name}={value!r} is unknown; use {', '.join(map(str, others))} or {last}")

@@ -59,7 +59,7 @@ def _published(name: str) -> list[tuple[int, int]]:
 def _blocks(layers: Mapping[str, keras.layers.Layer]) -> dict[int, dict[int, bool]]:
     """By stage the numbers of its blocks, and whether each has an expansion; of other networks none."""
     found: dict[int, dict[int, bool]] = {}
-    if "backbone_stem_act" not in layers:
+    if "backbone_stem_bn" not in layers:
         return found
     for name in layers:
         if match := _BLOCK.fullmatch(name):

@@ -110,11 +110,10 @@ def published(name):
     with shapes_only():
         model = kzoo.build(name, num_classes=known.num_classes)
         gflops = round(flops(model) / 1e9, 2)
-    seen = getattr(
-        model.head, "seen", None
-    )  # how many images YOLOv2's head has seen is no parameter of the network
+    # How many images YOLOv2's head has seen is no parameter of the network.
+    seen = isinstance(getattr(model.head, "seen", None), keras.Variable)
     return (
-        model.count_params() - (seen is not None),
+        model.count_params() - seen,
         gflops,
         f"{type(model.head).__name__} {getattr(model.head, 'class_loss', '')}".strip(),
     )
