@@ -120,9 +120,9 @@ def test_costs_decide_who_finds_what():
     truth = truth_of({"boxes": np.float32([[[0, 0, 32, 32]]]), "labels": np.int32([[1]])}, (64, 64))
     logits = np.float32([[[[0, 0, 0], [0, 4, 0]]]])  # the second query knows the class
     boxes = np.float32([[[[0.25, 0.25, 0.5, 0.5], [0.7, 0.7, 0.5, 0.5]]]])  # the first the box
-    ones = dict.fromkeys(("class", "box", "giou"), 1.0)
-    for costs, winner in (({"class": 1.0, "box": 0.0, "giou": 0.0}, 1), (ones, 0)):
-        match = QueryLoss("focal", 0.1, 2.0, 0.25, ones, costs).match(truth, logits, boxes)
+    usual = {"class": 1.0, "box": 5.0, "giou": 2.0}
+    for costs, winner in (({"class": 1.0, "box": 0.0, "giou": 0.0}, 1), (usual, 0)):
+        match = QueryLoss("focal", 0.1, 2.0, 0.25, usual, costs).match(truth, logits, boxes)
         assert ops.convert_to_numpy(match.positive)[0, 0].tolist() == [winner == 0, winner == 1]
 
 
