@@ -6,7 +6,17 @@ import pytest
 
 import kzoo
 from kzoo.deploy import open_export
-from kzoo.heads import ClassifyHead, DriveHead, GridHead, YoloHead
+from kzoo.heads import (
+    AnchorDETRHead,
+    ClassifyHead,
+    DABDETRHead,
+    DETRHead,
+    DriveHead,
+    GridHead,
+    SMCADETRHead,
+    YoloHead,
+)
+from kzoo.layers.transformer import Encoder
 from kzoo.model import ZooModel
 
 SIZE = (64, 96)
@@ -24,7 +34,18 @@ def drive():
     return head, [keras.layers.Conv2D(18, 32, 32), keras.layers.Conv2D(12, 16, 16), *maps]
 
 
+def queries(head_type, **arguments):
+    small = {"queries": 12, "decoder_depth": 2, "query_width": 32, "heads": 4, "feedforward": 32}
+    head = head_type(3, (32,), **{**small, **arguments})
+    encoder = Encoder(1, 4, 32, activation="gelu", scaled=True, name="encoder")
+    return head, [lambda x: encoder(keras.layers.Conv2D(32, 32, 32)(x))]
+
+
 HEADS = {
+    "detr": lambda: queries(DETRHead),
+    "dab": lambda: queries(DABDETRHead),
+    "smca": lambda: queries(SMCADETRHead, spread="heads"),
+    "anchor": lambda: queries(AnchorDETRHead, patterns=2, encoder_depth=1),
     "drive": drive,
     "new coordinates": lambda: yolo(size_transform="square", scale_xy=[2.0, 1.1], nms_kind="diou"),
     "softmax": lambda: yolo(class_activation="softmax"),
