@@ -44,7 +44,7 @@ MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/
 TENSORFLOW_ROOMS = ("deploy", "training")
 # Keras's own cannot resize to sides that are known at run time only, lets TensorFlow tune what Grain has ready, and
 # normalises a batch in many operations.
-TENSORFLOW_FILES = ("ops/resize.py", "model/streams.py", "layers/normalization.py")
+TENSORFLOW_FILES = ("ops/matching.py", "ops/resize.py", "model/streams.py", "layers/normalization.py")
 
 
 def modules():

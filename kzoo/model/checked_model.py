@@ -48,8 +48,8 @@ class CheckedModel(keras.Model):
         """As Keras has it, but for the loss, which is the head's own, and metrics of raw outputs, which mean nothing.
 
         Raises:
-            ValueError: a loss, its weights or metrics are given; or TensorFlow's compiler, which does not take the loss of
-                every head, is asked for.
+            ValueError: a loss, its weights or metrics are given; or TensorFlow's compiler is asked for, which does not
+                take the loss of every head.
         """
         for name, value, remedy in (
             (
