@@ -136,7 +136,7 @@ class QueryLayers(DetectionHead):
 
         Args:
             index: the number of the layer, from 0.
-            queries: as the layer before leaves them.
+            queries: what the layer before leaves.
             memory: what they look at.
             bias: what is added to the logits of attention among queries, as `attend` takes it, or None.
             training: whether layers act as in training.
@@ -198,7 +198,7 @@ class QueryLayers(DetectionHead):
         """What the queries tell after each layer, or after the last.
 
         Args:
-            queries: with what they begin.
+            queries: what the first layer begins with.
             memory: what they look at.
             bias: what is added to the logits of attention among queries, or None.
             training: whether layers act as in training.

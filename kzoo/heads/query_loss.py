@@ -68,7 +68,7 @@ class QueryLoss:
 
         Args:
             truth: the objects.
-            logits: as `match` takes them.
+            logits: what `match` takes under this name.
             boxes: (L, B, Q, 4) centre and size, 0 to 1.
         """
         logits, boxes = ops.stop_gradient(logits), ops.stop_gradient(boxes)
@@ -99,8 +99,8 @@ class QueryLoss:
 
         Args:
             truth: the objects.
-            match: which query is to find which object.
-            logits: as `match` takes them.
+            match: the object that each query is to find.
+            logits: what `match` takes under this name.
             boxes: (L, B, Q, 4) centre and size, 0 to 1.
             sample_weight: (B,) factors of what each image adds to the sums; None (default) for 1.
         """
@@ -122,10 +122,10 @@ class QueryLoss:
         """The class term of each layer, (L,), without its factor.
 
         Args:
-            match: which query is to find which object.
+            match: the object that each query is to find.
             labels: (L, B, Q) int32, the class of that object.
             positive: (L, B, Q) what the query counts as an object, 0 where it has none.
-            logits: as `match` takes them.
+            logits: what `match` takes under this name.
             corners: (L, B, Q, 4) xyxy, 0 to 1: that object's box, and the query's.
             sample_weight: (B,) factors of the images, or None.
             count: number of objects that sums are divided by.

@@ -41,8 +41,8 @@ class Queries:
             alone.
         origin: what the next layer's boxes are told from: as `reference`, or the same with its gradient, where a layer
             is trained by the next one's boxes, too; `reference` where None.
-        encoder: of heads whose queries are chosen from cells what the choice was made by: `class` (B, S, K) logits and
-            `box` (B, S, 4), which have a loss of their own; None for others.
+        encoder: what queries were chosen from cells by, `class` (B, S, K) logits and `box` (B, S, 4), which have a loss
+            of their own; None where queries are not chosen.
         further: what else a head hands from layer to layer, by name.
     """
 
