@@ -191,8 +191,9 @@ class QueryHead(QueryLayers):
         if self.class_loss != "softmax":
             return multiclass_candidates(ops.sigmoid(logits), min(limit, logits.shape[1] * self.num_classes))
         likely = ops.softmax(logits)[..., 1:]  # (B, Q, K)
-        labels = ops.cast(ops.argmax(likely, axis=-1), "int32")  # (B, Q)
-        scores, rows = stable_top_k(ops.max(likely, axis=-1), min(limit, logits.shape[1]))
+        # Not by `argmax`, which Keras makes of operations on bits that LiteRT lacks.
+        best, labels = (each[..., 0] for each in stable_top_k(likely, 1))  # (B, Q) each
+        scores, rows = stable_top_k(best, min(limit, logits.shape[1]))
         return scores, rows, take_rows(labels, rows)
 
 

@@ -50,7 +50,8 @@ class CheckedModel(keras.Model):
         """As Keras has it, but for the loss, which is the head's own, and metrics of raw outputs, which mean nothing.
 
         Raises:
-            ValueError: a loss, its weights or metrics are given.
+            ValueError: a loss, its weights or metrics are given; or TensorFlow's compiler is asked for, which does not
+                take the loss of every head.
         """
         for name, value, remedy in (
             (
@@ -72,6 +73,11 @@ class CheckedModel(keras.Model):
         ):
             if value is not None:
                 raise ValueError(f"compile: {name}={value!r} is not taken: {remedy}; leave it out")
+        if jit_compile is True and keras.backend.backend() == "tensorflow" and not self.head.supports_jit:
+            raise ValueError(
+                f"compile: jit_compile=True: {self.name} assigns objects to queries outside of the graph, which "
+                "TensorFlow's compiler does not take; leave it out"
+            )
         super().compile(
             optimizer,
             run_eagerly=run_eagerly,

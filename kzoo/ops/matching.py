@@ -34,17 +34,17 @@ def cheapest_pairs(cost, there):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        found = tf.numpy_function(_solved, [cost, there], tf.int32, stateful=False)
+        found = tf.numpy_function(solved, [cost, there], tf.int32, stateful=False)
         found.set_shape(cost.shape[:2])
         return found
     if backend == "jax":
         import jax
 
-        return jax.pure_callback(_solved, jax.ShapeDtypeStruct(cost.shape[:2], "int32"), cost, there)
-    return ops.convert_to_tensor(_solved(*(ops.convert_to_numpy(each) for each in (cost, there))))
+        return jax.pure_callback(solved, jax.ShapeDtypeStruct(cost.shape[:2], "int32"), cost, there)
+    return ops.convert_to_tensor(solved(*(ops.convert_to_numpy(each) for each in (cost, there))))
 
 
-def _solved(cost, there) -> np.ndarray:
+def solved(cost, there) -> np.ndarray:
     """As `cheapest_pairs`, of arrays."""
     cost, there = np.asarray(cost), np.asarray(there)
     cost = np.nan_to_num(cost, nan=_BEYOND, posinf=_BEYOND, neginf=-_BEYOND)

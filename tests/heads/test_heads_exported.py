@@ -6,7 +6,20 @@ import pytest
 
 import kzoo
 from kzoo.deploy import open_export
-from kzoo.heads import ClassifyHead, CornerHead, DriveHead, ExtremeHead, GridHead, TripletHead, YoloHead
+from kzoo.heads import (
+    AnchorDETRHead,
+    ClassifyHead,
+    CornerHead,
+    DABDETRHead,
+    DETRHead,
+    DriveHead,
+    ExtremeHead,
+    GridHead,
+    SMCADETRHead,
+    TripletHead,
+    YoloHead,
+)
+from kzoo.layers.transformer import Encoder
 from kzoo.model import ZooModel
 
 SIZE = (64, 96)
@@ -33,10 +46,21 @@ def peaks(kind, maps, **arguments):
     return head, [keras.layers.Conv2D(16, 4, 4) for _ in range(maps)]
 
 
+def queries(head_type, **arguments):
+    small = {"queries": 12, "decoder_depth": 2, "query_width": 32, "heads": 4, "feedforward": 32}
+    head = head_type(3, (32,), **{**small, **arguments})
+    encoder = Encoder(1, 4, 32, activation="gelu", scaled=True, name="encoder")
+    return head, [lambda x: encoder(keras.layers.Conv2D(32, 32, 32)(x))]
+
+
 HEADS = {
     "corner": lambda: peaks(CornerHead, 2, peaks=30, candidates=50, tag_distance=50.0),
     "triplet": lambda: peaks(TripletHead, 3, peaks=60, candidates=900, tag_distance=50.0, nms_kind="greedy"),
     "extreme": lambda: peaks(ExtremeHead, 1, peaks=12, pairs=40, candidates=50, nms_kind="greedy"),
+    "detr": lambda: queries(DETRHead),
+    "dab": lambda: queries(DABDETRHead),
+    "smca": lambda: queries(SMCADETRHead, spread="heads"),
+    "anchor": lambda: queries(AnchorDETRHead, patterns=2, encoder_depth=1),
     "drive": drive,
     "new coordinates": lambda: yolo(size_transform="square", scale_xy=[2.0, 1.1], nms_kind="diou"),
     "softmax": lambda: yolo(class_activation="softmax"),

@@ -16,6 +16,7 @@ from kzoo.heads import (
 )
 from kzoo.heads.query_loss import QueryLoss
 from kzoo.heads.query_parts import truth_of
+from kzoo.model import ZooModel
 
 SMALL = {"query_width": 32, "heads": 4, "feedforward": 32, "decoder_depth": 2, "queries": 6, "dropout": 0.0}
 KINDS = {
@@ -120,9 +121,9 @@ def test_costs_decide_who_finds_what():
     truth = truth_of({"boxes": np.float32([[[0, 0, 32, 32]]]), "labels": np.int32([[1]])}, (64, 64))
     logits = np.float32([[[[0, 0, 0], [0, 4, 0]]]])  # the second query knows the class
     boxes = np.float32([[[[0.25, 0.25, 0.5, 0.5], [0.7, 0.7, 0.5, 0.5]]]])  # the first the box
-    ones = dict.fromkeys(("class", "box", "giou"), 1.0)
-    for costs, winner in (({"class": 1.0, "box": 0.0, "giou": 0.0}, 1), (ones, 0)):
-        match = QueryLoss("focal", 0.1, 2.0, 0.25, ones, costs).match(truth, logits, boxes)
+    usual = {"class": 1.0, "box": 5.0, "giou": 2.0}
+    for costs, winner in (({"class": 1.0, "box": 0.0, "giou": 0.0}, 1), (usual, 0)):
+        match = QueryLoss("focal", 0.1, 2.0, 0.25, usual, costs).match(truth, logits, boxes)
         assert ops.convert_to_numpy(match.positive)[0, 0].tolist() == [winner == 0, winner == 1]
 
 
@@ -191,6 +192,16 @@ def test_options_without_effect_are_refused():
         ValueError, match=r"no_object_weight=0\.2: has an effect with class_loss=softmax alone"
     ):
         kzoo.build("conditional-detr-r50", width=0.125, depth=0.05, image_size=64, no_object_weight=0.2)
+
+
+def test_a_compiler_that_does_not_take_the_loss_is_refused():
+    head = make()
+    network = keras.Model(x := keras.Input((64, 96, 3)), [keras.layers.Conv2D(32, 32, 32)(x)], name="network")
+    model = ZooModel(network, head, (64, 96), name="small")
+    with pytest.raises(ValueError, match="jit_compile=True: small assigns objects to queries outside"):
+        model.compile("sgd", jit_compile=True)
+    model.compile("sgd")
+    assert not model.jit_compile
 
 
 def test_maps_of_other_channels_are_refused():
