@@ -224,7 +224,7 @@ class DeformableAttention(layers.Layer):
             references: (B, Q, levels or 1, 2), x and y, or (..., 4), centre and size, float32.
             offsets: (B, Q, N, 2) from the reference: in cells of a map or, of boxes, in their sizes over twice the
                 number of points.
-            places: their layout, which says the map of each.
+            places: layout of the N places, which says the map of each.
 
         Returns:
             (B, Q, N, 2).
