@@ -17,7 +17,7 @@ class HGNet:
 
     Attributes:
         stem: channels of the stem's convolutions, and of the last of them.
-        stages: for each stage the channels of a block's layers, those of the block, and the number of blocks.
+        stages: channels of a block's layers, those of the block, and the number of blocks, of each stage.
         depth: number of layers of a block.
         affine: whether a learned factor and a learned number follow each ReLU.
     """

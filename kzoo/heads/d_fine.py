@@ -136,7 +136,7 @@ class DFineHead(SelectingHead):
         """What queries tell layer by layer.
 
         Args:
-            queries: the state that they begin with.
+            queries: what they begin with.
             memory: what they look at.
             bias: what is added to the logits of attention among queries, or None.
             training: whether layers act as in training.

@@ -85,7 +85,7 @@ class FineLoss:
         Args:
             truth: the objects.
             match: the assignment of the first boxes and of each layer.
-            agreed: the match of boxes, for one layer.
+            agreed: the assignment of boxes, as one layer.
             told: what the first boxes and each layer tell.
             sample_weight: (B,) factors of what each image adds to the sums, or None.
             balance: what matched and other queries count in the teacher's term; by their numbers where None (default).

@@ -49,8 +49,8 @@ class Places:
 def sampled(values, places: Places, locations, weights, method: str = "bilinear"):
     """The weighted sum of what lies at each query's places, head by head; outside of the maps everything is 0.
 
-    All corners of all places are taken by one gather of cells; a head's sum is one product of matrices. That took
-    half of the time of a gather for each corner and map on a CPU, with the gradient a third.
+    All corners of all places are taken by one gather of cells; a head's sum is one product of matrices. With the
+    gradient that takes less than half of the time of a gather for each corner and map on a CPU.
 
     Args:
         values: (B, S, heads, D), the cells of all maps, map by map and row by row.
@@ -224,7 +224,7 @@ class DeformableAttention(layers.Layer):
             references: (B, Q, levels or 1, 2), x and y, or (..., 4), centre and size, float32.
             offsets: (B, Q, N, 2) from the reference: in cells of a map or, of boxes, in their sizes over twice the
                 number of points.
-            places: the map that each place is on.
+            places: layout of the N places, which says the map of each.
 
         Returns:
             (B, Q, N, 2).

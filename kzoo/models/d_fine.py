@@ -105,7 +105,7 @@ def d_fine(
     Source: Peng et al. 2024, D-FINE, arXiv:2410.13842; in numbers as the authors' code.
     """
     check_arguments(num_classes, image_size, names, STRIDES[-1])
-    check_choice("variant", variant, VARIANTS)
+    check_choice("variant", variant, tuple(VARIANTS))
     known = VARIANTS[variant]
     load = (backbone_weights, weights)
     if batch_norm is None and backbone not in CONVNEXTS:

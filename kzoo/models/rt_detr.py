@@ -104,7 +104,7 @@ def rt_detr(
     Source: Zhao et al. 2023, RT-DETR, arXiv:2304.08069, tables 2 and 3; in numbers as the authors' code.
     """
     check_arguments(num_classes, image_size, names, STRIDES[-1])
-    check_choice("variant", variant, VARIANTS)
+    check_choice("variant", variant, tuple(VARIANTS))
     known = VARIANTS[variant]
     load = (backbone_weights, weights)
     if batch_norm is None and backbone not in CONVNEXTS:

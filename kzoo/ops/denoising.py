@@ -65,7 +65,7 @@ def visible(slots: Slots, queries: int):
     Groups see themselves and the ordinary ones, and those see each other alone.
 
     Args:
-        slots: the P spoilt queries with their groups.
+        slots: the slots of P queries.
         queries: number of ordinary ones, Q.
 
     Returns:

@@ -46,7 +46,7 @@ def moved_sides(boxes, distances, scale: float):
 
     Args:
         boxes: centre and size.
-        distances: how far the left, top, right and bottom side go outwards; `scale` are a box's width or height.
+        distances: how far the left, top, right and bottom side lie outwards; `scale` are a box's width or height.
         scale: what distances are counted by.
 
     Returns:
