@@ -19,8 +19,8 @@ class Stack(NamedTuple):
     """What an hourglass gives.
 
     Attributes:
-        features: the feature map, of the first order's channels.
-        joined: for each of its orders what comes up joined with what stayed, the coarsest first.
+        features: the feature map that it ends with, of the first order's channels.
+        joined: for each of its orders what came up, joined with what stayed there, the coarsest first.
     """
 
     features: object

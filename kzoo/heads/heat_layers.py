@@ -160,7 +160,7 @@ class HeatLayers(DetectionHead):
         """Maps that say of each object in its cell what is to be found there: raw outputs, for tests.
 
         Args:
-            found: what is said of each object by kind of map, (B, M, channels), 0 or more.
+            found: what is said of each object, (B, M, channels), 0 or more, by kind.
             there: (B, M) int32, the cells, counted row by row, of the objects; -1 for none.
             height: cells of the maps.
             width: cells of the maps.

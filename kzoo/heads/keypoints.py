@@ -38,8 +38,8 @@ class KeypointHead(HeatLayers):
     Attributes:
         points: names of the kinds of points.
         placed: kinds of points whose offset from the cell's corner is predicted.
-        tagged: kinds of points with a number that is alike for points of one object.
-        sixths: for each kind how many standard deviations the peak that is drawn is wide, 6 where nothing is said.
+        tagged: kinds of points with a number that is alike for those of one object.
+        sixths: how many standard deviations the peaks are wide that are drawn, by kind; 6 where nothing is said.
 
     Args:
         num_classes: number of classes, 1 or more.

@@ -60,7 +60,7 @@ def corner_modules(features: Sequence, width: float = 1.0, cascade: bool = False
     Args:
         features: (B, H, W, C) maps, one a stack.
         width: factor of the channels, above 0, 1 by default.
-        cascade: whether corners look into the object, too: see `corner_module`.
+        cascade: whether branches look into the object first, as `corner_module` has it; False by default.
 
     Returns:
         Of each stack the maps of its top left corners and of its bottom right ones, (B, H, W, C).

@@ -40,7 +40,7 @@ def pair_corners(first: Peaks, second: Peaks, tag_distance: float, count: int):
 
     Args:
         first: K top left corners an image.
-        second: the bottom right corners, equally many.
+        second: K bottom right corners an image.
         tag_distance: how far apart tags may be, 0 or more.
         count: number of boxes that are wanted.
 

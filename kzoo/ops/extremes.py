@@ -88,10 +88,10 @@ def join_extremes(
     """Boxes of four points of one class in whose middle there is a centre, the best of all combinations.
 
     Args:
-        top: K points an image.
-        left: the leftmost points, equally many.
-        bottom: the lowest points, equally many.
-        right: the rightmost points, equally many.
+        top: K points an image, the top ones of objects.
+        left: K left ones.
+        bottom: K bottom ones.
+        right: K right ones.
         centers: (B, H, W, C) scores of centres.
         count: number of boxes that are wanted.
         pairs: number of pairs of a top and a bottom, and of a left and a right point, the best ones, whose combinations
@@ -150,7 +150,7 @@ def _opposite(first: Peaks, second: Peaks, low, high, pairs: int | None, thresho
 
     Args:
         first: K points on the edge with the lower coordinate.
-        second: the points on the other side, equally many.
+        second: K points on the other.
         low: (B, K) int32, that coordinate of the first ones.
         high: (B, K) int32, of the second ones.
         pairs: number of pairs, P; all where None.

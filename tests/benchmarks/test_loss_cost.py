@@ -14,6 +14,7 @@ import kzoo
 pytestmark = pytest.mark.benchmark
 CLASSES = 80
 STEPS = [("yolov3", 416, 2), ("retinanet", 512, 4), ("ssd300", 300, 4)]
+STEPS += [(name, 512, 4) for name in ("centernet-resnet18", "cornernet-squeeze")]
 STEPS += [(name, 416, 4) for name in ("yolov5n", "yolov8n", "yolox-tiny", "pp-yoloe-s")]
 OBJECTS, RUNS = 100, 4
 
@@ -87,7 +88,19 @@ def point_head(**options):
     return head, {f"stride{one}": (one, head.fields) for one in head.strides}
 
 
+def peak_head(kind):
+    """A head of heat maps, and by the names of its outputs their strides and channels."""
+    from kzoo import heads
+
+    head = getattr(heads, kind)(CLASSES)
+    names = [
+        (head.output_name(name, stack), n) for stack in range(head.stacks) for name, n in head.kinds.items()
+    ]
+    return head, {name: (head.stride, channels) for name, channels in names}
+
+
 HEADS = {
+    **{kind: functools.partial(peak_head, kind) for kind in ("CenterHead", "CornerHead", "ExtremeHead")},
     "retinanet": retinanet_head,
     "task-aligned": point_head,
     "sim-ota": functools.partial(point_head, assigner="sim-ota"),

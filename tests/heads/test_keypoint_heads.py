@@ -66,7 +66,9 @@ def scenes(count, objects=4):
     return {"boxes": boxes, "labels": labels.astype(np.int32)}
 
 
-@every_head
+@pytest.mark.parametrize(
+    "name", [name if name == "corner" else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
+)
 def test_random_scenes_come_back(name):
     head, truth = HEADS[name](), scenes(200)
     if name == "extreme":
