@@ -6,11 +6,12 @@ import re
 import time
 import tracemalloc
 import zipfile
+import zlib
 
 import h5py
 import keras
-import numpy as np
 import pytest
+from mutations import mutations
 
 import kzoo
 from kzoo.training.checkpoint import read_state
@@ -189,28 +190,6 @@ def test_pickles_that_expand(tmp_path):
         read_pickled(written(tmp_path / "n.pth", {"m/data.pkl": b"", "m/data/0": bytes(SIZE)}))
 
 
-def mutate(rng, content):
-    raw = bytearray(content)
-    for _ in range(int(rng.integers(1, 6))):
-        place, length = int(rng.integers(len(raw) + 1)), int(rng.integers(1, 40))
-        match int(rng.integers(5)):
-            case 0 if place < len(raw):
-                raw[place] = int(rng.integers(256))
-            case 1:
-                raw[place : place + 4] = (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"[[[[")[
-                    int(rng.integers(3))
-                ]
-            case 2:
-                del raw[place : place + length]
-            case 3:
-                raw[place:place] = raw[place : place + length]
-            case _:
-                raw[place:place] = (b"9" * 400, b"[" * 500, b"-1", b"\0", b"NaN", b"null")[
-                    int(rng.integers(6))
-                ]
-    return bytes(raw)
-
-
 def state():
     rows = [{"epoch": 1, "loss": 2.5}]
     return {"epoch": 1, "best_epoch": 1, "rows": rows, "best": 0.5, "stopped": False, "frozen": []}
@@ -219,15 +198,16 @@ def state():
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))])
 def test_damaged_archives(sound, tmp_path, seed):
     """A thousand of them: a result, or one line with the file's name."""
-    rng, path, outcomes = np.random.default_rng(seed), tmp_path / "m.keras", set()
+    path, outcomes = tmp_path / "m.keras", set()
     small = {"config.json": sound["config.json"][:3000], "training.json": json.dumps(state()).encode()}
     whole = written(path, small).read_bytes()
-    for number in range(1000):
-        if number % 2:
-            path.write_bytes(mutate(rng, whole))
+    members = [(name, content) for name in small for content in mutations(small[name], 250, seed)]
+    files = [*((None, content) for content in mutations(whole, 500, seed)), *members]
+    for name, content in files:
+        if name is None:
+            path.write_bytes(content)
         else:
-            name = ("config.json", "training.json")[number // 2 % 2]
-            written(path, {**small, name: mutate(rng, small[name])})
+            written(path, {**small, name: content})
         for read in (check_model_file, lambda one: read_json_member(one, "training.json"), read_state):
             try:
                 read(path)
@@ -242,10 +222,8 @@ def test_damaged_archives(sound, tmp_path, seed):
                 NotImplementedError,
             ):
                 outcomes.add(False)
-            except Exception as error:
-                import zlib
-
-                assert isinstance(error, zlib.error), repr(error)
+            except zlib.error:
+                outcomes.add(False)
     assert outcomes == {True, False}
 
 
@@ -253,9 +231,9 @@ def test_damaged_archives(sound, tmp_path, seed):
 def test_damaged_states_of_trainings(tmp_path, seed):
     from kzoo.training.checkpoint import check_state
 
-    rng, path, outcomes = np.random.default_rng(seed), tmp_path / "last.keras", set()
-    for _ in range(1000):
-        written(path, {"training.json": mutate(rng, json.dumps(state()).encode())})
+    path, outcomes = tmp_path / "last.keras", set()
+    for content in mutations(json.dumps(state()).encode(), 1000, seed):
+        written(path, {"training.json": content})
         try:
             check_state(path, read_state(path))
             outcomes.add(True)
@@ -273,13 +251,13 @@ def test_damaged_pickles(tmp_path, seed):
     torch = pytest.importorskip("torch")
     from kzoo.weights.state_dicts import _reason
 
-    rng, path, outcomes = np.random.default_rng(seed), tmp_path / "m.pth", set()
+    path, outcomes = tmp_path / "m.pth", set()
     torch.save({"a.weight": torch.zeros(3, 4), "n": 1}, path)
     with open_archive(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     pickled = next(name for name in members if name.endswith("data.pkl"))
-    for _ in range(1000):
-        written(path, {**members, pickled: mutate(rng, members[pickled])})
+    for content in mutations(members[pickled], 1000, seed):
+        written(path, {**members, pickled: content})
         began = time.process_time()
         try:
             read_pickled(path)
