@@ -64,7 +64,7 @@ def test_options_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: text.replace("epochs: 50", "epochs: [50"), r"line \d+: no YAML"),
+        (lambda text: text.replace("epochs: 50", "epochs: [50"), r"line \d+: not YAML"),
         (lambda text: text.replace("epochs: 50", "epochs: many"), "args.yaml: "),
         (lambda text: text.replace("epochs: 50", "epochs: -2"), "epochs=-2"),
         (lambda text: text.replace("epochs:", "epoch:"), "did you mean epochs"),
@@ -74,7 +74,7 @@ def test_options_are_read_as_they_were_written(tmp_path):
         (lambda text: "- a list", "no options"),
         (lambda text: "", "no options"),
         (lambda text: "1: 2", "1 is no option's name"),
-        (lambda text: "[" * 5000, "no YAML"),
+        (lambda text: "[" * 5000, "not YAML"),
         (lambda text: "\0", "zero byte"),
     ],
 )
