@@ -143,6 +143,8 @@ class RunFolder:
         try:
             args = read_yaml(self.args)
         except FaultError as error:
+            if error.fault.kind != "malformed":  # of the file or of the text's encoding
+                raise
             line = "" if error.fault.line is None else f"line {error.fault.line}: "
             raise self._damaged(f"{line}{error.fault.message}") from error
         if not isinstance(args, dict):

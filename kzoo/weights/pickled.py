@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from kzoo.weights.archives import open_archive
 # What files begin with that torch wrote before version 1.6, one pickle after another.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")  # remember a value by a number
 _MOST_VALUES = 2**18  # tensors and others
 # Of bfloat16 the bits, for NumPy has no such numbers.
 _TYPES = {
@@ -118,6 +120,24 @@ class _Reader(pickle.Unpickler):
         return self.storages.setdefault(str(key), _Storage(kind.name, int(count)))
 
 
+def _load(stream: BinaryIO, storages: dict[str, _Storage]) -> Any:
+    """What a pickle holds.
+
+    Raises:
+        ValueError: it numbers what it remembers beyond its own length, for which Python would make room, or asks for
+            more memory than there is.
+    """
+    start = stream.tell()
+    try:
+        for count, (code, argument, _) in enumerate(pickletools.genops(stream)):
+            if code.name in _PUTS and argument > count:
+                raise ValueError(f"the number {argument} where {count} are the most")
+        stream.seek(start)
+        return _Reader(stream, storages).load()
+    except MemoryError:
+        raise ValueError("a text longer than memory") from None
+
+
 def _view(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_) -> _Tensor:
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
@@ -171,7 +191,7 @@ def _of_zip(path: Path) -> Any:
         if f"{folder}byteorder" in file.namelist() and file.read(f"{folder}byteorder") != b"little":
             raise ValueError("numbers in big-endian order")
         with file.open(pickled) as stream:
-            content = _Reader(stream, storages).load()
+            content = _load(stream, storages)
         for key, storage in storages.items():
             storage.content = file.read(f"{folder}data/{key}")
     return content
@@ -183,7 +203,7 @@ def _of_pickles(path: Path) -> Any:
     with path.open("rb") as file:
 
         def load() -> Any:
-            return _Reader(file, storages).load()
+            return _load(file, storages)
 
         if load() != _MAGIC or load() != _PROTOCOL:
             raise ValueError("not written by torch")

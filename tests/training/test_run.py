@@ -1,6 +1,8 @@
 import csv
+import time
 
 import pytest
+from mutations import mutations
 
 import kzoo
 from kzoo.training import TrainConfig, resume
@@ -62,7 +64,7 @@ def test_options_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: text.replace("epochs: 50", "epochs: [50"), r"line \d+: no YAML"),
+        (lambda text: text.replace("epochs: 50", "epochs: [50"), r"line \d+: not YAML"),
         (lambda text: text.replace("epochs: 50", "epochs: many"), "args.yaml: "),
         (lambda text: text.replace("epochs: 50", "epochs: -2"), "epochs=-2"),
         (lambda text: text.replace("epochs:", "epoch:"), "did you mean epochs"),
@@ -72,7 +74,7 @@ def test_options_are_read_as_they_were_written(tmp_path):
         (lambda text: "- a list", "no options"),
         (lambda text: "", "no options"),
         (lambda text: "1: 2", "1 is no option's name"),
-        (lambda text: "[" * 5000, "no YAML"),
+        (lambda text: "[" * 5000, "not YAML"),
         (lambda text: "\0", "zero byte"),
     ],
 )
@@ -105,3 +107,21 @@ def test_a_folder_takes_one_training_at_a_time(tmp_path):
         assert folder.args.exists()
     with folder.held():
         pass
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))])
+def test_damaged_options_files(tmp_path, seed):
+    """A thousand of them: options, or one line with the file's name, soon."""
+    folder, outcomes = options_file(tmp_path), set()
+    for content in mutations(folder.args.read_bytes(), 1000, seed):
+        folder.args.write_bytes(content)
+        began = time.process_time()
+        try:
+            folder.read_args()
+            outcomes.add(True)
+        except ValueError as error:
+            said = str(error)
+            assert said.startswith(str(folder.args)) and "\n" not in said and len(said) < 1000, said
+            outcomes.add(False)
+        assert time.process_time() - began < 5
+    assert outcomes == {True, False}

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from kzoo.data.fault import Fault
-from kzoo.data.formats.inside import KIND, Folders, OutsideError, around
+from kzoo.data.formats.inside import KIND, Folders, OutsideError
 from kzoo.data.formats.lists import read_image_list
 from kzoo.data.formats.name_lists import read_names, yaml_names
 from kzoo.data.formats.parsing import read_yaml
@@ -185,7 +185,7 @@ def _from_yaml(file: Path) -> Description:
         parts=parts,
         base=file.parent,
         bases=bases,
-        folders=[*around(file), base],
+        folders=[file.parent, base],
         keypoints=None if shape in (None, *_NOTHING) else _keypoints(file, shape),
         says_keypoints="kpt_shape" in content,
         task=content.get("task"),
@@ -308,6 +308,6 @@ def _from_data(file: Path) -> Description:
         parts=locate(entries, bases),
         base=file.parent,
         bases=bases,
-        folders=around(file),
+        folders=[file.parent],
         unread=[key for key in fields if key not in _OF_DARKNET | _SPLITS_OF_DARKNET.keys()],
     )

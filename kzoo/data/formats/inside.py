@@ -17,7 +17,7 @@ from kzoo.system.messages import one_line
 ALLOWED = "KZOO_DATA_FOLDERS"
 KIND = "outside-image"  # the kind of fault of images that are not to be read
 # Folders in a dataset's that lists lie in; what lies beside these is the dataset's, too.
-_OF_LISTS = frozenset({"annotation", "annotations", "cfg", "lists"})
+_OF_LISTS = frozenset({"annotation", "annotations", "cfg", "data", "labels", "lists"})
 
 
 class OutsideError(ValueError):
@@ -77,8 +77,16 @@ class Folders:
         raise OutsideError(path, self.first)
 
 
-def around(file: Path) -> list[Path]:
-    """The folders that the images of a list may lie in: its own, and the one above where that is a folder of lists."""
+def around(file: Path, root: Path) -> list[Path]:
+    """The folders that the images of a file may lie in.
+
+    Args:
+        file: a list, or a file of annotations.
+        root: what the dataset was opened from: its folder; or the file, which then stands for its own folder, and for
+            the one above where its own is one of lists.
+    """
+    if root.is_dir():
+        return [root]
     above = [file.parent.parent] if file.absolute().parent.name.lower() in _OF_LISTS else []
     return [file.parent, *above]
 

@@ -245,7 +245,7 @@ def voc(root, claim):
 
 
 def csv(root, name):
-    root.mkdir()
+    root.mkdir(parents=True)
     (root / "a.png").write_bytes(PNG)
     (root / "boxes.csv").write_text(f"a.png,1,1,4,4,cup\n{name},1,1,4,4,cup\n")
     return root
@@ -318,3 +318,21 @@ def test_folders_that_a_description_names_are_its_own(tmp_path):
     (tmp_path / "cfg" / "street.data").write_text(f"names = street.names\ntrain = {root}/train.txt\n")
     (tmp_path / "cfg" / "street.names").write_text("cup\n")
     assert len(kzoo.data.load(tmp_path / "cfg" / "street.data")) == 2
+
+
+@pytest.mark.parametrize("name", ["annotations", "labels", "data", "cfg"])
+def test_a_folder_of_any_name_ends_where_it_ends(tmp_path, name):
+    """What lies beside a list's folder is read where the list itself is opened."""
+    for make in (coco, csv, listing):
+        beside = tmp_path / make.__name__ / "private" / "secret.png"
+        beside.parent.mkdir(parents=True)
+        beside.write_bytes(PNG)
+        root = make(tmp_path / make.__name__ / name, str(beside))
+        assert any(fault.kind == "outside-image" for fault in check(root).errors)
+    images = tmp_path / "set" / "images"
+    images.mkdir(parents=True)
+    (images / "a.png").write_bytes(PNG)
+    (tmp_path / "set" / name).mkdir()
+    (tmp_path / "set" / name / "boxes.csv").write_text("../images/a.png,1,1,4,4,cup\n")
+    data = kzoo.data.load(tmp_path / "set" / name / "boxes.csv")
+    assert data.record(0).path.is_file() and not data.problems()

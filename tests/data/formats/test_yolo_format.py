@@ -166,7 +166,7 @@ def test_flags_file(tmp_path):
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [
-        ("train: [images", "data.yaml: not YAML"),
+        ("train: [images", "data.yaml:2: not YAML"),
         ("- a\n- b\n", "should hold 'train', 'val' and 'names'"),
         ("train: images/train\n", "no 'names'"),
         ("train: images/train\nnames: {1: cat, 2: dog}\n", "from 0 without a gap"),

@@ -70,7 +70,7 @@ class BoxList(Dataset):
             self._notes.append(Fault(file, 1, "unread-columns", message, "warning"))
         files: dict[str, Path] = {}  # the image that each written path means: it is looked for once
         hidden, again, outside = [], [], []  # the numbers of lines that are passed over
-        folders = Folders(*around(file), *([self.root] if self.root.is_dir() else []))
+        folders = Folders(*around(file, self.root))
         for row in rows:
             if not row.image:
                 self._notes.append(Fault(file, row.line, "malformed", row.complaint))

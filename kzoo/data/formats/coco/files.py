@@ -9,7 +9,7 @@ from pathlib import Path
 from kzoo.data.fault import Fault
 from kzoo.data.formats.coco.rows import category_of, identifier_of, is_text, shown
 from kzoo.data.formats.foreign import name_foreign
-from kzoo.data.formats.inside import KIND, Folders, OutsideError
+from kzoo.data.formats.inside import KIND, Folders, OutsideError, around
 from kzoo.data.formats.parsing import read_json
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import IMAGE_SUFFIXES, child_of, files_in, folders_in
@@ -111,8 +111,7 @@ class Part:
         self._complain_of_twins()
         self._candidates = self._image_folders(root, split)
         self.folder = self._image_folder()
-        base = root if root.is_dir() else self._candidates[-4]
-        self._allowed = Folders(base, self.path.parent)
+        self._allowed = Folders(*around(self.path, root))
         self.images = [row for row in self.images if self._may_be_read(*row)]
 
     def _complain(self, element: str, position: int, message: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from kzoo.data.formats.inside import Folders, around
+from kzoo.data.formats.inside import Folders
 from kzoo.data.formats.text import peek, read_lines
 from kzoo.data.parts import is_usual_split, order_splits
 from kzoo.sources.finding import (
@@ -259,7 +259,7 @@ def image_of(key: str, claims: dict[str, str], layout: Layout, by_stem: dict[str
     names = ["/".join(split_path(claims.get("path", "")))]
     names += [f"{claims.get('folder', '')}/{claims.get('filename', '')}", claims.get("filename", "")]
     bases = [layout.annotations[key].parent, *layout.bases]
-    allowed = Folders(layout.root, *around(layout.annotations[key]))
+    allowed = Folders(layout.root)
     written = (allowed.find(name.lstrip("/"), bases) for name in names if name.strip("/"))
     named = next((path for path in written if path and path.suffix.lower() in IMAGE_SUFFIXES), None)
     return named if named or not alike else alike[0]

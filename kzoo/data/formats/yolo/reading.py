@@ -23,6 +23,7 @@ from kzoo.data.formats.descriptions import (
     read_description,
     unread_keys,
 )
+from kzoo.data.formats.inside import around
 from kzoo.data.formats.name_lists import sound_names
 from kzoo.data.formats.parsing import read_json
 from kzoo.data.formats.text import shorten
@@ -228,6 +229,7 @@ def describe(path: Path) -> Description:
         description = read_layout(path)
     elif len(files) == 1:
         description = read_description(files[0])
+        description.folders += around(files[0], path)
     else:
         raise ValueError(f"{path}: {len(files) or 'no'} data.yaml or .data files; give the file itself")
     if not description.parts and has_labels(description.base):
