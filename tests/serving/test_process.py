@@ -243,7 +243,7 @@ def test_a_model_that_cannot_be_opened_stops_all(tmp_path):
             ("cards", "--certificate", "empty", "--key", "empty"),
             "error: empty, empty: no certificate with its key",
         ),
-        (("cards", "--host", "300.1.1.1"), "error: host=300.1.1.1, port=8000"),
+        (("cards", "--host", "192.0.2.1"), "error: host=192.0.2.1, port=8000"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(kzoo_command, arguments, said):
