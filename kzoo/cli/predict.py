@@ -9,12 +9,9 @@ import typer
 
 from kzoo.cli.options import (
     Bits,
-    Flips,
-    Method,
     Model,
     Names,
     Nms,
-    Overlap,
     Resize,
     Weights,
     argument,
@@ -59,9 +56,10 @@ def predict(
     bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
-    method: Method = None,
-    overlap: Overlap = None,
-    flips: Flips = None,
+    method: parameter(PREDICT["method"]) = None,
+    overlap: parameter(PREDICT["overlap"]) = None,
+    flips: parameter(PREDICT["flips"]) = None,
+    sizes: parameter(PREDICT["sizes"]) = None,
     weights: Weights = None,
     names: Names = None,
 ):
@@ -86,7 +84,7 @@ def predict(
         kinds=kinds,
         say=typer.echo,
         **set_options(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits),
-        **set_options(method=method, overlap=overlap, flips=flips),
+        **set_options(method=method, overlap=overlap, flips=flips, sizes=sizes),
     )
     if pictures or json or kinds:
         typer.echo(f"results in {out}")

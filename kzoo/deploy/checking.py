@@ -9,7 +9,7 @@ import numpy as np
 
 from kzoo.augment.letterbox import fit
 from kzoo.deploy.runtime import open_export
-from kzoo.inference.detect import kept
+from kzoo.inference.decoded import kept
 from kzoo.inference.roads import ROAD_MAPS
 from kzoo.metrics.matching import iou
 

@@ -11,7 +11,8 @@ from kzoo.evaluation.datasets import data_task, open_split
 from kzoo.evaluation.detection import Evaluator
 from kzoo.evaluation.error_page import write_error_page
 from kzoo.evaluation.segmentation import MaskEvaluator
-from kzoo.inference.detect import batch_size_of, refuse_idle_inference, with_nms
+from kzoo.inference.asked import batch_size_of, refuse_idle_inference
+from kzoo.inference.detect import with_nms
 from kzoo.inference.segment import Inference
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.options import checked

@@ -14,7 +14,8 @@ import numpy as np
 from kzoo.augment.letterbox import RESIZES, Placement, check_resize, fit, fit_placement
 from kzoo.data.relabel import where
 from kzoo.evaluation.datasets import image_count, read_ahead, shared_classes
-from kzoo.inference.detect import BOX_TASKS, kept, masks_aligned, resize_of, takes_fractions
+from kzoo.inference.decoded import BOX_TASKS, kept, takes_fractions
+from kzoo.inference.detect import masks_aligned, resize_of
 from kzoo.inference.roads import road_maps
 from kzoo.metrics import DetectionEvaluator, DetectionMetrics, ErrorEvaluator
 from kzoo.metrics.roads import RoadEvaluator

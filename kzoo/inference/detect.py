@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, check_resize, fit
-from kzoo.inference.roads import ROAD_MAPS, road_maps
-from kzoo.options import Option, checked, refuse_idle
-from kzoo.options.commands import EVALUATE
+from kzoo.inference.decoded import BOX_TASKS, kept, takes_fractions
+from kzoo.inference.looks import Looks
+from kzoo.inference.roads import road_maps
+from kzoo.options import checked
+from kzoo.options.commands import PREDICT
 from kzoo.sources import chunks
 from kzoo.sources.image import read_image
 from kzoo.structures import Detections, RoadScene
 from kzoo.structures.cells import paste_masks
 from kzoo.system.files import refuse_address
-from kzoo.system.memory import check_batch
 
-log = logging.getLogger("kzoo")
 DEFAULT_SCORE = 0.25
-# Tasks of models that find boxes, whatever else they find.
-BOX_TASKS = ("detect", "instance", "drive")
 
 
 class Detector(Protocol):
@@ -47,13 +44,17 @@ class Detector(Protocol):
         """
 
 
-@checked(EVALUATE)
+@checked(PREDICT)
 def detect(
     detector: Detector,
     source: str | Path | np.ndarray | Sequence,
     score_threshold: float = DEFAULT_SCORE,
     batch_size: int = 8,
     resize: str | None = None,
+    method: str = "resize",
+    overlap: int | None = None,
+    flips: Sequence[str] = (),
+    sizes: Sequence = (),
 ) -> Detections | list[Detections]:
     """Finds objects in photographs, and their masks, or the road that can be driven on, where it finds such.
 
@@ -61,8 +62,10 @@ def detect(
         detector: a model or an exported file.
         source: a path, an (H, W, 3) uint8 RGB image, or a list of these.
         score_threshold: what scores lower is left out, from 0 to 1.
-        batch_size: images a step, where `source` is a list.
+        batch_size: images a step, where `source` is a list, or tiles a step.
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the detector's own where None.
+        method, overlap, flips, sizes: how the photograph is looked at, once and as a whole by default: see
+            `kzoo.inference.looks.Looks`. Of the task "detect" alone.
 
     Returns:
         `Detections` in the photograph's own pixels, of the task "drive" a `RoadScene`; a list of them for a list.
@@ -73,14 +76,19 @@ def detect(
 
     Example:
         >>> kzoo.load("runs/detect/cells").detect("blood.jpg").draw()
+        >>> kzoo.load("runs/detect/cells").detect("slide.png", method="window", flips=["horizontal"])
     """
     if getattr(detector, "task", "detect") not in BOX_TASKS:
         raise ValueError(
             f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
         )
-    if isinstance(source, (list, tuple)):
-        return list(detect_stream(detector, source, score_threshold, batch_size, resize))
-    return next(detect_stream(detector, [source], score_threshold, 1, resize))
+    looks, several = Looks(method, overlap, flips, sizes), isinstance(source, (list, tuple))
+    sources = source if several else [source]
+    if looks.single:
+        found = detect_stream(detector, sources, score_threshold, batch_size if several else 1, resize)
+    else:
+        found = look_stream(detector, sources, looks, score_threshold, batch_size, resize)
+    return list(found) if several else next(found)
 
 
 def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
@@ -144,6 +152,33 @@ def detect_stream(
         yield from _detect_batch(detector, batch, score_threshold, size, resize)
 
 
+def look_stream(
+    detector: Detector,
+    sources: Iterable[str | Path | np.ndarray],
+    looks: Looks,
+    score_threshold: float = DEFAULT_SCORE,
+    batch_size: int = 8,
+    resize: str | None = None,
+) -> Iterator[Detections]:
+    """As `detect_stream`, looking at each photograph more than once.
+
+    Args:
+        detector: a model or an exported file, of the task "detect".
+        sources: paths, or images (H, W, 3) uint8 RGB.
+        looks: how each is looked at.
+        score_threshold: score below which detections are left out, 0 to 1.
+        batch_size: number of tiles a step.
+        resize: how photographs become inputs; the detector's own way where None.
+    """
+    looks.check(detector)
+    size, resize = getattr(detector, "batch_size", None) or batch_size, resize_of(detector, resize)
+    for image, path in map(read_source, sources):
+        found = looks.find(detector, image, score_threshold, size, resize)
+        yield Detections(
+            found["boxes"], found["scores"], found["labels"], names=detector.names, image=image, path=path
+        )
+
+
 def resize_of(detector: Detector, resize: str | None = None) -> str:
     """How photographs become a detector's inputs.
 
@@ -155,45 +190,6 @@ def resize_of(detector: Detector, resize: str | None = None) -> str:
         ValueError: there is no such way.
     """
     return check_resize(getattr(detector, "resize", "letterbox") if resize is None else resize)
-
-
-def batch_size_of(model, batch_size: int | None, default: int) -> int:
-    """Images that a model gets at once; that an export takes another number than was asked for is logged.
-
-    Args:
-        model: a model or an exported file.
-        batch_size: number of images that was asked for; None where nothing was.
-        default: the number for a model that takes any, where nothing was asked for.
-
-    Raises:
-        ValueError: there is no memory for so many.
-    """
-    own = getattr(model, "batch_size", None)
-    if own is not None and batch_size not in (None, own):
-        name = getattr(model, "path", type(model).__name__)
-        log.warning("%s: takes %d images at once, whatever batch_size says (%d)", name, own, batch_size)
-    size = own or batch_size or default
-    check_batch(size, model.image_size)
-    return size
-
-
-def refuse_idle_inference(model, table: Mapping[str, Option], options: Mapping[str, Any]) -> None:
-    """Refuses options that have no effect with a model, or beside each other.
-
-    Args:
-        model: a model or an exported file.
-        table: the declarations of these options, a table of `kzoo.options.commands`.
-        options: the options that were asked for, by name; those that are None, False or empty were not.
-
-    Raises:
-        ValueError: one has no effect.
-    """
-    # Whole images are what detectors take in any case.
-    asked = {name: None if value in ("resize", (), []) else value for name, value in options.items()}
-    settings = {**asked, "method": asked.get("method") or "resize"}
-    task = getattr(model, "task", "detect")
-    # Of other tasks it is said elsewhere that nothing is found at all.
-    refuse_idle(asked, table, settings.get, task if task in ("segment", *BOX_TASKS) else None)
 
 
 def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path | None]:
@@ -211,11 +207,6 @@ def read_source(source: str | Path | np.ndarray) -> tuple[np.ndarray, str | Path
             f"an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8 RGB"
         )
     return image, None
-
-
-def takes_fractions(detector) -> bool:
-    """Whether a detector sees what lies between whole grey levels: models do, exported files take uint8."""
-    return hasattr(detector, "network")
 
 
 def _detect_batch(detector, batch, score_threshold: float, size: int, resize: str) -> Iterator[Detections]:
@@ -263,15 +254,6 @@ def to_detections(
         masks = paste_masks(result["masks"], around, placement.original, aligned=aligned)  # (N, H, W)
     found = boxes, result["scores"], result["labels"], masks
     return RoadScene(*found, **fields, **maps) if maps else Detections(*found, **fields)
-
-
-def kept(result: dict, score_threshold: float) -> dict[str, np.ndarray]:
-    """What of one image's decoded result (M, ...) are detections of a score, in the same order: (N, ...).
-
-    Maps of the whole image, (H, W), are left out.
-    """
-    keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)  # (M,) bool
-    return {name: np.asarray(value)[keep] for name, value in result.items() if name not in ROAD_MAPS}
 
 
 def masks_aligned(detector: Detector) -> bool:

@@ -12,15 +12,15 @@ from time import perf_counter
 
 import numpy as np
 
+from kzoo.inference.asked import batch_size_of, refuse_idle_inference
 from kzoo.inference.detect import (
     DEFAULT_SCORE,
     Detector,
-    batch_size_of,
     detect,
-    refuse_idle_inference,
     resize_of,
     with_nms,
 )
+from kzoo.inference.looks import Looks
 from kzoo.inference.results import Outcome, Results, Tally
 from kzoo.inference.segment import Inference, Segmenter, segment_stream
 from kzoo.options import checked
@@ -48,6 +48,7 @@ def predict(
     method: str | None = None,
     overlap: int | None = None,
     flips: Sequence[str] = (),
+    sizes: Sequence = (),
     nms: str | None = None,
     bits: int | None = None,
 ) -> Outcome:
@@ -65,7 +66,9 @@ def predict(
             `kzoo.inference.results.Results`.
         say: a function that takes a line for each image: "street.jpg: 3 dog, 1 cat  (23.1 ms)".
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the model's own where None.
-        method, overlap, flips: how images go through a segmenter: see `kzoo.inference.segment.Inference`.
+        method, overlap, flips: how images go through a segmenter: see `kzoo.inference.segment.Inference`; or how a
+            detector looks at them: see `kzoo.inference.looks.Looks`.
+        sizes: heights and widths of inputs that a detector's results are averaged over; its own alone by default.
         nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
         bits: number of bits that 16-bit images use, 8 to 16; all where None.
 
@@ -82,6 +85,7 @@ def predict(
     model = with_nms(model, nms)
     size = batch_size_of(model, batch_size, 1)
     options = {"score_threshold": score_threshold, "method": method, "overlap": overlap, "flips": flips}
+    options["sizes"] = sizes or None
     refuse_idle_inference(model, PREDICT, {**options, "resize": resize})
     score_threshold = DEFAULT_SCORE if score_threshold is None else score_threshold
     if getattr(model, "task", "detect") == "segment":
@@ -93,7 +97,11 @@ def predict(
         not_written = {"instance": (), "drive": ("cutouts",)}
         _refuse_kinds(model, kinds, *not_written.get(getattr(model, "task", "detect"), ("masks", "cutouts")))
         resize = resize_of(model, resize)
-        find = partial(detect, model, score_threshold=score_threshold, batch_size=size, resize=resize)
+        looks = {"method": method or "resize", "overlap": overlap, "flips": tuple(flips), "sizes": sizes}
+        Looks(**looks).check(model)
+        find = partial(
+            detect, model, score_threshold=score_threshold, batch_size=size, resize=resize, **looks
+        )
     results, outcome = Results(out, paths, pictures, kinds), Outcome()
     warm_up(model, size)
     stills = _readable((path for path in paths if not is_video(path)), outcome, bits)

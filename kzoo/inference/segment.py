@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, fit
-from kzoo.inference.detect import read_source, resize_of, takes_fractions
+from kzoo.inference.decoded import takes_fractions
+from kzoo.inference.detect import read_source, resize_of
 from kzoo.inference.tiles import Tiling
 from kzoo.options import check_values, refuse_idle
 from kzoo.options.commands import INFERENCE

@@ -71,7 +71,7 @@ class Tiling:
             The mask (H, W) uint8, and the probabilities (H, W, C) float32 or None. Besides these no more is held
             than one row of tiles.
         """
-        image = self._continued(image)
+        image = self.continued(image)
         height, width = self.size
         # A band is as high as a tile: the weighted sums of the probabilities, and in its last channel the sum of the
         # weights. It moves down the image with the rows of tiles; what no further tile covers is finished.
@@ -102,7 +102,7 @@ class Tiling:
             band[-done:] = 0
         return mask, whole
 
-    def _continued(self, image: np.ndarray) -> np.ndarray:
+    def continued(self, image: np.ndarray) -> np.ndarray:
         """The image continued by its mirror image, to whole tiles."""
         bottom, right = (padded - side for padded, side in zip(self.padded, self.size, strict=True))
         if not bottom and not right:

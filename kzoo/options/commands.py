@@ -5,7 +5,7 @@ from __future__ import annotations
 from kzoo.options.building import DEPTH, NUM_CLASSES, RANKS, WIDTH
 from kzoo.options.forms import AUGMENT
 from kzoo.options.kinds import Flag, Option, Special
-from kzoo.options.quantities import Number, Size, Whole
+from kzoo.options.quantities import Number, Size, Sizes, Whole
 from kzoo.options.words import Component, Names, Place, Text, Word
 
 # `kzoo.augment.RESIZES`, which would take OpenCV to import: help comes at once.
@@ -88,6 +88,13 @@ MIRRORED = Names(
     none=True,
     task="segment",
 )
+SIZES = Sizes(
+    help="Sizes of the network's input whose results are averaged; joined by commas.",
+    otherwise="the model's own alone",
+    none=True,
+    task="detect",
+    needs={"method": ("resize",)},
+)
 BITS = Whole(
     help="Number of bits that 16-bit images use; 12 where the brightest level is 4095.",
     otherwise="all 16",
@@ -146,6 +153,11 @@ EVALUATE: dict[str, Option] = {
 }
 PREDICT: dict[str, Option] = {
     **INFERENCE,
+    # Detectors look in windows and at mirror images, too, but their evaluation does not.
+    "method": METHOD.but(task=""),
+    "overlap": OVERLAP.but(task=""),
+    "flips": MIRRORED.but(task=""),
+    "sizes": SIZES,
     "model": MODEL,
     "out": OUT.but(
         help="The folder that results are written to.",

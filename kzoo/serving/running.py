@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kzoo.augment.letterbox import Placement, fit
-from kzoo.inference.detect import BOX_TASKS, masks_aligned, resize_of, takes_fractions, to_detections
+from kzoo.inference.decoded import BOX_TASKS, takes_fractions
+from kzoo.inference.detect import masks_aligned, resize_of, to_detections
 from kzoo.inference.segment import carried_back
 from kzoo.structures import Classification, Detections, Segmentation
 from kzoo.structures.images import check_images

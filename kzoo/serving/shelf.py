@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -129,6 +130,7 @@ class Shelf:
         # What could not be opened, and when it was written: it is said once.
         self._faulty: dict[Path, float] = {}
         self._leaving: set[asyncio.Task] = set()
+        self._closing = asyncio.Event()
 
     def open(self, models: Sequence[Source]) -> None:
         """Opens and warms up models, which may take a while.
@@ -180,6 +182,7 @@ class Shelf:
 
     async def close(self) -> None:
         """Finishes what waits."""
+        self._closing.set()
         await asyncio.gather(*(served.batcher.close() for served in self), *self._leaving)
 
     async def _take_up(self, source: Source, version: int) -> None:
@@ -203,7 +206,8 @@ class Shelf:
 
     async def _leave(self, served: Served) -> None:
         """Ends a version when no request can hold it any longer."""
-        await asyncio.sleep(self.settings.timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), self.settings.timeout)
         await served.batcher.close()
 
     def _warmed(self, name: str, model, version: int) -> Served:

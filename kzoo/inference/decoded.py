@@ -1,0 +1,24 @@
+"""What detectors take and give, whichever way they are looked through."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kzoo.inference.roads import ROAD_MAPS
+
+# Tasks of models that find boxes, whatever else they find.
+BOX_TASKS = ("detect", "instance", "drive")
+
+
+def takes_fractions(detector) -> bool:
+    """Whether a detector sees what lies between whole grey levels: models do, exported files take uint8."""
+    return hasattr(detector, "network")
+
+
+def kept(result: dict, score_threshold: float) -> dict[str, np.ndarray]:
+    """What of one image's decoded result (M, ...) are detections of a score, in the same order: (N, ...).
+
+    Maps of the whole image, (H, W), are left out.
+    """
+    keep = (result["labels"] >= 0) & (result["scores"] >= score_threshold)  # (M,) bool
+    return {name: np.asarray(value)[keep] for name, value in result.items() if name not in ROAD_MAPS}

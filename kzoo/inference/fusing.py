@@ -1,0 +1,173 @@
+"""Boxes of one photograph that was looked at several times, as one list: averaged over views, joined over tiles.
+
+Boxes are NumPy arrays (N, 4) xyxy in the photograph's pixels, in dictionaries with `scores` and `labels` (N,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+SAME = 0.55  # overlap (IoU) from which boxes of two views are of one object: the paper's
+ONE_OBJECT = 0.5  # overlap, in what two tiles share, from which both see one object
+INSIDE = 0.7  # share of a cut box that lies in a whole one of its class, from which it is a piece of it
+EDGE = 0.02  # share of a tile's side: a box that ends so near the tile's border is cut by it
+
+Found = dict[str, np.ndarray]
+
+
+def averaged(views: Sequence[Found], same: float = SAME) -> Found:
+    """Boxes of several views of a photograph as their averages.
+
+    Boxes of a class that overlap enough are one cluster: its box is their mean by scores, its score the mean of
+    theirs over all views, so that what few views have loses.
+
+    Args:
+        views: what was found in each, two or more.
+        same: overlap (IoU) from which boxes are of one cluster, 0 to 1.
+
+    Returns:
+        One row a cluster, best score first.
+
+    Source: Solovyev et al. 2019, arXiv:1910.13302 (weighted boxes fusion).
+    """
+    boxes, scores, labels = (
+        np.concatenate([view[name] for view in views]) for name in ("boxes", "scores", "labels")
+    )
+    clusters: list[list[int]] = []
+    means = np.zeros((len(boxes), 4), np.float64)  # of the first len(clusters) clusters
+    classes = np.full(len(boxes), -1)
+    for row in np.argsort(-scores, kind="stable"):
+        count = len(clusters)
+        overlap = pairwise_iou(boxes[row : row + 1], means[:count])[0] * (classes[:count] == labels[row])
+        place = int(overlap.argmax()) if count else 0
+        if count and overlap[place] > same:
+            clusters[place].append(row)
+        else:
+            place = count
+            clusters.append([row])
+            classes[place] = labels[row]
+        weights = scores[clusters[place]].astype(np.float64)
+        means[place] = np.average(boxes[clusters[place]], axis=0, weights=np.maximum(weights, 1e-12))
+    shares = [scores[rows].mean() * min(len(rows), len(views)) / len(views) for rows in clusters]
+    found = {"boxes": means[: len(clusters)], "scores": np.array(shares), "labels": classes[: len(clusters)]}
+    return by_score(found)
+
+
+def joined(tiles: Sequence[Found], areas: np.ndarray, size: tuple[int, int]) -> Found:
+    """Boxes of overlapping tiles of a photograph, each object once.
+
+    Two tiles see one object if its boxes agree in what the tiles share. Of an object that some tile has whole, the
+    best such box is taken; one that is cut in all of them becomes the box around its pieces.
+
+    Args:
+        tiles: what was found in each tile.
+        areas: (T, 4) xyxy of the tiles in the photograph's pixels.
+        size: height and width of the photograph in pixels.
+
+    Returns:
+        One row an object, best score first.
+    """
+    # Of thousands of tiles most are empty.
+    filled = [place for place, tile in enumerate(tiles) if len(tile["scores"])] or [0]
+    tiles, areas = [tiles[place] for place in filled], areas[filled]
+    boxes, scores, labels = (
+        np.concatenate([tile[name] for tile in tiles]) for name in ("boxes", "scores", "labels")
+    )
+    ends = np.cumsum([len(tile["scores"]) for tile in tiles])
+    rows = [np.arange(end - len(tile["scores"]), end) for end, tile in zip(ends, tiles, strict=True)]
+    cut = np.concatenate(
+        [is_cut(tile["boxes"], area, size) for tile, area in zip(tiles, areas, strict=True)]
+    )  # (N,) bool
+    parents = np.arange(len(boxes))
+    for one, other in _neighbours(areas):
+        shared = np.concatenate(
+            [np.maximum(areas[one], areas[other])[:2], np.minimum(areas[one], areas[other])[2:]]
+        )
+        mine, others = rows[one], rows[other]
+        overlap = pairwise_iou(_clipped(boxes[mine], shared), _clipped(boxes[others], shared))
+        overlap *= labels[mine, None] == labels[others]
+        for i, j in np.argwhere(overlap >= ONE_OBJECT):
+            parents[_root(parents, mine[i])] = _root(parents, others[j])
+    groups: dict[int, list[int]] = {}
+    for row in range(len(boxes)):
+        groups.setdefault(_root(parents, row), []).append(row)
+    merged = [_object(boxes[group], scores[group], cut[group]) for group in groups.values()]
+    found = {
+        "boxes": np.array([box for box, _ in merged]).reshape(-1, 4),
+        "scores": np.array([scores[group].max() for group in groups.values()]),
+        "labels": np.array([labels[group[0]] for group in groups.values()], np.int64),
+    }
+    return by_score(_without_pieces(found, np.array([piece for _, piece in merged], bool)))
+
+
+def is_cut(boxes: np.ndarray, area: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Whether boxes (N, 4) end at a border of their tile inside the photograph: (N,) bool.
+
+    Args:
+        boxes: (N, 4) xyxy in the photograph's pixels.
+        area: (4,) xyxy of the tile.
+        size: height and width of the photograph in pixels.
+    """
+    margin = EDGE * np.tile(area[2:] - area[:2], 2)  # (4,)
+    near = np.abs(boxes - area) <= margin  # (N, 4)
+    inner = np.array([area[0] > 0, area[1] > 0, area[2] < size[1], area[3] < size[0]])
+    return (near & inner).any(1)
+
+
+def pairwise_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (N, 4) and (M, 4) xyxy: (N, M), 0 where there is no area."""
+    together = _intersection(one, other)  # (N, M)
+    union = _area(one)[:, None] + _area(other) - together
+    return together / np.maximum(union, 1e-9)
+
+
+def by_score(found: Found) -> Found:
+    """The same, best score first."""
+    order = np.argsort(-found["scores"], kind="stable")
+    return {name: value[order] for name, value in found.items()}
+
+
+def _object(boxes: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The box (4,) of one object's boxes (K, 4), and whether it is made of pieces alone."""
+    if cut.all():
+        return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]), True
+    return boxes[np.where(cut, -1, scores).argmax()], False
+
+
+def _without_pieces(found: Found, pieces: np.ndarray) -> Found:
+    """The objects without pieces that lie in another box of their class and were not seen to be of it."""
+    boxes, labels = found["boxes"], found["labels"]
+    inside = _intersection(boxes, boxes) / np.maximum(
+        _area(boxes)[:, None], 1e-9
+    )  # (N, N) share of the row's box
+    inside *= (labels[:, None] == labels) & (_area(boxes)[:, None] < _area(boxes))
+    keep = ~(pieces & (inside >= INSIDE).any(1))
+    return {name: value[keep] for name, value in found.items()}
+
+
+def _neighbours(areas: np.ndarray) -> np.ndarray:
+    """(K, 2) numbers of tiles that share pixels, each pair once."""
+    return np.argwhere(np.triu(_intersection(areas, areas) > 0, 1))
+
+
+def _root(parents: np.ndarray, row: int) -> int:
+    while parents[row] != row:
+        row = parents[row]
+    return row
+
+
+def _clipped(boxes: np.ndarray, area: np.ndarray) -> np.ndarray:
+    return np.clip(boxes, np.tile(area[:2], 2), np.tile(area[2:], 2))
+
+
+def _intersection(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N, M) pixels that boxes (N, 4) and (M, 4) share."""
+    low = np.maximum(one[:, None, :2], other[:, :2])
+    high = np.minimum(one[:, None, 2:], other[:, 2:])
+    return np.clip(high - low, 0, None).prod(-1)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1)
