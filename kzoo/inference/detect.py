@@ -54,7 +54,7 @@ def detect(
     method: str = "resize",
     overlap: int | None = None,
     flips: Sequence[str] = (),
-    sizes: Sequence = (),
+    sizes: Sequence | None = None,
 ) -> Detections | list[Detections]:
     """Finds objects in photographs, and their masks, or the road that can be driven on, where it finds such.
 
@@ -82,7 +82,7 @@ def detect(
         raise ValueError(
             f"{detector.name}: a model for the task {detector.task!r} finds no boxes; use segment or predict"
         )
-    looks, several = Looks(method, overlap, flips, sizes), isinstance(source, (list, tuple))
+    looks, several = Looks(method or "resize", overlap, flips or (), sizes), isinstance(source, (list, tuple))
     sources = source if several else [source]
     if looks.single:
         found = detect_stream(detector, sources, score_threshold, batch_size if several else 1, resize)

@@ -48,7 +48,7 @@ def predict(
     method: str | None = None,
     overlap: int | None = None,
     flips: Sequence[str] = (),
-    sizes: Sequence = (),
+    sizes: Sequence | None = None,
     nms: str | None = None,
     bits: int | None = None,
 ) -> Outcome:
@@ -85,7 +85,7 @@ def predict(
     model = with_nms(model, nms)
     size = batch_size_of(model, batch_size, 1)
     options = {"score_threshold": score_threshold, "method": method, "overlap": overlap, "flips": flips}
-    options["sizes"] = sizes or None
+    options["sizes"] = sizes
     refuse_idle_inference(model, PREDICT, {**options, "resize": resize})
     score_threshold = DEFAULT_SCORE if score_threshold is None else score_threshold
     if getattr(model, "task", "detect") == "segment":

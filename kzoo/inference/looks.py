@@ -37,11 +37,10 @@ class Looks:
     method: str = "resize"
     overlap: int | None = None
     flips: Sequence[str] = ()
-    sizes: Sequence = ()
+    sizes: Sequence | None = None
 
     def __post_init__(self):
         given = {one.name: getattr(self, one.name) for one in fields(self)}
-        given["sizes"] = self.sizes or None
         for name, value in check_values(given, PREDICT).items():
             object.__setattr__(self, name, value)  # the class is frozen, also for itself
         refuse_idle({"overlap": self.overlap, "sizes": self.sizes}, PREDICT, {"method": self.method}.get)
