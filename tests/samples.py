@@ -86,12 +86,14 @@ HEADS = {
 }
 
 
-# Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest.
+# Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest. A
+# promise of queries takes half a minute; tests/heads/test_query.py and tests/models/test_rt_detr.py show them quickly.
 WITHIN = (
     "DETRHead softmax",
     "DFineHead varifocal",
     "DINOHead focal",
     "DeformableDETRHead focal",
+    "RTDETRHead varifocal",
     "AnchorDETRHead focal",
     "SMCADETRHead focal",
     "CenterHead",

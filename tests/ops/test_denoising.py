@@ -76,7 +76,7 @@ def test_labels_boxes_and_who_sees_whom(golden_detr, name):
     kinds = 1 if plain else 2
     boxes, labels, there = scenes(known)
     noises = by_object(known, there, groups, kinds, share)
-    own = slots(there, pairs, most_groups, bad_ones=not plain)
+    own = slots(ops.convert_to_tensor(there), pairs, most_groups, bad_ones=not plain)
     group, bad, owner, counts = (
         ops.convert_to_numpy(each) for each in (own.group, own.bad, own.owner, own.counts)
     )
@@ -92,12 +92,17 @@ def test_labels_boxes_and_who_sees_whom(golden_detr, name):
         at = image, group[image, used], bad[image, used].astype(int), owner[image, used]
         place = (at[1] * kinds + at[2]) * MOST + at[3]
         true, drawn = (each[image, owner[image, used]] for each in (labels, boxes))
-        changed = changed_labels(true[None], noises[0][at][None], noises[1][at][None].astype("int32"), share)
+        true, drawn, first, second = (
+            ops.convert_to_tensor(each[None])
+            for each in (true, drawn, noises[0][at], noises[1][at].astype("int32"))
+        )
+        changed = changed_labels(true, first, second, share)
+        sign = ops.convert_to_tensor((noises[2][at][None] * 2.0 - 1.0).astype("float32"))
         if plain:
-            moved = moved_centers(drawn[None], noises[2][at][None] * 2 - 1, noise)
+            moved = moved_centers(drawn, sign, noise)
         else:
-            sign, part = noises[2][at][None] * 2.0 - 1.0, noises[3][at][None]
-            moved = moved_corners(drawn[None], bad[image, used][None], sign.astype("float32"), part, noise)
+            part, spoilt = (ops.convert_to_tensor(each[None]) for each in (noises[3][at], bad[image, used]))
+            moved = moved_corners(drawn, spoilt, sign, part, noise)
         given = ops.convert_to_numpy(inverse_sigmoid(moved, 1e-3 if plain or "dino" in name else 1e-5))
         np.testing.assert_allclose(given[0], logits[image, place], atol=1e-4)
         for label, vector in zip(ops.convert_to_numpy(changed)[0], content[image, place], strict=True):
