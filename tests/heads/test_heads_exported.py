@@ -71,9 +71,13 @@ HEADS = {
     ),
 }
 
+ALIKE = ("triplet", "extreme", "dab", "smca", "anchor")  # made of others' operations for the most part
+
 
 @pytest.mark.parametrize("suffix", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in HEADS]
+)
 def test_outputs_are_keras_s(name, suffix, tmp_path):
     keras.utils.set_random_seed(0)
     head, convs = HEADS[name]()
