@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kzoo.metrics.matching import area, covered, iou, shared_area
+
 SAME = 0.55  # overlap (IoU) from which boxes of two views are of one object: the paper's
 ONE_OBJECT = 0.5  # overlap, in what two tiles share, from which both see one object
 INSIDE = 0.7  # share of a cut box that lies in a whole one of its class, from which it is a piece of it
@@ -40,7 +42,7 @@ def averaged(views: Sequence[Found], same: float = SAME) -> Found:
     classes = np.full(len(boxes), -1)
     for row in np.argsort(-scores, kind="stable"):
         count = len(clusters)
-        overlap = pairwise_iou(boxes[row : row + 1], means[:count])[0] * (classes[:count] == labels[row])
+        overlap = iou(boxes[row : row + 1], means[:count])[0] * (classes[:count] == labels[row])
         place = int(overlap.argmax()) if count else 0
         if count and overlap[place] > same:
             clusters[place].append(row)
@@ -86,7 +88,7 @@ def joined(tiles: Sequence[Found], areas: np.ndarray, size: tuple[int, int]) -> 
             [np.maximum(areas[one], areas[other])[:2], np.minimum(areas[one], areas[other])[2:]]
         )
         mine, others = rows[one], rows[other]
-        overlap = pairwise_iou(_clipped(boxes[mine], shared), _clipped(boxes[others], shared))
+        overlap = iou(_clipped(boxes[mine], shared), _clipped(boxes[others], shared))
         overlap *= labels[mine, None] == labels[others]
         for i, j in np.argwhere(overlap >= ONE_OBJECT):
             parents[_root(parents, mine[i])] = _root(parents, others[j])
@@ -116,13 +118,6 @@ def is_cut(boxes: np.ndarray, area: np.ndarray, size: tuple[int, int]) -> np.nda
     return (near & inner).any(1)
 
 
-def pairwise_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (N, 4) and (M, 4) xyxy: (N, M), 0 where there is no area."""
-    together = _intersection(one, other)  # (N, M)
-    union = _area(one)[:, None] + _area(other) - together
-    return together / np.maximum(union, 1e-9)
-
-
 def by_score(found: Found) -> Found:
     """The same, best score first."""
     order = np.argsort(-found["scores"], kind="stable")
@@ -139,17 +134,15 @@ def _object(boxes: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> tuple[np.
 def _without_pieces(found: Found, pieces: np.ndarray) -> Found:
     """The objects without pieces that lie in another box of their class and were not seen to be of it."""
     boxes, labels = found["boxes"], found["labels"]
-    inside = _intersection(boxes, boxes) / np.maximum(
-        _area(boxes)[:, None], 1e-9
-    )  # (N, N) share of the row's box
-    inside *= (labels[:, None] == labels) & (_area(boxes)[:, None] < _area(boxes))
+    inside = covered(boxes, boxes)  # (N, N) share of the row's box
+    inside *= (labels[:, None] == labels) & (area(boxes)[:, None] < area(boxes))
     keep = ~(pieces & (inside >= INSIDE).any(1))
     return {name: value[keep] for name, value in found.items()}
 
 
 def _neighbours(areas: np.ndarray) -> np.ndarray:
     """(K, 2) numbers of tiles that share pixels, each pair once."""
-    return np.argwhere(np.triu(_intersection(areas, areas) > 0, 1))
+    return np.argwhere(np.triu(shared_area(areas, areas) > 0, 1))
 
 
 def _root(parents: np.ndarray, row: int) -> int:
@@ -160,14 +153,3 @@ def _root(parents: np.ndarray, row: int) -> int:
 
 def _clipped(boxes: np.ndarray, area: np.ndarray) -> np.ndarray:
     return np.clip(boxes, np.tile(area[:2], 2), np.tile(area[2:], 2))
-
-
-def _intersection(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(N, M) pixels that boxes (N, 4) and (M, 4) share."""
-    low = np.maximum(one[:, None, :2], other[:, :2])
-    high = np.minimum(one[:, None, 2:], other[:, 2:])
-    return np.clip(high - low, 0, None).prod(-1)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1)

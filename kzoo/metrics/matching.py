@@ -66,7 +66,7 @@ def sides(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def shared_area(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) square pixels that each box of `a` shares with each of `b`."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])  # (A, B, 2)
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])  # (A, B, 2)
@@ -79,13 +79,13 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) intersection over union of (A, 4) and (B, 4) xyxy boxes; 0 where neither has an area."""
-    shared = _shared(a, b)
+    shared = shared_area(a, b)
     return _ratio(shared, area(a)[:, None] + area(b)[None, :] - shared)
 
 
 def covered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(A, B) the share of each box of `a` that lies in each of `b`: COCO's overlap with a crowd."""
-    shared = _shared(a, b)
+    shared = shared_area(a, b)
     return _ratio(shared, np.broadcast_to(area(a)[:, None], shared.shape))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kzoo.heads.anchor_detr import AnchorDETRHead
-from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture, assembled
-from kzoo.models.encoded import MULTIPLE, decoder_settings, encoded_network
+from kzoo.layers.conv import repeats
+from kzoo.model import ZooModel
+from kzoo.models.architecture import architecture
+from kzoo.models.encoded import DEPTH, encoded_model
 
 FEEDFORWARD = 1024  # channels between a layer's dense layers
 
@@ -52,12 +53,10 @@ def anchor_detr(
 
     Source: Wang et al. 2021, arXiv:2109.07107; in numbers as the authors' code.
     """
-    check_arguments(num_classes, image_size, names, MULTIPLE)
+    options = {"encoder_depth": repeats(DEPTH, depth), "dropout": dropout, **head}
+    settings = {"feedforward": FEEDFORWARD, "encoder": False, "group_norm": True}
+    own = (num_classes, image_size, names, name)
     load = (backbone_weights, weights)
-    network = encoded_network(
-        width, depth, backbone, dilated, batch_norm, load, encoder=False, group_norm=True
+    return encoded_model(
+        AnchorDETRHead, own, width, depth, backbone, dilated, batch_norm, load, options, **settings
     )
-    arguments = decoder_settings(width, depth, dilated, FEEDFORWARD)
-    arguments = {**arguments, "encoder_depth": arguments["decoder_depth"], "dropout": dropout, **head}
-    head = AnchorDETRHead(num_classes, **arguments)
-    return assembled(network, head, image_size, names, name, weights, backbone_weights)

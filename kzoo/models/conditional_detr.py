@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kzoo.heads.conditional_detr import ConditionalDETRHead
-from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture, assembled
-from kzoo.models.encoded import MULTIPLE, decoder_settings, encoded_network
+from kzoo.model import ZooModel
+from kzoo.models.architecture import architecture
+from kzoo.models.encoded import encoded_model
 
 
 @architecture(ConditionalDETRHead, own=("query_width", "dropout"), backbones=())
@@ -50,9 +50,9 @@ def conditional_detr(
 
     Source: Meng et al. 2021, arXiv:2108.06152; in numbers as transformers.
     """
-    check_arguments(num_classes, image_size, names, MULTIPLE)
+    both = {"dropout": dropout}
+    own = (num_classes, image_size, names, name)
     load = (backbone_weights, weights)
-    network = encoded_network(width, depth, backbone, dilated, batch_norm, load, dropout=dropout)
-    arguments = {**decoder_settings(width, depth, dilated), "dropout": dropout, **head}
-    head = ConditionalDETRHead(num_classes, **arguments)
-    return assembled(network, head, image_size, names, name, weights, backbone_weights)
+    return encoded_model(
+        ConditionalDETRHead, own, width, depth, backbone, dilated, batch_norm, load, {**both, **head}, **both
+    )

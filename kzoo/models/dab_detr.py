@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kzoo.heads.dab_detr import DABDETRHead
-from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture, assembled
-from kzoo.models.encoded import MULTIPLE, decoder_settings, encoded_network
+from kzoo.model import ZooModel
+from kzoo.models.architecture import architecture
+from kzoo.models.encoded import encoded_model
+
+# Positions count by what the cell holds.
+ENCODER = {"activation": "prelu", "position": "sine-20", "scaled": True}
 
 
 @architecture(DABDETRHead, own=("query_width", "dropout"), backbones=())
@@ -52,41 +55,17 @@ def dab_detr(
     """
     options = {"dropout": dropout, **head}
     own = (num_classes, image_size, names, name)
-    return moved_boxes(
-        DABDETRHead, own, width, depth, backbone, dilated, batch_norm, options, backbone_weights, weights
-    )
-
-
-def moved_boxes(
-    head_type: type[DABDETRHead],
-    own: tuple,
-    width: float,
-    depth: float,
-    backbone: str,
-    dilated: bool,
-    batch_norm: str | None,
-    options: dict,
-    backbone_weights: str | None,
-    weights: str | None,
-) -> ZooModel:
-    """What `dab_detr` and the model made of it share.
-
-    Args:
-        head_type: class of the head.
-        own: number of classes, height and width in pixels, class names or None, and the model's name.
-        width: factor of the channels, above 0.
-        depth: factor of the backbone's blocks of a stage and of the layers of encoder and decoder, above 0.
-        backbone: one of `kzoo.backbones.named.BACKBONES`.
-        dilated: whether the backbone's last stage dilates its kernels in the place of its stride.
-        batch_norm: kind of the backbone's batch normalisation, or None.
-        options: further arguments of the head; the encoder has its dropout.
-        backbone_weights: what the architecture function got under this name.
-        weights: what it got under this name.
-    """
-    num_classes, image_size, names, name = own
-    check_arguments(num_classes, image_size, names, MULTIPLE)
     load = (backbone_weights, weights)
-    encoder = {"dropout": options["dropout"], "activation": "prelu", "position": "sine-20", "scaled": True}
-    network = encoded_network(width, depth, backbone, dilated, batch_norm, load, **encoder)
-    head = head_type(num_classes, **{**decoder_settings(width, depth, dilated), **options})
-    return assembled(network, head, image_size, names, name, weights, backbone_weights)
+    return encoded_model(
+        DABDETRHead,
+        own,
+        width,
+        depth,
+        backbone,
+        dilated,
+        batch_norm,
+        load,
+        options,
+        dropout=dropout,
+        **ENCODER,
+    )

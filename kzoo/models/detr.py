@@ -6,9 +6,9 @@ import functools
 from collections.abc import Sequence
 
 from kzoo.heads.detr import DETRHead
-from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture, assembled
-from kzoo.models.encoded import MULTIPLE, decoder_settings, encoded_network
+from kzoo.model import ZooModel
+from kzoo.models.architecture import architecture
+from kzoo.models.encoded import encoded_model
 
 
 @architecture(DETRHead, own=("query_width", "pre_norm", "dropout"), backbones=())
@@ -56,13 +56,12 @@ def detr(
 
     Source: Carion et al. 2020, arXiv:2005.12872; in numbers as the authors' code and transformers.
     """
-    check_arguments(num_classes, image_size, names, MULTIPLE)
-    own = {"pre_norm": pre_norm, "dropout": dropout}
+    both = {"pre_norm": pre_norm, "dropout": dropout}
+    own = (num_classes, image_size, names, name)
     load = (backbone_weights, weights)
-    network = encoded_network(width, depth, backbone, dilated, batch_norm, load, **own)
-    arguments = {**decoder_settings(width, depth, dilated), **own, **head}
-    head = DETRHead(num_classes, **arguments)
-    return assembled(network, head, image_size, names, name, weights, backbone_weights)
+    return encoded_model(
+        DETRHead, own, width, depth, backbone, dilated, batch_norm, load, {**both, **head}, **both
+    )
 
 
 detr_r101 = functools.partial(detr, backbone="resnet101", name="detr-r101")

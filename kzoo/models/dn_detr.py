@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from kzoo.heads.dn_detr import DNDETRHead
 from kzoo.model import ZooModel
 from kzoo.models.architecture import architecture
-from kzoo.models.dab_detr import moved_boxes
+from kzoo.models.dab_detr import ENCODER
+from kzoo.models.encoded import encoded_model
 
 
 @architecture(DNDETRHead, own=("query_width", "dropout"), backbones=())
@@ -52,6 +53,17 @@ def dn_detr(
     """
     options = {"dropout": dropout, **head}
     own = (num_classes, image_size, names, name)
-    return moved_boxes(
-        DNDETRHead, own, width, depth, backbone, dilated, batch_norm, options, backbone_weights, weights
+    load = (backbone_weights, weights)
+    return encoded_model(
+        DNDETRHead,
+        own,
+        width,
+        depth,
+        backbone,
+        dilated,
+        batch_norm,
+        load,
+        options,
+        dropout=dropout,
+        **ENCODER,
     )

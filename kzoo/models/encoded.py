@@ -9,15 +9,54 @@ from keras import layers
 
 from kzoo.backbones.convnext import CONVNEXTS
 from kzoo.backbones.named import backbone_features
+from kzoo.heads.query import QueryHead
 from kzoo.layers.conv import repeats, scaled
 from kzoo.layers.normalize import normalized
 from kzoo.layers.transformer import Encoder
+from kzoo.model import ZooModel, check_arguments
+from kzoo.models.architecture import assembled
 from kzoo.weights.reading import reading
 
 MULTIPLE = 32  # of the image's sides
 DEPTH = 6  # layers of the encoder, and of the decoder
 HEADS = 8
 CHANNELS, FEEDFORWARD = 256, 2048
+
+
+def encoded_model(
+    head_type: type[QueryHead],
+    own: tuple,
+    width: float,
+    depth: float,
+    backbone: str,
+    dilated: bool,
+    batch_norm: str | None,
+    load: tuple[str | Path | None, str | Path | None],
+    options: dict,
+    feedforward: int = FEEDFORWARD,
+    **settings,
+) -> ZooModel:
+    """Such a network and a head with queries: what DETR and the models made of it share.
+
+    Args:
+        head_type: class of the head.
+        own: number of classes, height and width in pixels, class names or None, and the model's name.
+        width: factor of the channels, above 0.
+        depth: factor of the backbone's blocks of a stage and of the layers of encoder and decoder, above 0.
+        backbone: one of `kzoo.backbones.named.BACKBONES`.
+        dilated: whether the last stage dilates its kernels in the place of its stride, for a map at stride 16.
+        batch_norm: kind of the backbone's batch normalisation, as `encoded_network` has it.
+        load: the backbone's weights and the weights, or None.
+        options: further arguments of the head.
+        feedforward: channels between a decoder layer's dense layers at width 1, 2048 by default.
+        **settings: further arguments of `encoded_network`.
+    """
+    num_classes, image_size, names, name = own
+    check_arguments(num_classes, image_size, names, MULTIPLE)
+    network = encoded_network(width, depth, backbone, dilated, batch_norm, load, **settings)
+    head = head_type(num_classes, **{**decoder_settings(width, depth, dilated, feedforward), **options})
+    backbone_weights, weights = load
+    return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
 def encoded_network(
@@ -28,8 +67,6 @@ def encoded_network(
     batch_norm: str | None,
     load: tuple[str | Path | None, str | Path | None],
     encoder: bool = True,
-    normalize: str | None = None,
-    feedforward: int = FEEDFORWARD,
     group_norm: bool = False,
     **settings,
 ) -> keras.Model:
@@ -43,8 +80,6 @@ def encoded_network(
         batch_norm: kind of the backbone's batch normalisation; where None "frozen" with weights and "trained" without.
         load: the backbone's weights and the weights that are going to be loaded, or None.
         encoder: whether there is an encoder (default), rather than the convolution's map alone.
-        normalize: normalisation of the images, or None (default) for the weights' own.
-        feedforward: channels between an encoder layer's dense layers at width 1, 2048 by default.
         group_norm: whether the convolution is followed by group normalisation; False by default.
         **settings: further arguments of the encoder.
     """
@@ -52,7 +87,7 @@ def encoded_network(
         batch_norm = "trained" if load == (None, None) else "frozen"
     read = reading(*load, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
-    x = normalized(inputs, normalize or read.normalize)
+    x = normalized(inputs, read.normalize)
     stride = 16 if dilated else 32
     stages = backbone_features(x, backbone, stride, width, depth, batch_norm=batch_norm, **read.strides)
     channels = scaled(CHANNELS, width)
@@ -65,7 +100,7 @@ def encoded_network(
         layers_of = {
             "depth": repeats(DEPTH, depth),
             "heads": HEADS,
-            "feedforward": scaled(feedforward, width),
+            "feedforward": scaled(FEEDFORWARD, width),
         }
         x = Encoder(**layers_of, name="neck_encoder", **settings)(x)
     return keras.Model(inputs, [x], name="network")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kzoo.heads.smca_detr import SMCADETRHead
-from kzoo.model import ZooModel, check_arguments
-from kzoo.models.architecture import architecture, assembled
-from kzoo.models.encoded import MULTIPLE, decoder_settings, encoded_network
+from kzoo.model import ZooModel
+from kzoo.models.architecture import architecture
+from kzoo.models.encoded import encoded_model
 
 
 @architecture(SMCADETRHead, own=("query_width", "pre_norm", "dropout"), backbones=())
@@ -55,10 +55,9 @@ def smca_detr(
 
     Source: Gao et al. 2021, arXiv:2101.07448, the variant of one scale; in numbers as the authors' code.
     """
-    check_arguments(num_classes, image_size, names, MULTIPLE)
-    own = {"pre_norm": pre_norm, "dropout": dropout}
+    both = {"pre_norm": pre_norm, "dropout": dropout}
+    own = (num_classes, image_size, names, name)
     load = (backbone_weights, weights)
-    network = encoded_network(width, depth, backbone, dilated, batch_norm, load, **own)
-    arguments = {**decoder_settings(width, depth, dilated), **own, **head}
-    head = SMCADETRHead(num_classes, **arguments)
-    return assembled(network, head, image_size, names, name, weights, backbone_weights)
+    return encoded_model(
+        SMCADETRHead, own, width, depth, backbone, dilated, batch_norm, load, {**both, **head}, **both
+    )

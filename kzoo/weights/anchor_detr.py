@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from kzoo.weights.coco import HIGHEST, IDS
+from kzoo.weights.detr import with_classes
 
 _SIDES = {"encoder": "encoder_layers", "decoder": "decoder_layers"}
 _PARTS = ("column_query", "row_query", "column_key", "row_key", "value")  # of one matrix, in their order
@@ -82,11 +82,8 @@ def as_ours(
             parts = _ATTENTIONS[side, match[2]]
             pieces = np.split(value, len(parts))
             named |= {f"{match[1]}{part}.{match[3]}": x for part, x in zip(parts, pieces, strict=True)}
-        elif key.startswith("transformer.class_embed.0.") and (classes, len(value)) == (
-            len(IDS),
-            HIGHEST + 1,
-        ):
-            named[key] = value[list(IDS)]
+        elif key.startswith("transformer.class_embed.0."):
+            named[key] = with_classes(value, classes, no_object=False)
         elif not _COPY.match(key):
             named[key] = value
     return named

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from kzoo.weights.detr import BACKBONE, counted_from_one, unpacked, with_classes
+from kzoo.weights.detr import BACKBONE, counted_from_one, renamed, unpacked, with_classes
 
 # transformers' names and the authors'; all rules that match apply, one after the other.
 _NAMES = (
@@ -126,9 +126,7 @@ def as_ours(
     for key, value in tensors.items():
         if _TWICE.match(key) and re.sub(r".*\.decoder\.", "", key) in tensors:
             continue
-        for pattern, name in _NAMES:
-            key = re.sub(pattern, name, key)
-        key = counted_from_one(key)
+        key = counted_from_one(renamed(key, _NAMES))
         if match := _LAST.match(key):
             number = int(match[2])
             if shared and 0 < number < depth:

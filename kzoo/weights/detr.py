@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -165,9 +165,7 @@ def as_ours(
     rules = (*_TRANSFORMERS, *(_OF_CONDITIONAL if _is_conditional(layers) else _OF_DETR))
     named = {}
     for key, value in tensors.items():
-        for pattern, name in rules:
-            key = re.sub(pattern, name, key)
-        key = counted_from_one(key)
+        key = counted_from_one(renamed(key, rules))
         if not _SHARED.match(key):
             named |= unpacked(key, value)
     classes = layers["head_class"].kernel.shape[-1] - no_object
@@ -177,6 +175,13 @@ def as_ours(
     if "label_enc.weight" in named:  # whose last row is of no label
         named["label_enc.weight"] = with_classes(named["label_enc.weight"], classes, True)
     return named
+
+
+def renamed(key: str, rules: Iterable[tuple[str, str]]) -> str:
+    """A name after all rules, patterns with what stands in their place, one after the other."""
+    for pattern, name in rules:
+        key = re.sub(pattern, name, key)
+    return key
 
 
 def counted_from_one(key: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from kzoo.weights.detr import unpacked
+from kzoo.weights.detr import renamed, unpacked
 
 # transformers' names, of its hub's files and of its own since version 5, and the authors' of the first version, as the
 # authors' of the second; all rules that match apply, one after the other.
@@ -213,9 +213,7 @@ def as_ours(
         return dict(tensors)
     named, rules = {}, (*_NAMES, *(_D_FINE if "head_decoder0_gate" in layers else ()))
     for key, value in tensors.items():
-        for pattern, name in rules:
-            key = re.sub(pattern, name, key)
-        key = _RESNET.sub(_as_authors, key)
+        key = _RESNET.sub(_as_authors, renamed(key, rules))
         if not _COMPUTED.search(key):
             named |= unpacked(key, value)
     book = "decoder.denoising_class_embed.weight"

@@ -20,6 +20,7 @@ def features(channels, side=8, seed=0):
     )
 
 
+@pytest.mark.backends
 def test_projects_and_enlarges_as_torch_does():
     torch = pytest.importorskip("torch")
     head, x = built(5, strides=(4,)), features(5)

@@ -9,6 +9,7 @@ from kzoo.layers.positions import places
 from kzoo.layers.transformer import EncoderLayer, gelu, inverse_sigmoid
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.backends
 WIDTH, HEADS, HIDDEN = 16, 4, 24
 RNG = np.random.default_rng(0)
 

@@ -18,6 +18,7 @@ def scene(classes=4, seed=0, ignored=0.2, size=(3, 6, 5)):
     return labels, rng.normal(0, 2, (*size, classes)).astype(np.float32)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("class_weights", [None, CLASS_WEIGHTS])
 def test_cross_entropy_equals_torch(class_weights, smoothing):
@@ -33,6 +34,7 @@ def test_cross_entropy_equals_torch(class_weights, smoothing):
     assert float(ours) == pytest.approx(float(wanted), rel=1e-5)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_of_one_channel_equals_torch(smoothing):
     torch = pytest.importorskip("torch")

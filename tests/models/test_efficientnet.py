@@ -132,6 +132,7 @@ def photograph(path, side):
         return np.asarray(image.convert("RGB").resize((side, side), PIL.Image.Resampling.BICUBIC))
 
 
+@pytest.mark.backends
 def test_lite0_is_read_without_torch(lite0):
     torch = pytest.importorskip("torch")
     ours, theirs = read_pickled(lite0), torch.load(lite0, weights_only=True)

@@ -31,6 +31,7 @@ def test_windows_are_the_cells_whose_middles_boxes_hold():
                 assert first == last and abs(middles[first] - (low + high) / 2) <= STRIDE / 2 + 8
 
 
+@pytest.mark.backends
 def test_grids_are_torchs_adaptive_pooling_of_the_windows():
     torch = pytest.importorskip("torch")
     features = np.random.default_rng(1).normal(size=(2, 9, 12, 5)).astype(np.float32)

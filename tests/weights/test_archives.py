@@ -154,6 +154,7 @@ class _Shell:
         return print, ("run",)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("torch", [True, False])
 def test_pickles_are_called_so(tmp_path, capsys, protocol, torch, monkeypatch):
@@ -254,6 +255,7 @@ def test_damaged_states_of_trainings(tmp_path, seed):
     assert outcomes == {True, False}
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))])
 def test_damaged_pickles(tmp_path, seed):
     torch = pytest.importorskip("torch")

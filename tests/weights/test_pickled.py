@@ -26,6 +26,7 @@ def content(torch):
     return {"state_dict": tensors, "epoch": 3}
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("zipped", [True, False])
 def test_what_torch_writes(zipped, tmp_path):
     torch = pytest.importorskip("torch")
@@ -80,6 +81,7 @@ def test_what_is_refused(bytes_, said, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.backends
 def test_tensors_beyond_their_numbers_and_files_that_end_too_early(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(

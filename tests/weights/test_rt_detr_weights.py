@@ -69,6 +69,7 @@ def test_names_of_a_file_are_those_of_the_model(shared, file):
     assert (wanted - there, left) == (set(), set())
 
 
+@pytest.mark.backends
 def test_the_running_mean_of_the_weights_is_taken(tmp_path):
     """Of the authors' files, which have what was trained last beside it."""
     torch = pytest.importorskip("torch")

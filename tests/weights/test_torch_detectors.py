@@ -275,6 +275,7 @@ TORCHVISION = [
 ]
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name, weights, arguments", TORCHVISION[3:5])
 def test_offline_it_says_what_to_put_where(name, weights, arguments, offline):
     pytest.importorskip("torch")
@@ -303,6 +304,7 @@ def test_other_widths_are_not_even_fetched(offline):
     assert "nothing of that name was published for retinanet-resnet18; there are none" in said
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("classes", [80, 91])
 def test_from_the_cache_with_names(classes, offline, monkeypatch):
     torch = pytest.importorskip("torch")

@@ -230,6 +230,7 @@ class Unfriendly:
         return (print, ("this code was run",))
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("content", [pickle.dumps({"a": Unfriendly()}, protocol=2), b"", b"x" * 100])
 def test_pth_runs_no_code(content, tmp_path, capsys):
     pytest.importorskip("torch")
@@ -247,6 +248,7 @@ def check_refused(content, folder, capsys):
     assert "this code was run" not in capsys.readouterr().out
 
 
+@pytest.mark.backends
 def test_pth_wrapped_as_training_programs_do(tmp_path):
     torch = pytest.importorskip("torch")
     state = {f"module.{key}": torch.from_numpy(np.array(value)) for key, value in resnet18().items()}

@@ -112,6 +112,7 @@ def test_what_yolov7s_head_adds_and_multiplies_is_in_its_convolution(tmp_path):
         np.testing.assert_allclose(ours(maps), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.backends
 @pytest.mark.slow  # torch takes its time to be imported
 def test_a_file_with_a_program_in_it_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
@@ -122,6 +123,7 @@ def test_a_file_with_a_program_in_it_is_refused(tmp_path):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.backends
 @pytest.mark.slow
 def test_a_file_of_tensors_may_be_called_pt(small, tmp_path):
     torch = pytest.importorskip("torch")

@@ -275,6 +275,7 @@ print(next(stream)[0].shape, sum(1 for _ in zip(range(5), stream)))
 """
 
 
+@pytest.mark.backends
 def test_a_script_is_not_loaded_again_and_needs_no_guard(tmp_path):
     pytest.importorskip("torch")
     (tmp_path / "without.py").write_text(
