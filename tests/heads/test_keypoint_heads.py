@@ -66,6 +66,7 @@ def scenes(count, objects=4):
     return {"boxes": boxes, "labels": labels.astype(np.int32)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [name if name == "corner" else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
 )
