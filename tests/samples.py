@@ -157,17 +157,21 @@ def smallest_of_each_family(names: Iterable[str]) -> list:
 def of_archetypes(names: Iterable[str], shown: Iterable[str] = ()) -> list:
     """Parameters of a test that takes seconds a name: by default for one name of each of a few heads.
 
-    The others are `slow`, and those with a twin `exhaustive`, too, which CI leaves out.
+    The others are `slow`; those with a twin are `exhaustive`, too, which CI leaves out, but for a head's own name and a
+    family's smallest.
 
     Args:
         names: registered ones.
         shown: kinds of heads, as `HEADS` has them, of which other quick tests show the same.
     """
     quick = {HEADS[head] for head in ARCHETYPES if head not in shown}
+    in_ci = {*HEADS.values(), *(family[0] for family in families().values())}
 
     def marks(name):
         if name in quick:
             return ()
-        return [pytest.mark.slow, pytest.mark.exhaustive] if name in TWINS else pytest.mark.slow
+        if name in TWINS and name not in in_ci:
+            return [pytest.mark.slow, pytest.mark.exhaustive]
+        return pytest.mark.slow
 
     return [pytest.param(name, marks=marks(name)) for name in names]
