@@ -64,6 +64,7 @@ def draw_boxes(
     names: Sequence[str] = (),
     scale: float | None = None,
     masks: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
 ) -> np.ndarray:
     """Boxes, each with its name and score, on a copy of the image; under them the objects' masks where there are some.
 
@@ -79,6 +80,8 @@ def draw_boxes(
         scale: how many times as large as the image the picture is, above 0; where None 1, or more for small images
             (`automatic_scale`).
         masks: (N, H, W) bool in pixels of the image, or None: drawn as veils with outlines.
+        ids: (N,) int, which of a video's objects each is: it stands before the name, "#3 dog", and gives the colour
+            in the place of the class; None, or -1 for a box of which it is not known.
 
     Returns:
         (h, w, 3) uint8 RGB, the image's size times the scale.
@@ -91,10 +94,13 @@ def draw_boxes(
     # Weights that have diverged give NaN and infinity, which no whole number holds.
     corners = np.nan_to_num(np.asarray(boxes, np.float64).reshape(-1, 4) * ratio).clip(-1e6, 1e6)
     frames = np.rint(corners).astype(int)  # (N, 4)
-    paints = [color(int(label)) for label in labels]
+    numbers = np.full(len(frames), -1) if ids is None else np.asarray(ids)
+    kinds = np.where(numbers > 0, numbers, labels) if len(frames) else labels
+    paints = [color(int(kind)) for kind in kinds]
     texts = [drawn_name(names, int(label)) for label in labels]
     if scores is not None:
         texts = [f"{text} {float(score):.2f}" for text, score in zip(texts, scores, strict=True)]
+    texts = [f"#{number} {text}" if number > 0 else text for number, text in zip(numbers, texts, strict=True)]
     if masks is not None:
         lay_masks(canvas, masks, paints, line)
     # The best score is drawn last, hence on top.
