@@ -55,7 +55,7 @@ def drawn(boxes, numbers, size, ground=(60, 70, 80)):
     return image, labels
 
 
-def noisy(rng: np.random.Generator, boxes, numbers, drop=0.1, spread=0.03, unsure=0.1):
+def noisy(rng: np.random.Generator, boxes, numbers, drop=0.04, spread=0.03, unsure=0.1):
     """Detections as a detector gives them, best score first: boxes (N, 4), scores (N,), classes (N,).
 
     Boxes are shifted by a share of their sides, some are missing, some have low scores.

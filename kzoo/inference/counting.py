@@ -18,6 +18,7 @@ class LineCounter:
     Attributes:
         forward: how many went from the left of the line to its right, as one walks from start to end.
         backward: how many went from right to left.
+        points: (2, 2), both points.
 
     Raises:
         ValueError: the points are no two points.
@@ -34,6 +35,7 @@ class LineCounter:
         self.start, self.end = _points([start, end], "line", 2)
         if (self.start == self.end).all():
             raise ValueError(f"line: {tuple(self.start)} twice; give two different points x, y")
+        self.points = np.stack([self.start, self.end])
         self.forward = self.backward = 0
         self._before: dict[int, np.ndarray] = {}  # the last middle of each object that was on no line
 
@@ -76,6 +78,7 @@ class ZoneCounter:
     Attributes:
         now: how many are in it in the last frame.
         ids: numbers of all that have been in it.
+        points: (N, 2), its corners.
 
     Raises:
         ValueError: there are less than three points, or they are none.
@@ -85,7 +88,7 @@ class ZoneCounter:
     """
 
     def __init__(self, corners: Sequence[Sequence[float]]):
-        self.corners = _points(corners, "zone", 3)
+        self.points = _points(corners, "zone", 3)
         self.now, self.ids = 0, set()
 
     def update(self, detections: Detections) -> None:
@@ -104,7 +107,7 @@ class ZoneCounter:
 
     def _holds(self, point: np.ndarray) -> bool:
         """Whether a ray from the point to the right meets an odd number of edges."""
-        a, b = self.corners, np.roll(self.corners, -1, 0)  # (N, 2)
+        a, b = self.points, np.roll(self.points, -1, 0)  # (N, 2)
         across = (a[:, 1] > point[1]) != (b[:, 1] > point[1])
         a, b = a[across], b[across]
         x = a[:, 0] + (point[1] - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0])

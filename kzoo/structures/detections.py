@@ -132,8 +132,8 @@ class Detections(Result):
 
         Returns:
             Rows with `image_id`, `category_id`, `bbox` and `score`, in the order of the detections; those with masks
-            have `segmentation` and `area`, its pixels; those whose identity is known `track_id`. COCO's tools sort rows that have a `bbox` into small, medium
-            and large by that box.
+            have `segmentation` and `area`, its pixels; those whose identity is known `track_id`. COCO's tools sort rows
+            that have a `bbox` into small, medium and large by that box.
         """
         rows = []
         for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):

@@ -17,6 +17,7 @@ SMALL = 400  # pixels: images with a shorter longer side are enlarged before any
 LARGE_ENOUGH = 640  # pixels that the longer side has then, or more
 SMALLEST_LETTERS = 11  # pixels from line to line; less cannot be read
 MOST_COVERED = 0.08  # the share of a picture that its names take, as far as they can be read
+_COUNTED = (255, 230, 60)  # of lines and zones, and of what is written at them
 CELL = 480  # pixels: the side of a picture on a contact sheet
 
 
@@ -204,6 +205,25 @@ def draw_mask(
         return picture
     entries = [(drawn_name(names, value), color(value)) for value in values]
     return _beside(picture, _legend(entries, max(1.0, len(picture) / 600)))
+
+
+def draw_counts(picture: np.ndarray, points: np.ndarray, text: str) -> None:
+    """A line or a zone, and what was counted there, on a picture, in place.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        points: (N, 2) x, y in pixels; two are a line, more the corners of a zone.
+        text: what was counted.
+    """
+    size = max(SMALLEST_LETTERS, round(max(picture.shape[:2]) / 48))
+    corners = np.rint(np.asarray(points).clip(-1e6, 1e6)).astype(np.int32)
+    cv2.polylines(picture, [corners], len(corners) > 2, _COUNTED, max(1, size // 8), cv2.LINE_AA)
+    width, height = text_size(text, size)
+    left, top = np.clip(
+        corners[0], 0, np.maximum(0, [picture.shape[1] - width, picture.shape[0] - height])
+    ).tolist()
+    picture[top : top + height, left : left + width] //= 3
+    write(picture, text, left, top, size, _COUNTED)
 
 
 def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], scale: float) -> np.ndarray:
