@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from kzoo.inference.results import Outcome, Results
 from kzoo.inference.segment import Inference, Segmenter, segment_stream
 from kzoo.inference.tracking import LEAST_SCORE
 from kzoo.inference.video import Following, predict_video
+from kzoo.inference.window import Window
 from kzoo.options import checked
 from kzoo.options.commands import PREDICT
 from kzoo.sources import Stream, Video, chunks, expand, is_live, is_video
@@ -119,19 +121,22 @@ def predict(
         )
     kinds = [*kinds, "lines"] if json else kinds
     results, outcome = Results(out, paths, pictures, kinds), Outcome()
-    following = Following(tracker or "bytetrack" if track else None, score_threshold, line, zone, show)
     # Trackers go on through detections that score less.
     seen = partial(find, score_threshold=min(LEAST_SCORE, score_threshold)) if track else find
-    warm_up(model, size)
-    stills = _readable((path for path in paths if not is_video(path)), outcome, bits)
-    for batch in chunks(stills, size):
-        _predict_images(find, batch, results, say, outcome)
-    for path in filter(is_video, paths):
-        try:
-            video = Video(path) if stream is None else stream
-            predict_video(seen, video, size, model.names, results, say, outcome, following)
-        except ValueError as error:
-            _fault(error, outcome)
+    with contextlib.closing(Window("kzoo")) if show else contextlib.nullcontext() as window:
+        following = Following(tracker or "bytetrack" if track else None, score_threshold, line, zone, window)
+        warm_up(model, size)
+        stills = _readable((path for path in paths if not is_video(path)), outcome, bits)
+        for batch in chunks(stills, size):
+            _predict_images(find, batch, results, say, outcome)
+        for path in filter(is_video, paths):
+            try:
+                video = Video(path) if stream is None else stream
+                predict_video(seen, video, size, model.names, results, say, outcome, following)
+            except ValueError as error:
+                _fault(error, outcome)
+            if window is not None and not window.open:
+                break
     if json:
         write_json(out / "predictions.json", model, score_threshold, outcome)
     return outcome

@@ -34,14 +34,14 @@ class Following:
         threshold: score from which a detection may begin a track, 0 to 1.
         line: two points x, y in pixels, between which the line lies that is counted across; None for none.
         zone: corners x, y in pixels of the zone that is counted in; None for none.
-        show: whether frames are shown in a window as they come.
+        window: where frames are shown as they come; None for nowhere.
     """
 
     tracker: str | None = None
     threshold: float = 0.25
     line: Sequence | None = None
     zone: Sequence | None = None
-    show: bool = False
+    window: Window | None = None
 
     def counters(self) -> dict[str, LineCounter | ZoneCounter]:
         """New counters, by their names."""
@@ -94,13 +94,12 @@ def predict_video(
         outcome: counts the frames, and takes the rows of a file's.
         following: what is done besides.
     """
-    tracker = (
-        None if following.tracker is None else Tracker(following.tracker, video.rate, following.threshold)
-    )
+    window, tracker = following.window, None
+    if following.tracker is not None:
+        tracker = Tracker(following.tracker, video.rate, following.threshold)
     counters, tally, milliseconds = following.counters(), Tally(names), 0.0
     began = perf_counter()
     with contextlib.ExitStack() as stack:
-        window = stack.enter_context(contextlib.closing(Window(video.path.name))) if following.show else None
         write = stack.enter_context(_writing(folder, video))
         behind = stack.enter_context(WriteBehind(write, _AHEAD))
         room, newest = (_AHEAD, False) if video.waits else (size, True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.system.files import replacing
+from kzoo.system.files import disk_error, replacing
 from kzoo.system.quiet import native_output_hidden
 
 _CLOCK = Fraction(1, 90000)  # seconds: what times are counted in, as MPEG does
@@ -74,17 +74,22 @@ class VideoWriter:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Tells in words what FFmpeg says of a disk that is full."""
+        """Tells in words what FFmpeg says."""
         import av
 
         try:
             yield
         except av.FFmpegError as error:
-            raise OSError(self._words(self._frames, error.strerror)) from error
+            if disk_error(error) is None:
+                reason = (
+                    f"FFmpeg cannot write this video ({error.strerror}); leave pictures out (--no-pictures)"
+                )
+                raise OSError(f"{self._target}: {reason}") from error
+            raise OSError(self._words(self._frames)) from error
 
-    def _words(self, held: int | str, reason: str = "is the disk full?") -> str:
+    def _words(self, held: int) -> str:
         return (
-            f"{self._target}: the video could not be written whole, {held} of {self._frames} frames; {reason}; "
+            f"{self._target}: the video could not be written whole, {held} of {self._frames} frames; is the disk full? "
             "make room, or give another folder"
         )
 
@@ -128,7 +133,7 @@ class _Sound:
 
     Args:
         source: the opened video that has it.
-        track: its stream of sound.
+        track: the stream of sound in it.
         target: the opened file that it goes to.
     """
 
@@ -137,7 +142,11 @@ class _Sound:
         if self._copied:
             self._stream = target.add_stream_from_template(track)
         else:
-            self._stream = target.add_stream("aac", rate=track.codec_context.sample_rate)
+            self._stream = target.add_stream(
+                "aac",
+                rate=track.codec_context.sample_rate,
+                layout="mono" if track.codec_context.channels == 1 else "stereo",
+            )
         first = source.streams.video[0] if source.streams.video else track
         # Times are counted from the first frame on.
         self._begin = float((first.start_time or 0) * first.time_base)

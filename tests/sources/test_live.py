@@ -78,11 +78,15 @@ def test_an_address_gives_its_frames(tmp_path):
 
 
 def test_what_gives_no_video_is_refused_in_a_line(tmp_path, capfd):
-    for words, data in (("empty", b""), ("text", b"no video " * 1000), ("early", mpeg(tmp_path / "a.ts")[:500])):
+    for words, data in (
+        ("empty", b""),
+        ("text", b"no video " * 1000),
+        ("early", mpeg(tmp_path / "a.ts")[:500]),
+    ):
         with pytest.raises(ValueError, match=rf"{words}: the pipe ended before a frame came") as caught:
             list(Stream(fed(tmp_path / words, data)).timed())
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="^7: no camera of this number answers; connect it"):
+    with pytest.raises(ValueError, match=r"^7: no camera of this number answers; connect it"):
         Stream("7")
     said = capfd.readouterr()
     assert not said.err and not said.out
@@ -98,7 +102,9 @@ def test_a_pipe_that_ends_within_a_frame_gives_those_before(tmp_path):
 def test_an_address_that_does_not_answer_is_refused(protocol):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(ValueError, match=f"^{protocol}://127.0.0.1:{port}/x: no video comes from this address"):
+    with pytest.raises(
+        ValueError, match=f"^{protocol}://127.0.0.1:{port}/x: no video comes from this address"
+    ):
         Stream(f"{protocol}:/127.0.0.1:{port}/x")
 
 
