@@ -1,6 +1,8 @@
 """Videos through a model: nothing of a file is left out, a camera does not lag, and what is written is whole."""
 
 import json
+import resource
+import signal
 import sys
 import threading
 import time
@@ -193,13 +195,20 @@ def test_tracks_are_drawn_counted_and_written(tmp_path):
     assert len(text) == 19 and text[0].startswith("2,1,")
 
 
-def test_a_disk_without_room_is_told_of(tmp_path, monkeypatch):
-    def full(self, frame, when=None):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("kzoo.sources.writing.VideoWriter.write", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*out/grey.mp4'$"):
-        run(Levels(), grey(tmp_path), tmp_path / "out")
+def test_a_disk_without_room_is_told_of(tmp_path):
+    rng, source = np.random.default_rng(0), tmp_path / "a.mp4"
+    with writing_video(source, 25) as writer:
+        for _ in range(20):
+            writer.write(rng.integers(0, 256, (120, 160, 3), np.uint8))
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (source.stat().st_size // 2, limits[1]))
+    try:
+        said = rf"^{tmp_path}/out/a.mp4: the video could not be written whole, \d+ of \d+ frames; is the disk full\?"
+        with pytest.raises(OSError, match=said):
+            run(Levels(), source, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
