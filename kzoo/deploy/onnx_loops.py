@@ -29,8 +29,9 @@ def _read_from_outside(graph, loop, body) -> None:
 
     Args:
         graph: the graph that the loop is in.
-        loop: the node: how many rounds, whether to begin, and the states it begins with -> the states it ends with.
-        body: its graph: the round, whether to go on, and the states -> whether to go on, and the states.
+        loop: the node, which takes how many rounds there are, whether to begin, and the states it begins with, and
+            gives the states it ends with.
+        body: the node's graph, which takes the round, whether to go on, and the states, and gives the latter two.
     """
     read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     for i in reversed(range(len(loop.input) - 2)):

@@ -132,7 +132,7 @@ def write(
         meta: the description of the export.
         images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
-        **settings: of ONNX the version of the operators, `opset`.
+        **settings: further arguments of the format's writer; `opset` of ONNX's.
     """
     if format == "saved_model":
         from kzoo.deploy.graph import PARTS, write_saved_model
