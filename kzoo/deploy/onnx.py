@@ -13,6 +13,7 @@ import tensorflow as tf
 from kzoo.deploy.graph import PARTS
 from kzoo.deploy.metadata import FILE_NAME, Metadata
 from kzoo.deploy.onnx_loops import open_loops
+from kzoo.deploy.onnx_padding import say_padding
 from kzoo.model import ZooModel
 from kzoo.system.quiet import native_output_hidden
 
@@ -63,6 +64,7 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole",
     if meta.batch_size is None:
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    say_padding(proto)
     onnx.helper.set_model_props(proto, {FILE_NAME: meta.to_json()})
     proto.producer_name, proto.producer_version = "kzoo", meta.version
     onnx.checker.check_model(proto)
