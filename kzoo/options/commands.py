@@ -215,6 +215,9 @@ EXPORT: dict[str, Option] = {
     "name": Component(none=True),
     "resize": RESIZE,
     "nms": NMS,
+    "opset": Whole(
+        help="Version of the operators of an ONNX file.", otherwise="17", least=13, most=18, none=True
+    ),
 }
 BENCHMARK: dict[str, Option] = {
     "model": MODEL,

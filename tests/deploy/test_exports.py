@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from random_models import NAMES, SIZE, randomised
+from runtimes import assert_alike_everywhere
 from samples import of_archetypes, small
 
 import kzoo
@@ -253,6 +254,7 @@ def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
         assert relative_difference(expected["scores"], given["scores"]) < 1e-4
         agreement = compare(model, path, images)
         assert agreement.same == agreement.total >= 3
+    assert_alike_everywhere(path, images)
 
 
 def test_inference_model_folds_every_normalisation(detector, images):

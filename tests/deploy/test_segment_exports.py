@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from random_models import randomised
+from runtimes import assert_alike_everywhere
 from samples import of_archetypes
 
 import kzoo
@@ -36,6 +37,8 @@ def test_masks_are_keras_s(name, form, tmp_path):
     agreement = compare(model, path, images)
     assert agreement.total == images[..., 0].size and "pixels" in str(agreement)
     assert agreement.same >= 0.999 * agreement.total and agreement.scores < 1e-4
+    if form == "onnx":
+        assert_alike_everywhere(path, images)
     opened = open_export(path)
     assert opened.task == "segment" and opened.names == NAMES
     wide = np.repeat(images[0], 2, axis=1)
