@@ -218,6 +218,8 @@ def whose_points(kept_boxes, kept_labels, boxes, labels, points):
     """
     off = ops.sum(ops.abs(ops.expand_dims(kept_boxes, 2) - ops.expand_dims(boxes, 1)), axis=-1)  # (B, D, N)
     alike = ops.equal(ops.expand_dims(kept_labels, 2), ops.expand_dims(labels, 1))
-    found = take_rows(points, ops.argmin(ops.where(alike, off, 1e9), axis=-1))
+    # Keras's `argmin` becomes operators that TFLite and ONNX lack.
+    nearest = stable_top_k(ops.where(alike, -off, -1e9), 1)[1][..., 0]
+    found = take_rows(points, nearest)  # (B, D, 4, 2)
     there = ops.cast(kept_labels >= 0, found.dtype)
     return found * ops.reshape(there, (-1, kept_boxes.shape[1], 1, 1))
