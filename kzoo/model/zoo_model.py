@@ -78,6 +78,11 @@ class ZooModel(CheckedModel):
         return self.head.task
 
     @property
+    def truth(self) -> str:
+        """The kind of targets that it is trained on: its task's, or what its head says beyond that."""
+        return self.head.truth or self.task
+
+    @property
     def multiple(self) -> int:
         """Pixels that height and width of the input have to be multiples of."""
         return getattr(self.head, "multiple", None) or max(getattr(self.head, "strides", (1,)))
@@ -137,7 +142,7 @@ class ZooModel(CheckedModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_settings()
-        check_keys(self.head.truth or self.task, y)
+        check_keys(self.truth, y)
         if sample_weight is None:
             losses = self.head.loss(y, y_pred)
         else:

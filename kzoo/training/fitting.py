@@ -79,7 +79,7 @@ def train(
             config,
             trained.image_size,
             resize=trained.resize,
-            task=trained.task,
+            task=trained.truth,
             searching=searching_of(trained),
         )
         frozen = trained_backbone(trained)
@@ -163,7 +163,7 @@ def resume(
             model.image_size,
             state["epoch"],
             model.resize,
-            model.task,
+            model.truth,
             searching_of(model),
         )
         follow_options(model.optimizer, config, len(batches))
