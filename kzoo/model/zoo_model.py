@@ -13,6 +13,7 @@ from kzoo.heads import Head
 from kzoo.model.checked_model import CheckedModel, looked_at
 from kzoo.model.decoded_model import DecodedModel
 from kzoo.model.networks import input_specs
+from kzoo.model.recomputing import Recomputed
 from kzoo.model.streams import is_dataset
 from kzoo.policy import check_settings, dtype_policy
 from kzoo.proposals import Proposer
@@ -40,6 +41,10 @@ class ZooModel(CheckedModel):
         origin: what `kzoo.darknet` keeps of the files it read the model from, to write it back; None for others.
         **kwargs: arguments of every Keras model: `name`, `dtype` and `trainable`.
 
+    Attributes:
+        checkpoint_gradients: whether training keeps few of the network's maps and computes the others again for the
+            gradients: less memory, a longer step. False at first; set it before `fit`. It is not saved.
+
     Example:
         >>> model = kzoo.build("yolov3-tiny", num_classes=3)
         >>> model.compile(keras.optimizers.AdamW(1e-3))   # the loss is the head's own
@@ -66,6 +71,7 @@ class ZooModel(CheckedModel):
         check_names([self.name, *self.names], "names")
         self.resize = check_resize(resize)
         self.origin = origin
+        self.checkpoint_gradients = False
         # Half precision would round the edges of boxes, and casts images in the network anyway.
         self.autocast = self.autocast and not head.needs_proposals
         self._proposer: Proposer | None = None
@@ -112,6 +118,8 @@ class ZooModel(CheckedModel):
 
     def features(self, inputs, training=None) -> list:
         """The network's feature maps (B, H / stride, W / stride, C), as a list also where there is one alone."""
+        if training and self.checkpoint_gradients:
+            return Recomputed(self.network)(inputs)
         maps = self.network(inputs, training=training)
         return list(maps) if isinstance(maps, (list, tuple)) else [maps]
 

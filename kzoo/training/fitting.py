@@ -154,6 +154,7 @@ def resume(
         val = _dataset_again(val, sources["val"], "val", folder)
         with devices.strategy(config.batch_size):
             model, _ = load_checkpoint(folder.last)
+            model.checkpoint_gradients = config.checkpoint_gradients
             if state.pop("averaged", False):
                 swap_averages(model)
         datasets = open_inputs(data, val, config, model.task)
