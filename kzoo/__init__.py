@@ -22,6 +22,7 @@ _EXPORTS = {
     "list_models": "kzoo.registry",
     "load": "kzoo.weights.opening",
     "push": "kzoo.sharing.pushing",
+    "track": "kzoo.inference.tracking",
     "train": "kzoo.training",
     "with_nms": "kzoo.inference.detect",
 }

@@ -86,34 +86,9 @@ HEADS = {
 }
 
 
-# Heads made of parts that another shows in quick tests, as far as the contract goes; their own tests show the rest. A
-# promise of queries takes half a minute; tests/heads/test_query.py and tests/models/test_rt_detr.py show them quickly.
-WITHIN = (
-    "DETRHead softmax",
-    "DFineHead varifocal",
-    "DINOHead focal",
-    "DeformableDETRHead focal",
-    "RTDETRHead varifocal",
-    "AnchorDETRHead focal",
-    "SMCADETRHead focal",
-    "CenterHead",
-    "CornerHead",
-    "ExtremeHead",
-    "ConditionalDETRHead focal",
-    "DABDETRHead focal",
-    "DNDETRHead focal",
-    "FCOSHead",
-    "DriveHead",
-    "FastRCNNHead softmax",
-    "IoUNetHead softmax",
-    "MaskRCNNHead softmax",
-    "PointHead cross_entropy",
-    "PointHead varifocal",
-    "RCNNHead softmax",
-    "SVMHead softmax",
-    "SaccadeHead",
-    "TripletHead",
-)
+# Kinds of heads whose names show by default what takes seconds. They stay as many when families are registered: for all
+# other names these promises are `slow`, which CI deals out.
+ARCHETYPES = ("ClassifyHead", "GridHead", "PixelHead", "RegionHead", "YoloHead")
 
 # What keeps models small besides width and depth, by the module that builds them.
 _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 60), "proposals": (60, 40)}
@@ -169,18 +144,6 @@ def families() -> dict[str, list[str]]:
     return found
 
 
-def of_each_family(names: Iterable[str]) -> list:
-    """Parameters of a test that takes a second or two a name: by default for the smallest of each family.
-
-    Families whose head is of another's parts, which take longer, are left to the slow tests.
-
-    Args:
-        names: registered ones.
-    """
-    within = {entry(HEADS[head]).target.partition(":")[0] for head in WITHIN}
-    return _marked(names, {family[0] for module, family in families().items() if module not in within})
-
-
 def smallest_of_each_family(names: Iterable[str]) -> list:
     """Parameters of a test that takes about a second a name: by default for the smallest of each family.
 
@@ -191,22 +154,24 @@ def smallest_of_each_family(names: Iterable[str]) -> list:
     return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
 
 
-def of_each_head(names: Iterable[str], shown: Iterable[str] = ()) -> list:
-    """Parameters of a test that takes many seconds a name: by default for one of each head.
+def of_archetypes(names: Iterable[str], shown: Iterable[str] = ()) -> list:
+    """Parameters of a test that takes seconds a name: by default for one name of each of a few heads.
+
+    The others are `slow`; those with a twin are `exhaustive`, too, which CI leaves out, but for a head's own name and a
+    family's smallest.
 
     Args:
         names: registered ones.
         shown: kinds of heads, as `HEADS` has them, of which other quick tests show the same.
     """
-    return _marked(names, {name for head, name in HEADS.items() if head not in (*shown, *WITHIN)})
-
-
-def _marked(names: Iterable[str], quick: set[str]) -> list:
-    """Not `quick`: all others are `slow`, and those with a twin `exhaustive`, too, which CI leaves out."""
+    quick = {HEADS[head] for head in ARCHETYPES if head not in shown}
+    in_ci = {*HEADS.values(), *(family[0] for family in families().values())}
 
     def marks(name):
         if name in quick:
             return ()
-        return [pytest.mark.slow, pytest.mark.exhaustive] if name in TWINS else pytest.mark.slow
+        if name in TWINS and name not in in_ci:
+            return [pytest.mark.slow, pytest.mark.exhaustive]
+        return pytest.mark.slow
 
     return [pytest.param(name, marks=marks(name)) for name in names]

@@ -51,6 +51,7 @@ def errors(said):
     return [line for line in said.splitlines() if line.startswith("error: ")]
 
 
+@pytest.mark.long
 def test_broken_pictures_are_named_and_the_others_done(run, tmp_path, model_file):
     folder = tmp_path / "photos"
     whole = photograph(folder / "whole.jpg")
@@ -64,7 +65,7 @@ def test_broken_pictures_are_named_and_the_others_done(run, tmp_path, model_file
     assert "whole.jpg" in out and (tmp_path / "out" / "whole.jpg").is_file()
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (6000, 8000)])
+@pytest.mark.parametrize("height, width", [(1, 1), pytest.param(6000, 8000, marks=pytest.mark.long)])
 def test_tiny_and_huge_pictures(run, tmp_path, model_file, height, width):
     path = tmp_path / "photo.png"
     cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
@@ -73,6 +74,7 @@ def test_tiny_and_huge_pictures(run, tmp_path, model_file, height, width):
     assert "photo.png" in out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "lines",
     [
@@ -103,6 +105,7 @@ def test_faulty_labels_stop_the_training_with_file_and_line(run, tmp_path, line,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_faulty_labels_can_be_left_out(run, tmp_path, caplog):
     data = yolo_dataset(tmp_path / "data", ["0 .5 .5 .4 .4\n", "0 .5 .5 .4 .4\n0 nan .5 .1 .1\n"])
     status, _, err = train(run, data, "--run", tmp_path / "run", "--skip-faulty")
@@ -123,6 +126,7 @@ def test_a_wrong_split_brings_the_right_ones(run, tmp_path, model_file):
     assert "tset" in err and "val" in err
 
 
+@pytest.mark.long
 def test_a_model_of_other_classes(run, tmp_path, model_file, caplog):
     data = yolo_dataset(tmp_path / "data", ["0 .5 .5 .4 .4\n"], names=["cat", "dog"])
     status, _, err = run("evaluate", model_file, "--data", data)
@@ -135,6 +139,7 @@ def test_a_model_of_other_classes(run, tmp_path, model_file, caplog):
     assert (folder / "best.keras").is_file()
 
 
+@pytest.mark.long
 def test_a_folder_that_cannot_be_written(run, tmp_path, model_file):
     (tmp_path / "file").write_text("in the way")
     data = yolo_dataset(tmp_path / "data", ["0 .5 .5 .4 .4\n"])

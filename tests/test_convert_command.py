@@ -111,6 +111,7 @@ def test_a_backbone_out_and_in(run, files, tmp_path):
         assert np.array_equal(*kernels[0]) and not np.array_equal(*kernels[1])
 
 
+@pytest.mark.long
 def test_a_model_of_the_zoo(run, tmp_path):
     keras.utils.set_random_seed(0)
     model = kzoo.build("yolov3-tiny", num_classes=2, width=0.25, image_size=(64, 64))

@@ -60,6 +60,7 @@ def losses(result):
     return {name: values[0] for name, values in result.history.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "given",
     [*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("arrays", "column")), "list", "stream"],
@@ -151,6 +152,7 @@ def test_compile_refuses_what_it_would_not_use(arguments, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_compile_comes_back_from_a_file(tmp_path):
     model = detector()
     model.compile(keras.optimizers.AdamW(3e-4), steps_per_execution=2)
@@ -267,6 +269,7 @@ def test_settings_of_keras_that_no_model_stands_are_refused(name, value, words, 
         getattr(keras.config, f"set_{name}")(before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_a_policy_that_is_set_after_building_changes_nothing(policy):
     from kzoo.deploy.inference import inference_model

@@ -77,6 +77,7 @@ def test_every_room_is_there_after_the_import():
         _ = kzoo.layers.nothing
 
 
+@pytest.mark.long
 def test_copies_and_files_of_weights_give_the_same(saved, tmp_path):
     import copy
     import pickle

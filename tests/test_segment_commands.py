@@ -85,6 +85,7 @@ def test_evaluate_prints_tables_and_json(model, tmp_path):
     assert content["images"] == 4 and 0 <= content["mean_iou"] <= 1 and len(content["classes"]) == 4
 
 
+@pytest.mark.long
 def test_export_checks_pixels(model, tmp_path):
     done = run("export", model, "--format", "tflite", "--out", tmp_path / "m.tflite")
     assert done.exit_code == 0, done.output

@@ -34,6 +34,7 @@ def export(
     bits: Bits = None,
     resize: Resize = None,
     nms: Nms = None,
+    opset: parameter(EXPORT["opset"]) = None,
     weights: Weights = None,
     names: Names = None,
 ):
@@ -44,7 +45,7 @@ def export(
     from kzoo.inference.detect import resize_of, with_nms
     from kzoo.weights.opening import load
 
-    writing.check_format(out, format, quantize, data)  # before what takes its time
+    writing.check_format(out, format, quantize, data, opset)  # before what takes its time
     if split is not None and data is None:
         raise typer.BadParameter(f"--split {split}: a part of no dataset; give --data, or leave it out")
     opened = with_nms(load(model, weights=weights, names=names), nms)
@@ -52,7 +53,9 @@ def export(
     size = opened.check_size(image_size or opened.image_size)
     name = _name(model, opened.name)
     with _spinner("exporting"):
-        path = writing.export(opened, out, format, quantize, images, size, batch_size, name, resize)
+        path = writing.export(
+            opened, out, format, quantize, images, size, batch_size, name, resize, opset=opset
+        )
         agreement = checking.compare(opened, path, checking.picture(images, size, resize_of(opened, resize)))
     bytes_written = sum(file.stat().st_size for file in _files(path))
     typer.echo(f"{path}  {bytes_written / 1e6:.1f} MB")

@@ -22,7 +22,12 @@ from kzoo.options import Text
 from kzoo.options.commands import PREDICT
 
 Source = argument(
-    Text(help="One or more images, folders, globs or video files."), many=True, metavar="SOURCE..."
+    Text(
+        help="One or more images, folders, globs or video files; or one camera, by its number or address "
+        "(rtsp://...), or a pipe (- is stdin)."
+    ),
+    many=True,
+    metavar="SOURCE...",
 )
 
 
@@ -48,7 +53,14 @@ def predict(
             help="Write the subject, or each object, on transparent ground to cutouts/ (models with masks only).",
         ),
     ] = False,
-    pictures: Annotated[bool, typer.Option(help="Write annotated pictures and videos.")] = True,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            "--save/--no-save",
+            help="Write annotated pictures and videos; with a video its sound, and a JSON line for each frame.",
+        ),
+    ] = True,
     score: parameter(PREDICT["score_threshold"]) = None,
     batch_size: parameter(
         PREDICT["batch_size"].but(otherwise="1, or as many as an export takes", none=True)
@@ -60,21 +72,43 @@ def predict(
     overlap: parameter(PREDICT["overlap"]) = None,
     flips: parameter(PREDICT["flips"]) = None,
     sizes: parameter(PREDICT["sizes"]) = None,
+    track: parameter(PREDICT["track"], "--track") = False,
+    tracker: parameter(PREDICT["tracker"]) = None,
+    line: parameter(PREDICT["line"], metavar="X1,Y1,X2,Y2") = None,
+    zone: parameter(PREDICT["zone"], metavar="X1,Y1,...") = None,
+    mot: Annotated[
+        bool,
+        typer.Option(
+            "--mot",
+            help="Write tracks as MOTChallenge's text to mot/ (with --track only).",
+            rich_help_panel="Video",
+        ),
+    ] = False,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="Show frames in a window as they come; q or closing it ends.",
+            rich_help_panel="Video",
+        ),
+    ] = False,
     weights: Weights = None,
     names: Names = None,
 ):
-    """Find objects or masks in images, folders, globs and videos, and write annotated pictures."""
+    """Find objects or masks in images, folders, globs, videos and cameras, and write annotated pictures."""
     from kzoo.inference.folder import predict as run
-    from kzoo.sources import expand
+    from kzoo.sources import Stream, expand, is_live
     from kzoo.weights.opening import load
 
-    if out is not None and not (pictures or json or txt or masks or cutout):
+    if out is not None and not (pictures or json or txt or masks or cutout or mot):
         raise typer.BadParameter(
             f"--out {out}: nothing is written there with --no-pictures alone; leave one out"
         )
-    paths = expand(source)
-    out = out or Path("runs") / "predict" / _name(source, paths)
-    kinds = [kind for kind, wanted in (("labels", txt), ("masks", masks), ("cutouts", cutout)) if wanted]
+    live = len(source) == 1 and is_live(source[0])
+    paths = source[0] if live else expand(source)
+    out = out or Path("runs") / "predict" / (Stream.name_of(source[0]) if live else _name(source, paths))
+    asked = (("labels", txt), ("masks", masks), ("cutouts", cutout), ("mot", mot))
+    kinds = [kind for kind, wanted in asked if wanted]
     outcome = run(
         load(model, weights=weights, names=names),
         paths,
@@ -85,6 +119,9 @@ def predict(
         say=typer.echo,
         **set_options(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits),
         **set_options(method=method, overlap=overlap, flips=flips, sizes=sizes),
+        **set_options(tracker=tracker, line=line, zone=zone),
+        track=track,
+        show=show,
     )
     if pictures or json or kinds:
         typer.echo(f"results in {out}")

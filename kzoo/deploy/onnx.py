@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import keras
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from kzoo.deploy.graph import PARTS
 from kzoo.deploy.metadata import FILE_NAME, Metadata
+from kzoo.deploy.onnx_loops import open_loops
+from kzoo.deploy.onnx_padding import say_padding
 from kzoo.model import ZooModel
 from kzoo.system.quiet import native_output_hidden
 
@@ -19,7 +22,7 @@ OPSET = 17
 _LARGE = 4096
 
 
-def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole") -> None:
+def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole", opset: int = OPSET) -> None:
     """Writes a model that was made ready by `inference_model`.
 
     Args:
@@ -27,6 +30,7 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole")
         model: the model to write.
         meta: the description of the export, stored as a property of the ONNX model.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
+        opset: the version of ONNX's operators, 17 by default.
 
     Raises:
         ImportError: the extra `onnx` is not installed.
@@ -50,15 +54,17 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole")
     # as inputs and are put in at the end: a seventh of the time.
     signature = [*graph.signature]
     signature += [tf.TensorSpec(v.shape, tf.float32, name=name) for name, v in weights.items()]
-    with native_output_hidden(), _functions_inlined():
+    with native_output_hidden(), _functions_inlined(), _without_copies():
         traced = tf.function(with_weights, input_signature=signature, autograph=False)
         proto, _ = tf2onnx.convert.from_function(
-            traced, signature, opset=OPSET, custom_op_handlers={"Erfc": (_complementary_error, [])}
+            traced, signature, opset=opset, custom_op_handlers={"Erfc": (_complementary_error, [])}
         )
+    open_loops(proto.graph)
     _insert(proto.graph, {name: np.asarray(variable) for name, variable in weights.items()})
     if meta.batch_size is None:
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    say_padding(proto)
     onnx.helper.set_model_props(proto, {FILE_NAME: meta.to_json()})
     proto.producer_name, proto.producer_version = "kzoo", meta.version
     onnx.checker.check_model(proto)
@@ -77,6 +83,22 @@ def _functions_inlined():
         yield
     finally:
         tf.config.run_functions_eagerly(before)
+
+
+@contextlib.contextmanager
+def _without_copies():
+    """While a graph is converted: its optimizers work on it as it is.
+
+    By default each of some thirty steps copies the graph first, a third of the time, to have it if the step fails.
+    """
+    name, before = "TF2ONNX_CATCH_ERRORS", os.environ.get("TF2ONNX_CATCH_ERRORS")
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _complementary_error(context, node, name, arguments) -> None:

@@ -117,6 +117,12 @@ class Exported:
 
         return detect(self, source, **arguments)
 
+    def track(self, source, **arguments):
+        """Finds the objects of a video, and which are the same: see `kzoo.inference.tracking.track`."""
+        from kzoo.inference.tracking import track
+
+        return track(self, source, **arguments)
+
     def segment(self, source, **arguments):
         """The class of every pixel of a photograph of any size: see `kzoo.inference.segment.segment`."""
         from kzoo.inference.segment import segment

@@ -33,6 +33,7 @@ def export(
     name: str | None = None,
     resize: str | None = None,
     nms: str | None = None,
+    opset: int | None = None,
 ) -> Path:
     """Writes a model with normalisation, decoding and suppression inside.
 
@@ -58,6 +59,7 @@ def export(
         name: what the export calls itself; the model's own name where None.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`; the model's own way where None.
         nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
+        opset: the version of the operators of an ONNX file, 13 to 18; 17 where None.
 
     Returns:
         What was written.
@@ -76,7 +78,7 @@ def export(
     model = with_nms(model, nms)
     resize = check_resize(model.resize if resize is None else resize)
     image_size = model.check_size(image_size or model.image_size)
-    format = check_format(path, format, quantize, data)
+    format = check_format(path, format, quantize, data, opset)
     if batch_size is None and format == "tflite":
         batch_size = 1
     check_batch(batch_size or 1, image_size)
@@ -91,7 +93,9 @@ def export(
     images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
     sweep(target.parent, [target.name])
     with _naming_disks(target), replacing(target) as fresh:
-        write(fresh, inference_model(model), format, meta, images)
+        write(
+            fresh, inference_model(model), format, meta, images, **({} if opset is None else {"opset": opset})
+        )
     return target
 
 
@@ -111,7 +115,13 @@ def _naming_disks(target: Path) -> Iterator[None]:
 
 
 def write(
-    path: Path, model, format: str, meta: Metadata, images: Iterable[np.ndarray] = (), part: str = "whole"
+    path: Path,
+    model,
+    format: str,
+    meta: Metadata,
+    images: Iterable[np.ndarray] = (),
+    part: str = "whole",
+    **settings,
 ) -> None:
     """Writes a model, or a part of it, that was made ready by `inference_model`.
 
@@ -122,6 +132,7 @@ def write(
         meta: the description of the export.
         images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
+        **settings: further arguments of the format's writer; `opset` of ONNX's.
     """
     if format == "saved_model":
         from kzoo.deploy.graph import PARTS, write_saved_model
@@ -136,7 +147,7 @@ def write(
     else:
         from kzoo.deploy.onnx import write_onnx
 
-        write_onnx(path, model, meta, part)
+        write_onnx(path, model, meta, part, **settings)
 
 
 def calibration_images(
@@ -176,7 +187,7 @@ def _check_model(model) -> None:
         )
 
 
-def check_format(path, format: str | None, quantize: str | None, data) -> str:
+def check_format(path, format: str | None, quantize: str | None, data, opset: int | None = None) -> str:
     """The format that is asked for, by its name or by the path's suffix.
 
     Raises:
@@ -200,6 +211,8 @@ def check_format(path, format: str | None, quantize: str | None, data) -> str:
         raise ValueError(
             f"quantize={quantize!r} with format={format!r}: TFLite takes {' or '.join(QUANTIZED)}"
         )
+    if opset is not None and format != "onnx":
+        raise ValueError(f"opset={opset}: format={format!r} has no such; give format='onnx', or leave it out")
     refuse_idle({"data": data}, EXPORT, {"quantize": quantize}.get)
     if quantize == "int8" and (data is None or (hasattr(data, "__len__") and len(data) == 0)):
         raise ValueError(

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kzoo.heads.keypoints import KeypointHead
-from kzoo.ops.extremes import edge_aggregated, extreme_points, join_extremes, without_ghosts
+from kzoo.ops.extremes import edge_aggregated, extreme_points, join_extremes, whose_points, without_ghosts
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.options import checked
 from kzoo.options.heatmaps import EXTREME
@@ -30,6 +30,8 @@ class ExtremeHead(KeypointHead):
         targets: as for `kzoo.heads.center.CenterHead`; and `"masks"` (B, M, S, S), each object's as cells of its own
             box, uint8 0..255 or float 0..1, which say where on the edges of its box it has its points. Without masks
             these are in the middle of the edges, and a warning says so.
+        decoded: also `{"extremes": (B, D, 4, 2)}`, x and y in pixels of the top, left, bottom and right point of each,
+            of which `kzoo.structures.contours.octagons` makes outlines.
 
     Args:
         num_classes: number of classes, 1 or more.
@@ -121,14 +123,19 @@ class ExtremeHead(KeypointHead):
         return found
 
     def decode(self, outputs):
-        """Detections: `boxes` (B, D, 4) xyxy pixels, `scores` (B, D), `labels` (B, D), -1 where there is none."""
+        """Detections: `boxes` (B, D, 4) xyxy pixels, `scores` (B, D), `labels` (B, D), -1 where there is none.
+
+        And of each the four points, `extremes` (B, D, 4, 2).
+        """
         centers = ops.sigmoid(outputs["center_heat"])
         limits = (self.candidates, self.pairs, self.point_threshold, self.center_threshold)
-        boxes, scores, labels = join_extremes(*self.extremes(outputs), centers, *limits)
-        kept = self.suppress(boxes * self.stride, ops.relu(scores), labels)
+        boxes, scores, labels, points = join_extremes(*self.extremes(outputs), centers, *limits)
+        boxes = boxes * self.stride
+        kept = self.suppress(boxes, ops.relu(scores), labels)
+        points = whose_points(kept["boxes"], kept["labels"], boxes, labels, points * self.stride)
         # Boxes around several objects lose score, and with it their place in the order.
         ghosts = (self.ghost_factor, self.ghost_threshold)
         scores = without_ghosts(kept["boxes"], kept["scores"], kept["labels"], *ghosts)
         scores, order = stable_top_k(scores, self.max_detections)
-        boxes, labels = take_rows(kept["boxes"], order), take_rows(kept["labels"], order)
-        return {"boxes": boxes, "scores": scores, "labels": labels}
+        boxes, labels, points = (take_rows(one, order) for one in (kept["boxes"], kept["labels"], points))
+        return {"boxes": boxes, "scores": scores, "labels": labels, "extremes": points}

@@ -18,6 +18,7 @@ from kzoo.sources import chunks
 from kzoo.sources.image import read_image
 from kzoo.structures import Detections, RoadScene
 from kzoo.structures.cells import paste_masks
+from kzoo.structures.contours import fill_convex, octagons
 from kzoo.system.files import refuse_address
 
 DEFAULT_SCORE = 0.25
@@ -241,7 +242,8 @@ def to_detections(
 
     Args:
         result: `boxes` (M, 4), `scores` (M,), `labels` (M,) in the input's pixels, -1 = none; where the detector finds
-            them `masks` (M, S, S), probabilities inside each box, 0 to 1, or `drivable` and `lanes` (H, W), 0 or 1.
+            them `masks` (M, S, S), probabilities inside each box, 0 to 1, `extremes` (M, 4, 2), the outermost points,
+            whose octagons become masks, or `drivable` and `lanes` (H, W), 0 or 1.
         placement: how the image lay in the input.
         score_threshold: what scores lower is left out.
         aligned: how masks are pasted: see `kzoo.structures.cells.pasted`.
@@ -252,6 +254,9 @@ def to_detections(
     if "masks" in result:
         around = placement.to_original(result["boxes"], clip=False)  # where the cells lie
         masks = paste_masks(result["masks"], around, placement.original, aligned=aligned)  # (N, H, W)
+    elif "extremes" in result:
+        points = placement.to_original(result["extremes"].reshape(-1, 2, 4), clip=False).reshape(-1, 4, 2)
+        masks = fill_convex(octagons(boxes, points), placement.original)
     found = boxes, result["scores"], result["labels"], masks
     return RoadScene(*found, **fields, **maps) if maps else Detections(*found, **fields)
 

@@ -21,16 +21,18 @@ from kzoo.inference.detect import (
     with_nms,
 )
 from kzoo.inference.looks import Looks
-from kzoo.inference.results import Outcome, Results, Tally
+from kzoo.inference.results import Outcome, Results
 from kzoo.inference.segment import Inference, Segmenter, segment_stream
+from kzoo.inference.tracking import LEAST_SCORE
+from kzoo.inference.video import Following, predict_video
+from kzoo.inference.window import Window
 from kzoo.options import checked
 from kzoo.options.commands import PREDICT
-from kzoo.sources import Video, chunks, expand, is_video, writing_video
+from kzoo.sources import Stream, Video, chunks, expand, is_live, is_video
 from kzoo.sources.image import check_bits, oddities, read_image
 from kzoo.structures import Segmentation
 from kzoo.system.files import write_atomically
 from kzoo.system.messages import one_line, printable
-from kzoo.system.progress import track
 
 
 @checked(PREDICT)
@@ -51,12 +53,18 @@ def predict(
     sizes: Sequence | None = None,
     nms: str | None = None,
     bits: int | None = None,
+    track: bool = False,
+    tracker: str | None = None,
+    line: Sequence | None = None,
+    zone: Sequence | None = None,
+    show: bool = False,
 ) -> Outcome:
     """Looks at every image and video of a source, says what it found, and writes it down.
 
     Args:
         model: what `kzoo.load` gives.
-        source: an image, a folder, a glob, a video file, or a list of these.
+        source: an image, a folder, a glob, a video file, or a list of these; or a camera's number, the address of a
+            stream, or a pipe, see `kzoo.sources.live.Stream`.
         out: the folder for results.
         score_threshold: score below which a detector's boxes are left out, 0 to 1; 0.25 where None.
         batch_size: number of images that the model gets at once; where None 1, or as many as an export takes.
@@ -71,6 +79,11 @@ def predict(
         sizes: heights and widths of inputs that a detector's results are averaged over; its own alone by default.
         nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
         bits: number of bits that 16-bit images use, 8 to 16; all where None.
+        track: whether the objects of each video get identities.
+        tracker: how: "bytetrack", which is taken where None, or "sort".
+        line: two points x, y in pixels of the line across which tracked objects are counted; none where None.
+        zone: corners x, y in pixels of the zone in which tracked objects are counted; none where None.
+        show: whether the frames of videos are shown in a window as they come.
 
     Returns:
         What was done. A file that cannot be read is said on stderr and counted among the faults; the others
@@ -81,13 +94,17 @@ def predict(
         OSError: results cannot be written.
     """
     check_bits(bits)
-    paths, out = expand(source), Path(out)
+    stream = Stream(source) if is_live(source) else None
+    paths, out = expand(source) if stream is None else [stream.path], Path(out)
+    _refuse_pictures_alone(paths, {"track": track, "show": show})
     model = with_nms(model, nms)
     size = batch_size_of(model, batch_size, 1)
     options = {"score_threshold": score_threshold, "method": method, "overlap": overlap, "flips": flips}
-    options["sizes"] = sizes
+    options |= {"sizes": sizes, "track": track, "tracker": tracker, "line": line, "zone": zone}
     refuse_idle_inference(model, PREDICT, {**options, "resize": resize})
     score_threshold = DEFAULT_SCORE if score_threshold is None else score_threshold
+    if "mot" in kinds and not track:
+        raise ValueError("mot: has no effect without track; give track, too, or leave it out")
     if getattr(model, "task", "detect") == "segment":
         _refuse_kinds(model, kinds, "labels")
         inference = Inference(method or "resize", overlap, tuple(flips), resize, size)
@@ -102,19 +119,34 @@ def predict(
         find = partial(
             detect, model, score_threshold=score_threshold, batch_size=size, resize=resize, **looks
         )
+    kinds = [*kinds, "lines"] if json else kinds
     results, outcome = Results(out, paths, pictures, kinds), Outcome()
-    warm_up(model, size)
-    stills = _readable((path for path in paths if not is_video(path)), outcome, bits)
-    for batch in chunks(stills, size):
-        _predict_images(find, batch, results, say, outcome)
-    for path in filter(is_video, paths):
-        try:
-            _predict_video(find, Video(path), size, model.names, results, say, outcome)
-        except ValueError as error:
-            _fault(error, outcome)
+    # Trackers go on through detections that score less.
+    seen = partial(find, score_threshold=min(LEAST_SCORE, score_threshold)) if track else find
+    with contextlib.closing(Window("kzoo")) if show else contextlib.nullcontext() as window:
+        following = Following(tracker or "bytetrack" if track else None, score_threshold, line, zone, window)
+        warm_up(model, size)
+        stills = _readable((path for path in paths if not is_video(path)), outcome, bits)
+        for batch in chunks(stills, size):
+            _predict_images(find, batch, results, say, outcome)
+        for path in filter(is_video, paths):
+            try:
+                video = Video(path) if stream is None else stream
+                predict_video(seen, video, size, model.names, results, say, outcome, following)
+            except ValueError as error:
+                _fault(error, outcome)
+            if window is not None and not window.open:
+                break
     if json:
         write_json(out / "predictions.json", model, score_threshold, outcome)
     return outcome
+
+
+def _refuse_pictures_alone(paths: Sequence[Path], options: dict[str, bool]) -> None:
+    """Refuses what has an effect on videos alone, where there is none."""
+    for name, wanted in options.items():
+        if wanted and not any(map(is_video, paths)):
+            raise ValueError(f"{name}=True: {paths[0]} is no video; give one, or leave {name} out")
 
 
 def _segment(model, inference: Inference, probabilities: bool, images: list) -> list[Segmentation]:
@@ -170,31 +202,6 @@ def _predict_images(find: Callable, batch, folder: Results, say, outcome: Outcom
         folder.write(result)
         outcome.images += 1
         outcome.rows.append({**result.to_dict(), "milliseconds": round(milliseconds, 2)})
-
-
-def _predict_video(find: Callable, video: Video, size: int, names, folder: Results, say, outcome) -> None:
-    """Writes what is found on each frame, `size` frames at once; the line at the end is about all of them."""
-    tally, milliseconds = Tally(names), 0.0
-    target = folder.picture(video.path)
-    with writing_video(target, video.rate) if folder.pictures else contextlib.nullcontext() as writer:
-        for batch in chunks(track(video, video.path.name, total=video.frames or None), size):
-            results, taken = _timed(find, batch)
-            milliseconds += taken * len(batch)
-            for result in results:
-                result.path = video.path
-                if writer:
-                    # A video keeps its size; with a legend, frames would differ in width.
-                    bare = {"legend": False} if isinstance(result, Segmentation) else {}
-                    writer.write(result.draw(scale=1, **bare))
-                folder.write(result, tally.frames)
-                row = {**result.to_dict(), "frame": tally.frames, "milliseconds": round(taken, 2)}
-                outcome.rows.append(row)
-                tally.add(result)
-    outcome.images += tally.frames
-    lost = f", {video.missing} of {video.frames} missing (they cannot be decoded)" if video.missing else ""
-    say(
-        f"{one_line(video.path)}: {tally.frames} frames{lost}, {tally}  ({milliseconds / tally.frames:.1f} ms a frame)"
-    )
 
 
 def write_json(path: Path, model: Detector | Segmenter, score_threshold: float, outcome: Outcome) -> Path:

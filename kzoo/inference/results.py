@@ -43,7 +43,9 @@ class Results:
         kinds: what else is written: "labels" (detections in YOLO's format with scores), "masks" (segmentations as PNG
             files of class indices; detections as such of the objects' numbers, from 1 in the order of their scores;
             scenes of roads as such of bits, 1 drivable, 2 a lane's line),
-            "cutouts" (the subjects of segmentations on transparent ground; of detections a file an object).
+            "cutouts" (the subjects of segmentations on transparent ground; of detections a file an object), "lines" (a
+            JSON line for each frame of a video, which is there beside an annotated video anyway), "mot" (tracks as
+            MOTChallenge's text).
 
     Raises:
         ValueError: an annotated picture would replace its source.
@@ -69,12 +71,16 @@ class Results:
         known, default = ({".mp4"}, ".mp4") if is_video(source) else (_PICTURE_SUFFIXES, ".png")
         return self.folder / (name if name.suffix.lower() in known else f"{name}{default}")
 
+    def lines(self, source: Path) -> Path:
+        """Where the file lies that has a JSON line for each frame of a video."""
+        return self.picture(source).with_suffix(".jsonl")
+
     def file(self, kind: str, source: Path, frame: int | None = None, number: int | None = None) -> Path:
         """Where a file of a kind lies, of an image or of a video's frame, or of one object there."""
         name = self._names[source]
         # As YOLO names it, unless a.jpg and a.png both are there.
         stem = name.with_suffix("") if self._stems[name.with_suffix("")] == 1 else name
-        suffix = ".txt" if kind == "labels" else ".png"
+        suffix = ".txt" if kind in ("labels", "mot") else ".png"
         frames = "" if frame is None else f"_{frame:06}"
         objects = "" if number is None else f"_{number:03}"
         return self.folder / kind / f"{stem}{frames}{objects}{suffix}"
@@ -137,4 +143,21 @@ def label_lines(detections: Detections) -> str:
     for (x1, y1, x2, y2), label, score in rows:
         shares = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
         lines.append(f"{label} {' '.join(f'{share:.6f}' for share in shares)} {score:.6f}\n")
+    return "".join(lines)
+
+
+def mot_lines(detections: Detections, frame: int) -> str:
+    """Lines of MOTChallenge's text: "frame,id,left,top,width,height,score,-1,-1,-1", each object that has an id.
+
+    Args:
+        detections: what was tracked.
+        frame: the frame's number from 0; in the file frames, and pixels, count from 1.
+    """
+    lines = []
+    for (x1, y1, x2, y2), score, number in zip(
+        detections.boxes, detections.scores, detections.ids, strict=True
+    ):
+        if number > 0:
+            corner = f"{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
+            lines.append(f"{frame + 1},{number},{corner},{score:.6f},-1,-1,-1\n")
     return "".join(lines)

@@ -19,6 +19,7 @@ from kzoo.metrics.masks import MaskClassMetrics, MaskMetrics
 from kzoo.metrics.matching import EvaluatedImage, match
 from kzoo.metrics.plots import plot_confusion, plot_errors, plot_precision_recall
 from kzoo.metrics.segmentation import SegmentationClassMetrics, SegmentationEvaluator, SegmentationMetrics
+from kzoo.metrics.tracking import TrackingEvaluator, TrackingMetrics
 from kzoo.metrics.voc import average_precision_11point, average_precision_all
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "SegmentationClassMetrics",
     "SegmentationEvaluator",
     "SegmentationMetrics",
+    "TrackingEvaluator",
+    "TrackingMetrics",
     "average_precision_11point",
     "average_precision_all",
     "boundary_f1",

@@ -13,6 +13,7 @@ from kzoo.heads import Head
 from kzoo.model.checked_model import CheckedModel, looked_at
 from kzoo.model.decoded_model import DecodedModel
 from kzoo.model.networks import input_specs
+from kzoo.model.recomputing import Recomputed
 from kzoo.model.streams import is_dataset
 from kzoo.policy import check_settings, dtype_policy
 from kzoo.proposals import Proposer
@@ -40,6 +41,10 @@ class ZooModel(CheckedModel):
         origin: what `kzoo.darknet` keeps of the files it read the model from, to write it back; None for others.
         **kwargs: arguments of every Keras model: `name`, `dtype` and `trainable`.
 
+    Attributes:
+        checkpoint_gradients: whether training keeps few of the network's maps and computes the others again for the
+            gradients: less memory, a longer step. False at first; set it before `fit`. It is not saved.
+
     Example:
         >>> model = kzoo.build("yolov3-tiny", num_classes=3)
         >>> model.compile(keras.optimizers.AdamW(1e-3))   # the loss is the head's own
@@ -66,6 +71,7 @@ class ZooModel(CheckedModel):
         check_names([self.name, *self.names], "names")
         self.resize = check_resize(resize)
         self.origin = origin
+        self.checkpoint_gradients = False
         # Half precision would round the edges of boxes, and casts images in the network anyway.
         self.autocast = self.autocast and not head.needs_proposals
         self._proposer: Proposer | None = None
@@ -76,6 +82,11 @@ class ZooModel(CheckedModel):
     def task(self) -> str:
         """ "detect", "segment", "instance", "drive" or "classify"."""
         return self.head.task
+
+    @property
+    def truth(self) -> str:
+        """The kind of targets that it is trained on: its task's, or what its head says beyond that."""
+        return self.head.truth or self.task
 
     @property
     def multiple(self) -> int:
@@ -107,6 +118,8 @@ class ZooModel(CheckedModel):
 
     def features(self, inputs, training=None) -> list:
         """The network's feature maps (B, H / stride, W / stride, C), as a list also where there is one alone."""
+        if training and self.checkpoint_gradients:
+            return Recomputed(self.network)(inputs)
         maps = self.network(inputs, training=training)
         return list(maps) if isinstance(maps, (list, tuple)) else [maps]
 
@@ -137,7 +150,7 @@ class ZooModel(CheckedModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_settings()
-        check_keys(self.head.truth or self.task, y)
+        check_keys(self.truth, y)
         if sample_weight is None:
             losses = self.head.loss(y, y_pred)
         else:
@@ -207,6 +220,12 @@ class ZooModel(CheckedModel):
         from kzoo.inference.detect import detect
 
         return detect(self, source, **arguments)
+
+    def track(self, source, **arguments):
+        """Finds the objects of a video, and which are the same: see `kzoo.inference.tracking.track`."""
+        from kzoo.inference.tracking import track
+
+        return track(self, source, **arguments)
 
     def segment(self, source, **arguments):
         """The class of every pixel of a photograph of any size: see `kzoo.inference.segment.segment`."""

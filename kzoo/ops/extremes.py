@@ -100,7 +100,8 @@ def join_extremes(
         center_threshold: score, 0 to 1, 0.1 by default, that centres have at least.
 
     Returns:
-        boxes (B, N, 4) xyxy in cells, scores (B, N), best first, and labels (B, N) int32; what is no object scores -1.
+        boxes (B, N, 4) xyxy in cells, scores (B, N), best first, labels (B, N) int32, and the points that each box is
+        made of, (B, N, 4, 2) x and y of top, left, bottom and right; what is no object scores -1.
 
     Source: Zhou et al. 2019, arXiv:1901.08043, algorithm 1; in numbers as its authors' code.
     """
@@ -136,13 +137,16 @@ def join_extremes(
     total = ops.reshape(ops.where(fits, total, REFUSED), (-1, number * number))
     scores, best = stable_top_k(total, min(count, number * number))
     one, other = best // number, best % number
-    edges = (
-        take_rows(left.x, take_rows(lefts, other)),
-        take_rows(top.y, take_rows(tops, one)),
-        take_rows(right.x, take_rows(rights, other)),
-        take_rows(bottom.y, take_rows(bottoms, one)),
-    )
-    return ops.stack(edges, axis=-1), scores, take_rows(classes_of, one)
+    of_pairs = ((top, tops, one), (left, lefts, other), (bottom, bottoms, one), (right, rights, other))
+    points = ops.stack(
+        [
+            ops.stack([take_rows(place, take_rows(index, pair)) for place in (peaks.x, peaks.y)], axis=-1)
+            for peaks, index, pair in of_pairs
+        ],
+        axis=2,
+    )  # (B, N, 4, 2)
+    edges = (points[:, :, 1, 0], points[:, :, 0, 1], points[:, :, 3, 0], points[:, :, 2, 1])
+    return ops.stack(edges, axis=-1), scores, take_rows(classes_of, one), points
 
 
 def _opposite(first: Peaks, second: Peaks, low, high, pairs: int | None, threshold: float):
@@ -197,3 +201,25 @@ def without_ghosts(boxes, scores, labels, factor: float = 3.0, least: float = 0.
     total = ops.sum(ops.where(inside, ops.expand_dims(scores, 1), 0.0), axis=-1)
     ghost = ops.logical_and(scores > least, total > factor * scores)
     return ops.where(ghost, scores / 2, scores)
+
+
+def whose_points(kept_boxes, kept_labels, boxes, labels, points):
+    """The points of boxes that a suppression has left, which does not tell where it has them from.
+
+    Args:
+        kept_boxes: (B, D, 4) xyxy. Some suppressions move boxes: the nearest one's points are taken.
+        kept_labels: (B, D) int, -1 where there is none.
+        boxes: (B, N, 4) of all boxes, best first.
+        labels: (B, N) int.
+        points: (B, N, 4, 2).
+
+    Returns:
+        (B, D, 4, 2), 0 where there is no box.
+    """
+    off = ops.sum(ops.abs(ops.expand_dims(kept_boxes, 2) - ops.expand_dims(boxes, 1)), axis=-1)  # (B, D, N)
+    alike = ops.equal(ops.expand_dims(kept_labels, 2), ops.expand_dims(labels, 1))
+    # Keras's `argmin` becomes operators that TFLite and ONNX lack.
+    nearest = stable_top_k(ops.where(alike, -off, -1e9), 1)[1][..., 0]
+    found = take_rows(points, nearest)  # (B, D, 4, 2)
+    there = ops.cast(kept_labels >= 0, found.dtype)
+    return found * ops.reshape(there, (-1, kept_boxes.shape[1], 1, 1))

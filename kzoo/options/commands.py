@@ -6,6 +6,7 @@ from kzoo.options.building import DEPTH, NUM_CLASSES, RANKS, WIDTH
 from kzoo.options.forms import AUGMENT
 from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Sizes, Whole
+from kzoo.options.tracking import TRACKING
 from kzoo.options.words import Component, Names, Place, Text, Word
 
 # `kzoo.augment.RESIZES`, which would take OpenCV to import: help comes at once.
@@ -165,6 +166,7 @@ PREDICT: dict[str, Option] = {
         what="a folder",
     ),
     "score_threshold": SCORE,
+    **TRACKING,
 }
 COMPRESS: dict[str, Option] = {
     "model": MODEL.but(help="The model to compress: a .keras file, a run folder or hf://USER/NAME."),
@@ -213,6 +215,9 @@ EXPORT: dict[str, Option] = {
     "name": Component(none=True),
     "resize": RESIZE,
     "nms": NMS,
+    "opset": Whole(
+        help="Version of the operators of an ONNX file.", otherwise="17", least=13, most=18, none=True
+    ),
 }
 BENCHMARK: dict[str, Option] = {
     "model": MODEL,

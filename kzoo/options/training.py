@@ -221,6 +221,9 @@ SPEED: dict[str, Option] = {
         "made for it, or else float32.",
         choices=PRECISIONS,
     ),
+    "checkpoint_gradients": Flag(
+        help="Keep few of the network's maps for the gradients and compute the others again; less memory, longer steps."
+    ),
     "cache": Word(
         help="Where decoded training images are kept for later epochs; disk is Keras's folder, disk:FOLDER another.",
         otherwise="nowhere",

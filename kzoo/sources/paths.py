@@ -44,8 +44,8 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is nothing at a path, or nothing matches a pattern.
-        ValueError: a folder holds neither image nor video; or it is a camera's number or an address, neither of which
-            is read.
+        ValueError: a folder holds neither image nor video; or it is a camera's number or an address, which is looked
+            at alone, or not at all.
 
     Example:
         >>> expand(["street.jpg", "clips"])    # clips/ holds a.mp4 and notes.txt
@@ -69,9 +69,10 @@ def expand(source: str | Path | Sequence[str | Path]) -> list[Path]:
     if path.exists():
         return [path]
     if str(source).isdecimal():
-        raise ValueError(f"{source}: cameras are not read; record a video file and give that")
+        raise ValueError(f"{source}: a camera, which is looked at alone; give it as the only source")
     refuse_address(
-        source, "addresses are not read; download the picture or record the video, and give that file"
+        source,
+        "download the picture or record the video, and give that file; a camera's stream is looked at alone",
     )
     if not _WILDCARDS & set(str(source)):
         raise FileNotFoundError(f"{path}: no such image, folder or video")

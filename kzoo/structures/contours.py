@@ -67,3 +67,46 @@ def _with_hole(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
     at, start = np.unravel_index(int(distances.argmin()), distances.shape)
     around = np.roll(hole, -start, axis=0)
     return np.concatenate([outline[: at + 1], around, around[:1], outline[at:]])
+
+
+def octagons(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Octagons in boxes: on each edge a quarter of it, about an object's outermost point, ended by the box's corners.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        points: (N, 4, 2) x and y of the top, left, bottom and right point.
+
+    Returns:
+        (N, 8, 2), from the top edge on clockwise in the picture.
+
+    Source: Zhou et al. 2019, ExtremeNet, arXiv:1901.08043, section 4.4, "Extreme instance segmentation".
+    """
+    boxes, points = np.asarray(boxes, np.float64), np.asarray(points, np.float64)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]  # (N, 1, 2)
+    reach = (high - low) / 8
+    start, end = (np.clip(points + off, low, high) for off in (-reach, reach))  # (N, 4, 2)
+    x1, y1, x2, y2 = boxes.T
+    corners = (
+        (start[:, 0, 0], y1), (end[:, 0, 0], y1), (x2, start[:, 3, 1]), (x2, end[:, 3, 1]),
+        (end[:, 2, 0], y2), (start[:, 2, 0], y2), (x1, end[:, 1, 1]), (x1, start[:, 1, 1]),
+    )  # fmt: skip
+    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+
+
+def fill_convex(polygons: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pixels whose middle is in a convex polygon: (N, H, W) bool.
+
+    Args:
+        polygons: (N, K, 2) corners x and y, clockwise in the picture.
+        size: (height, width) of the picture in pixels.
+    """
+    masks = np.zeros((len(polygons), *size), bool)
+    for mask, corners in zip(masks, polygons, strict=True):
+        left, top = np.floor(corners.min(axis=0)).clip(0, size[::-1]).astype(int)
+        right, bottom = np.ceil(corners.max(axis=0)).clip(0, size[::-1]).astype(int)
+        x, y = np.arange(left, right) + 0.5, np.arange(top, bottom)[:, None] + 0.5
+        inside = np.ones((bottom - top, right - left), bool)
+        for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            inside &= (x2 - x1) * (y - y1) >= (y2 - y1) * (x - x1)
+        mask[top:bottom, left:right] = inside
+    return masks

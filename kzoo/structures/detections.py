@@ -41,6 +41,8 @@ class Detections(Result):
         names: class names; a label beyond them shows as "class 7".
         image: (H, W, 3) uint8 RGB, or None where only figures are wanted.
         path: the file it came from, if any.
+        ids: (N,) int64, which of a video's objects each is, from 1, -1 where it is not known yet; None where nothing
+            was tracked.
 
     Example:
         >>> detections = Detections(boxes=[[10, 20, 50, 60]], scores=[.9], labels=[0], names=["cat"])
@@ -55,6 +57,7 @@ class Detections(Result):
     names: Sequence[str] = field(default_factory=tuple)
     image: np.ndarray | None = None
     path: str | Path | None = None
+    ids: np.ndarray | None = None
 
     def __post_init__(self):
         self.boxes = as_array(self.boxes, (0, 4), np.float32)
@@ -62,6 +65,12 @@ class Detections(Result):
         self.labels = as_array(self.labels, (0,), np.int64)
         if self.masks is not None:
             self.masks = _checked_masks(self.masks, len(self.scores), self.image)
+        if self.ids is not None:
+            self.ids = as_array(self.ids, (0,), np.int64)
+            if self.ids.shape != self.scores.shape:
+                raise ValueError(
+                    f"Detections: ids of shape {self.ids.shape}; give ({len(self.scores)},): one for each box"
+                )
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -77,6 +86,7 @@ class Detections(Result):
             self.names,
             self.image,
             self.path,
+            None if self.ids is None else self.ids[index],
         )
 
     def summary(self) -> str:
@@ -88,7 +98,8 @@ class Detections(Result):
     def to_dict(self) -> dict:
         """Plain data for JSON: `{"path", "objects": [{"box": xyxy pixels, "score", "label", "name"}]}`.
 
-        Objects with masks have "mask", too: COCO's compressed run lengths, `{"size": [height, width], "counts"}`.
+        Objects with masks have "mask", too: COCO's compressed run lengths, `{"size": [height, width], "counts"}`; those
+        that were tracked "id", which is None where it is not known yet.
         """
         objects = [
             {
@@ -101,6 +112,8 @@ class Detections(Result):
         ]
         for row, mask in zip(objects, () if self.masks is None else self.masks, strict=False):
             row["mask"] = compress_mask(mask)
+        for row, number in zip(objects, () if self.ids is None else self.ids.tolist(), strict=False):
+            row["id"] = number if number > 0 else None
         return {"path": None if self.path is None else str(self.path), "objects": objects}
 
     def to_coco(
@@ -119,8 +132,8 @@ class Detections(Result):
 
         Returns:
             Rows with `image_id`, `category_id`, `bbox` and `score`, in the order of the detections; those with masks
-            have `segmentation` and `area`, its pixels. COCO's tools sort rows that have a `bbox` into small, medium
-            and large by that box.
+            have `segmentation` and `area`, its pixels; those whose identity is known `track_id`. COCO's tools sort rows
+            that have a `bbox` into small, medium and large by that box.
         """
         rows = []
         for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):
@@ -136,6 +149,9 @@ class Detections(Result):
         for row, mask in zip(rows, () if self.masks is None else self.masks, strict=False):
             row["segmentation"] = outlines(mask) if polygons else compress_mask(mask)
             row["area"] = int(np.count_nonzero(mask))
+        for row, number in zip(rows, () if self.ids is None else self.ids.tolist(), strict=False):
+            if number > 0:
+                row["track_id"] = number
         return rows
 
     def numbered_mask(self) -> np.ndarray:
@@ -189,6 +205,7 @@ class Detections(Result):
             confidence=self.scores,
             class_id=self.labels,
             mask=self.masks,
+            tracker_id=self.ids,
             data={"class_name": np.array([self.name(label) for label in self.labels], dtype=object)},
         )
 
@@ -212,4 +229,6 @@ class Detections(Result):
                 f"draw: masks of {self.masks.shape[1:]} pixels on an image of {image.shape[:2]}; give the image that "
                 "they are of"
             )
-        return draw_boxes(image, self.boxes, self.labels, self.scores, self.names, scale, self.masks)
+        return draw_boxes(
+            image, self.boxes, self.labels, self.scores, self.names, scale, self.masks, self.ids
+        )

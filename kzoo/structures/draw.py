@@ -17,6 +17,7 @@ SMALL = 400  # pixels: images with a shorter longer side are enlarged before any
 LARGE_ENOUGH = 640  # pixels that the longer side has then, or more
 SMALLEST_LETTERS = 11  # pixels from line to line; less cannot be read
 MOST_COVERED = 0.08  # the share of a picture that its names take, as far as they can be read
+_COUNTED = (255, 230, 60)  # of lines and zones, and of what is written at them
 CELL = 480  # pixels: the side of a picture on a contact sheet
 
 
@@ -64,6 +65,7 @@ def draw_boxes(
     names: Sequence[str] = (),
     scale: float | None = None,
     masks: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
 ) -> np.ndarray:
     """Boxes, each with its name and score, on a copy of the image; under them the objects' masks where there are some.
 
@@ -79,6 +81,8 @@ def draw_boxes(
         scale: how many times as large as the image the picture is, above 0; where None 1, or more for small images
             (`automatic_scale`).
         masks: (N, H, W) bool in pixels of the image, or None: drawn as veils with outlines.
+        ids: (N,) int, which of a video's objects each is: it stands before the name, "#3 dog", and gives the colour
+            in the place of the class; None, or -1 for a box of which it is not known.
 
     Returns:
         (h, w, 3) uint8 RGB, the image's size times the scale.
@@ -91,10 +95,13 @@ def draw_boxes(
     # Weights that have diverged give NaN and infinity, which no whole number holds.
     corners = np.nan_to_num(np.asarray(boxes, np.float64).reshape(-1, 4) * ratio).clip(-1e6, 1e6)
     frames = np.rint(corners).astype(int)  # (N, 4)
-    paints = [color(int(label)) for label in labels]
+    numbers = np.full(len(frames), -1) if ids is None else np.asarray(ids)
+    kinds = np.where(numbers > 0, numbers, labels) if len(frames) else labels
+    paints = [color(int(kind)) for kind in kinds]
     texts = [drawn_name(names, int(label)) for label in labels]
     if scores is not None:
         texts = [f"{text} {float(score):.2f}" for text, score in zip(texts, scores, strict=True)]
+    texts = [f"#{number} {text}" if number > 0 else text for number, text in zip(numbers, texts, strict=True)]
     if masks is not None:
         lay_masks(canvas, masks, paints, line)
     # The best score is drawn last, hence on top.
@@ -198,6 +205,25 @@ def draw_mask(
         return picture
     entries = [(drawn_name(names, value), color(value)) for value in values]
     return _beside(picture, _legend(entries, max(1.0, len(picture) / 600)))
+
+
+def draw_counts(picture: np.ndarray, points: np.ndarray, text: str) -> None:
+    """A line or a zone, and what was counted there, on a picture, in place.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        points: (N, 2) x, y in pixels; two are a line, more the corners of a zone.
+        text: what was counted.
+    """
+    size = max(SMALLEST_LETTERS, round(max(picture.shape[:2]) / 48))
+    corners = np.rint(np.asarray(points).clip(-1e6, 1e6)).astype(np.int32)
+    cv2.polylines(picture, [corners], len(corners) > 2, _COUNTED, max(1, size // 8), cv2.LINE_AA)
+    width, height = text_size(text, size)
+    left, top = np.clip(
+        corners[0], 0, np.maximum(0, [picture.shape[1] - width, picture.shape[0] - height])
+    ).tolist()
+    picture[top : top + height, left : left + width] //= 3
+    write(picture, text, left, top, size, _COUNTED)
 
 
 def _legend(entries: Sequence[tuple[str, tuple[int, int, int]]], scale: float) -> np.ndarray:

@@ -119,10 +119,15 @@ def replacing(target: str | Path) -> Iterator[Path]:
             target.replace(holder / "replaced")
         fresh.replace(target)
     except OSError as error:
-        if error.errno is None:  # words of our own
-            raise OSError(str(error) if str(target) in str(error) else f"{target}: {error}") from error
+        if hasattr(error, "told"):  # by a file within this one's block, which it is about
+            raise
+        named = str(target) in str(error)
         # Whatever temporary name it failed on, the user knows the target only.
-        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
+        words = (error.errno, error.strerror or str(error), str(target))
+        own = (str(error) if named else f"{target}: {error}",)
+        told = OSError(*(own if error.errno is None else words))
+        told.told = True
+        raise told from error
     finally:
         if holder is not None:
             _remove(holder)

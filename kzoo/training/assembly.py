@@ -172,6 +172,7 @@ def build_saved(path: str | Path, dataset, config: TrainConfig) -> ZooModel:
 def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) -> ZooModel:
     """The model with optimizer, frozen layers and compilation as the options have them."""
     freeze(model, config)
+    model.checkpoint_gradients = config.checkpoint_gradients
     hasten_statistics(model, config.epochs * steps_per_epoch)
     optimizer = make_optimizer(config, steps_per_epoch)
     model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale or bool(config.sizes)))

@@ -56,6 +56,7 @@ class TrainConfig:
     accumulate: int = 1
     patience: int = 0
     precision: str = "auto"
+    checkpoint_gradients: bool = False
     freeze_backbone: int | str = 0
     backbone_rate: float = 1.0
     multi_scale: bool = False

@@ -79,7 +79,7 @@ def train(
             config,
             trained.image_size,
             resize=trained.resize,
-            task=trained.task,
+            task=trained.truth,
             searching=searching_of(trained),
         )
         frozen = trained_backbone(trained)
@@ -154,6 +154,7 @@ def resume(
         val = _dataset_again(val, sources["val"], "val", folder)
         with devices.strategy(config.batch_size):
             model, _ = load_checkpoint(folder.last)
+            model.checkpoint_gradients = config.checkpoint_gradients
             if state.pop("averaged", False):
                 swap_averages(model)
         datasets = open_inputs(data, val, config, model.task)
@@ -163,7 +164,7 @@ def resume(
             model.image_size,
             state["epoch"],
             model.resize,
-            model.task,
+            model.truth,
             searching_of(model),
         )
         follow_options(model.optimizer, config, len(batches))

@@ -12,6 +12,7 @@ from kzoo import data as datasets
 from kzoo.augment.compose import Compose
 from kzoo.data.checks.check import sound_part
 from kzoo.data.checks.report import plural
+from kzoo.data.formats.outlined import with_outlines
 from kzoo.data.loading.batch import SIZE_STEPS
 from kzoo.data.loading.loader import Batches, batches
 from kzoo.data.loading.workers import is_sendable
@@ -200,11 +201,12 @@ def training_batches(
 ) -> Batches:
     """Endless, shuffled, augmented batches from an epoch on; with masks of objects for the task "instance".
 
-    With `searching`, settings of a `kzoo.proposals.Proposer`, there are proposals beside the images.
+    For "outlined" there are masks, too, where all objects have them. With `searching`, settings of a
+    `kzoo.proposals.Proposer`, there are proposals beside the images.
     """
     closing = max(1, config.epochs // 10) if config.close_mosaic is None else config.close_mosaic
     return batches(
-        dataset,
+        with_outlines(dataset, task),
         input_sizes(config, image_size),
         config.batch_size,
         config.augment,
@@ -237,7 +239,7 @@ def validation_batches(
     Endless, because Keras lets a stream's end count as one more batch in the means of the losses.
     """
     return batches(
-        dataset,
+        with_outlines(dataset, task),
         image_size,
         config.batch_size,
         "none",

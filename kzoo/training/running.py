@@ -86,7 +86,7 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
     state, val_batches, altered = recorder.state, None, contextlib.nullcontext()
     if val_set is not None:
         val_batches = validation_batches(
-            val_set, config, model.image_size, model.resize, model.task, searching_of(model)
+            val_set, config, model.image_size, model.resize, model.truth, searching_of(model)
         )
     if config.sat:
         altered = Adversary(model, config.sat, seed=config.seed).at_work()

@@ -89,6 +89,7 @@ def test_cutmix_shows_the_partner_through_a_window(seed, shape, mine, theirs, le
         assert mixed.masks is None and mixed.mask is None
 
 
+@pytest.mark.long
 @given(st.integers(0, 10**6), SHAPES, st.integers(0, 300))
 @settings(max_examples=50, deadline=None)
 def test_cutmix_takes_any_number_of_boxes_at_any_place(seed, shape, count):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from samples import HEADS, TWINS, of_each_family, of_each_head, small, smallest_of_each_family
+from samples import HEADS, TWINS, of_archetypes, small, smallest_of_each_family
 from shapes_only import shapes_only
 
 import kzoo
@@ -89,12 +89,19 @@ def by_name(names):
 
 
 smallest_names = by_name(smallest_of_each_family(kzoo.list_models()))
-some_of_each_family = by_name(of_each_family(kzoo.list_models()))
-some_of_each_head = by_name(of_each_head(kzoo.list_models()))
-every_segmenter = by_name(of_each_family(kzoo.list_models("segment")))
+archetypes = by_name(of_archetypes(kzoo.list_models()))
+every_segmenter = by_name(of_archetypes(kzoo.list_models("segment")))
 every_detector = by_name(
-    of_each_family([name for task in ("detect", "instance", "drive") for name in kzoo.list_models(task)])
+    of_archetypes([name for task in ("detect", "instance", "drive") for name in kzoo.list_models(task)])
 )
+
+
+def test_what_takes_seconds_is_shown_by_default_for_few_names():
+    """However many there are: the budget of the default run is the same for any number of families."""
+    quick = [parameter for parameter in of_archetypes(kzoo.list_models()) if not parameter.marks]
+    assert 5 <= len(quick) <= 8
+    tasks = {entry(parameter.values[0]).task for parameter in quick}
+    assert tasks == {"classify", "detect", "segment"}
 
 
 @functools.lru_cache(maxsize=1)
@@ -161,7 +168,7 @@ def test_a_name_stands_for_its_head(name):
     assert kind in HEADS and published(HEADS[kind])[-1] == kind
 
 
-@some_of_each_head
+@archetypes
 def test_predicts_at_any_multiple_of_the_stride(name):
     model = untrained(name)
     model.run_eagerly = True  # tracing two sizes takes several times as long
@@ -193,7 +200,7 @@ def check_result(model, result, height, width):
         assert ((result["labels"] >= 0) == (result["scores"] > 0)).all()
 
 
-@some_of_each_family
+@archetypes
 def test_loss_and_gradients_are_finite(name):
     model = untrained(name)
     for objects in (0, 3):
@@ -288,7 +295,7 @@ class EndWhenFound(keras.callbacks.Callback):
         self.model.stop_training = self.found
 
 
-@some_of_each_head
+@archetypes
 def test_overfits_one_batch(name):
     model = build(name)
     fast = isinstance(model.head, (ClassifyHead, PointHead, YoloHead))
@@ -315,7 +322,7 @@ def test_overfits_one_batch(name):
     assert model.history.history["loss"][-1] < limit
 
 
-@some_of_each_head
+@archetypes
 def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     model = compiled(build(name, names=["a", "b", "c"]))
     model.fit(inputs(model), targets(model.task), verbose=0)
@@ -329,7 +336,7 @@ def test_saves_and_loads_with_equal_predictions(name, tmp_path):
     again.fit(inputs(again), targets(model.task), verbose=0)  # comes back compiled
 
 
-@some_of_each_head
+@archetypes
 @pytest.mark.parametrize(
     "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)]
 )
@@ -345,14 +352,14 @@ def test_trains_under_mixed_precision(name, policy):
     assert result["probabilities" if "mask" in result else "scores"].dtype == np.float32
 
 
-@some_of_each_head
+@archetypes
 def test_another_number_of_classes_trains(name):
     model = compiled(build(name, num_classes=1))
     loss = model.fit(inputs(model), targets(model.task, classes=1), verbose=0).history["loss"]
     assert np.isfinite(loss).all()
 
 
-@some_of_each_head
+@archetypes
 def test_weights_bring_their_settings_and_of_other_classes_all_but_the_last_layers(name, tmp_path, caplog):
     source, path = build(name, num_classes=5, names=[*"abcde"]), tmp_path / "five.keras"
     source.save(path)

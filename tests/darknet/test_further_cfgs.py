@@ -192,6 +192,7 @@ def nine(tmp_path):
     return written(NINE, tmp_path, "nine")
 
 
+@pytest.mark.long
 def test_a_word_tree(nine, tmp_path):
     path, weights = nine
     model = darknet.load(path, weights)

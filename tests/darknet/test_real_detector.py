@@ -90,6 +90,7 @@ def test_darknets_own_detections(fastest, photographs):
     assert count == 42 and apart < 0.01 and overlap > 0.98
 
 
+@pytest.mark.long
 def test_darknets_own_letterbox(fastest, photographs, darknet_data):
     boxed = objects(darknet_data, "reference_letterbox.json")
     wanted, found, more = compared(fastest, boxed, resize="darknet-letterbox")
@@ -120,6 +121,7 @@ def test_another_way_to_resize_finds_others(resize, fastest, photographs):
     assert found < wanted and more > 0
 
 
+@pytest.mark.long
 def test_plain_overlap_finds_others(fastest, photographs):
     """`nms_kind=greedynms` counts: by IoU alone an object that stands before another is lost."""
     head = type(fastest.head).from_config({**fastest.head.get_config(), "nms_kind": "greedy"})
@@ -135,6 +137,7 @@ def test_the_same_from_an_export(place, fastest, photographs, tmp_path):
     assert compared(detector, photographs) == (29, 29, 0)
 
 
+@pytest.mark.long
 def test_the_same_folded_and_from_a_keras_file(fastest, photographs, tmp_path):
     kzoo.darknet.folded(fastest).save(tmp_path / "folded.keras")
     assert compared(kzoo.load(tmp_path / "folded.keras"), photographs) == (29, 29, 0)

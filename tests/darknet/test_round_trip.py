@@ -51,6 +51,7 @@ def test_the_same_bytes_and_the_same_outputs(name, files, images, tmp_path):
     assert (tmp_path / "kept.cfg").read_bytes() == cfg.read_bytes()
 
 
+@pytest.mark.long
 def test_a_real_detector(darknet_data, tmp_path):
     folder = darknet_data / "yolo-fastest-1.1"
     cfg, weights = folder / "yolo-fastest-1.1.cfg", folder / "yolo-fastest-1.1.weights"
@@ -156,6 +157,7 @@ def test_folding_changes_nothing_that_is_seen(name, files, images, tmp_path):
     np.testing.assert_array_equal(outputs(again, images), outputs(folded, images))
 
 
+@pytest.mark.long
 def test_folding_a_real_detector(darknet_data):
     model = kzoo.load(darknet_data / "yolo-fastest-1.1" / "yolo-fastest-1.1.cfg")
     folded = darknet.folded(model)

@@ -113,6 +113,7 @@ FURTHER = {"yolov1": {"side": 7}, "yolov1-tiny": {"side": 7}}
 
 
 # Of yolov3-spp all but the pooling is yolov3.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["darknet53", "yolov1-tiny", "yolov2-tiny", "yolov3-spp", "yolov3-tiny", "yolov4-tiny"]
@@ -252,6 +253,7 @@ def test_what_is_built_here_others_read(case, tmp_path):
     assert_same(ours, opencv_outputs(cfg, weights, getattr(model.head, "strides", None)))
 
 
+@pytest.mark.long
 def test_a_step_of_training_and_back(tmp_path):
     keras.utils.set_random_seed(0)
     model = small("yolov3-tiny", num_classes=2)

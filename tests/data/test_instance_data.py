@@ -217,6 +217,7 @@ def test_images_without_objects_and_crowds(tmp_path):
     assert targets["labels"][0, 0] == -1 and targets["boxes"][0, 0].any()
 
 
+@pytest.mark.long
 def test_five_hundred_objects_cost_what_is_said():
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 1, (500, 2)) * (1200, 700)

@@ -41,6 +41,7 @@ def test_export_writes_says_and_checks(run, run_folder, tmp_path):
     assert kzoo.load(tmp_path / "saved_models" / "cells.tflite").name == "cells"
 
 
+@pytest.mark.long
 def test_export_to_another_size_calibrated_on_a_dataset(run, run_folder, tmp_path):
     done = run(
         "export", run_folder / "best.keras", "--quantize", "int8", "--data", "shapes:4:64",
@@ -51,6 +52,7 @@ def test_export_to_another_size_calibrated_on_a_dataset(run, run_folder, tmp_pat
     assert opened.image_size == (96, 96) and opened.batch_size == 2 and opened.metadata.quantize == "int8"
 
 
+@pytest.mark.long
 def test_benchmark_prints_a_row_a_form(run, run_folder):
     done = run("benchmark", run_folder, "--forms", "keras,onnx", "--runs", 2, "--threads", 1)
     lines = done.stdout.splitlines()

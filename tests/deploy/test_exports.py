@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 from random_models import NAMES, SIZE, randomised
-from samples import of_each_head, small
+from runtimes import assert_alike_everywhere
+from samples import of_archetypes, small
 
 import kzoo
 from kzoo.augment.letterbox import fit
@@ -21,7 +22,7 @@ from kzoo.layers.folding import folded_network
 
 FORMS = ["saved_model", "tflite", "onnx"]
 # Kinds of heads that take long to export, or that other tests here export anyway.
-EXPORTED = ["YoloHead", "AnchorHead focal", "AnchorHead hard_negative", "FastRCNNHead softmax"]
+EXPORTED = ["YoloHead", "GridHead", "RegionHead"]
 
 
 def relative_difference(expected, given):
@@ -43,12 +44,14 @@ def test_outputs_are_keras_s(form, detector, exported, images):
     assert agreement.same == agreement.total > 100
 
 
+@pytest.mark.long
 def test_float16_weights_change_little(detector, exported, images):
     agreement = compare(detector, exported("tflite-float16"), images, score_threshold=0.2)
     assert agreement.total > 50 and agreement.found >= 0.95 * agreement.total and agreement.scores < 5e-3
     assert exported("tflite-float16").stat().st_size < 0.6 * exported("tflite").stat().st_size
 
 
+@pytest.mark.long
 def test_int8_finds_about_the_same(detector, exported, images):
     """How much average precision it costs is a matter of trained models; here its scores are near."""
     expected = detector.predict_on_batch(images)
@@ -57,6 +60,7 @@ def test_int8_finds_about_the_same(detector, exported, images):
     assert exported("tflite-int8").stat().st_size < 0.35 * exported("tflite").stat().st_size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_number_of_images(form, count, exported, images):
@@ -90,6 +94,7 @@ def test_an_export_says_what_it_is(form, exported, images):
     assert list(found.names) == NAMES and found.boxes[:, 2].max() <= 120
 
 
+@pytest.mark.long
 def test_an_export_knows_how_photographs_are_resized(small_detector, exported, images, tmp_path):
     assert kzoo.load(exported("onnx")).resize == "letterbox"
     stretching = open_export(kzoo.export(small_detector, tmp_path / "aligned.onnx", resize="darknet"))
@@ -232,7 +237,7 @@ def test_opening_tflite_loads_neither_keras_nor_tensorflow(exported):
 @pytest.mark.parametrize(
     "name",
     # The tests above have the detector's head.
-    of_each_head(kzoo.list_models("detect") + kzoo.list_models("classify"), shown=EXPORTED),
+    of_archetypes(kzoo.list_models("detect") + kzoo.list_models("classify"), shown=EXPORTED),
 )
 def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
     keras.utils.set_random_seed(0)
@@ -249,6 +254,7 @@ def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
         assert relative_difference(expected["scores"], given["scores"]) < 1e-4
         agreement = compare(model, path, images)
         assert agreement.same == agreement.total >= 3
+    assert_alike_everywhere(path, images)
 
 
 def test_inference_model_folds_every_normalisation(detector, images):
@@ -260,6 +266,7 @@ def test_inference_model_folds_every_normalisation(detector, images):
         assert relative_difference(np.asarray(expected[key]), np.asarray(given[key])) < 1e-5
 
 
+@pytest.mark.long
 def test_a_model_of_mixed_precision_is_exported_in_float32(images, tmp_path):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")

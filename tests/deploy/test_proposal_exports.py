@@ -53,6 +53,7 @@ def test_images_alone_are_searched(model, exported):
     np.testing.assert_allclose(other.boxes, one.boxes, atol=1e-3)
 
 
+@pytest.mark.long
 def test_fewer_proposals_are_filled_up_and_more_are_refused(model, exported):
     images, boxes = pictures(), np.zeros((2, 5, 4), np.float32)
     boxes[:, :3] = [[4, 4, 40, 40], [20, 8, 60, 30], [0, 0, 64, 64]]

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 from random_models import randomised
-from samples import of_each_head
+from runtimes import assert_alike_everywhere
+from samples import of_archetypes
 
 import kzoo
 from kzoo.deploy import open_export
@@ -29,13 +30,15 @@ def pictures(count=2):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", of_each_head(kzoo.list_models("segment")))
+@pytest.mark.parametrize("name", of_archetypes(kzoo.list_models("segment")))
 def test_masks_are_keras_s(name, form, tmp_path):
     model, images = segmenter(name), pictures()
     path = kzoo.export(model, tmp_path / FORMS[form])
     agreement = compare(model, path, images)
     assert agreement.total == images[..., 0].size and "pixels" in str(agreement)
     assert agreement.same >= 0.999 * agreement.total and agreement.scores < 1e-4
+    if form == "onnx":
+        assert_alike_everywhere(path, images)
     opened = open_export(path)
     assert opened.task == "segment" and opened.names == NAMES
     wide = np.repeat(images[0], 2, axis=1)
@@ -45,6 +48,7 @@ def test_masks_are_keras_s(name, form, tmp_path):
         assert (own.mask == other.mask).mean() >= 0.999
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("quantize, least", [("float16", 0.98), ("int8", 0.85)])
 def test_quantised_masks(quantize, least, tmp_path):
     """Of a network that was not trained many pixels are near a tie; the README has the figures of a trained one."""

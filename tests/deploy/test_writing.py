@@ -55,6 +55,7 @@ def test_only_models_of_kzoo_are_exported(detector):
         kzoo.export(detector.network)
 
 
+@pytest.mark.long
 def test_places_by_default(detector, no_writing, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [kzoo.export(detector) for _ in range(2)]
@@ -167,6 +168,7 @@ def test_a_full_disk_is_told_in_a_line_that_names_the_target(small_detector, tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_full_folder_for_temporary_files_is_none_of_tflites_business(small_detector, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     assert kzoo.export(small_detector, tmp_path / "a.tflite").is_file()

@@ -42,6 +42,7 @@ def kinds_and_forms():
             yield pytest.param(kind, suffix, id=f"{kind}-{form}", marks=marks)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind, suffix", kinds_and_forms())
 def test_every_kind_in_every_export_finds_what_keras_finds(kind, suffix, images, tmp_path):
     model = made()
@@ -165,6 +166,7 @@ def test_a_cfg_has_no_other_kinds_than_darknet():
         describe(with_nms(model, "matrix"))
 
 
+@pytest.mark.long
 def test_commands_take_a_kind(tmp_path, monkeypatch):
     """`--nms` at evaluate, export and predict; an export refuses another."""
     from typer.testing import CliRunner
@@ -187,6 +189,7 @@ def test_commands_take_a_kind(tmp_path, monkeypatch):
         assert (done.exit_code == 0) == (not fault) and fault in f"{done.exception} {done.output}"
 
 
+@pytest.mark.long
 def test_evaluate_takes_a_kind():
     from kzoo.data.formats.shapes import Shapes
 

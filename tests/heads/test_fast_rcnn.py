@@ -77,6 +77,7 @@ def test_numbers_are_those_of_plain_layers(model):
     np.testing.assert_allclose(ops.convert_to_numpy(got)[0, :, 0], logits, atol=1e-4)
 
 
+@pytest.mark.long
 def test_proposals_of_images_alone_are_those_that_are_searched_for(model):
     images = pictures()
     alone = model.predict_on_batch(images)

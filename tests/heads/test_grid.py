@@ -195,6 +195,7 @@ def test_gradients_are_finite(fault, objects):
     assert np.isfinite(loss) and np.isfinite(tape.gradient(loss, raw)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flat", [True, False])
 def test_a_model_trains_saves_and_loads(flat, tmp_path):
     keras.utils.set_random_seed(0)

@@ -113,6 +113,7 @@ def climbed(head, maps, box, label):
     return box
 
 
+@pytest.mark.long
 def test_refinement_is_the_paper_s_loop_and_raises_the_predicted_overlap(decided):
     maps, (boxes, labels) = features()[:4], boxes_and_labels(6)
     refined = ops.convert_to_numpy(decided.refined_by_iou(maps, boxes, labels))
@@ -151,6 +152,7 @@ def test_loss_of_perfect_predictions_and_of_others(monkeypatch):
     assert iou_term(head, targets) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.long
 def test_what_counts_in_the_loss():
     head = head_of()
     state = head.seed_generator.state.numpy()

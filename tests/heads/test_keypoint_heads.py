@@ -66,6 +66,7 @@ def scenes(count, objects=4):
     return {"boxes": boxes, "labels": labels.astype(np.int32)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [name if name == "corner" else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
 )
@@ -161,6 +162,11 @@ def test_extreme_points_follow_masks_and_a_warning_tells_of_boxes_once(caplog, m
     assert place == [[[2, 12]], [[2, 2]]]
     found = head.decode(diagonal)
     np.testing.assert_allclose(ops.convert_to_numpy(found["boxes"])[0, 0], [8, 8, 88, 88], atol=1e-3)
+    points = ops.convert_to_numpy(found["extremes"])
+    half = 80 / 112  # of a cell of the mask, whose middle is the point
+    ends = [[8 + half, 8], [8, 8 + half], [88 - half, 88], [88, 88 - half]]
+    np.testing.assert_allclose(points[0, 0], ends, atol=1e-3)
+    assert not points[ops.convert_to_numpy(found["labels"]) < 0].any()
 
 
 def test_attention_is_by_size():

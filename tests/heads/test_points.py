@@ -62,6 +62,7 @@ def pairs():
     return [pytest.param(*pair, marks=pytest.mark.slow if i > 1 else ()) for i, pair in enumerate(known)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "assigner"), pairs())
 def test_assigners_are_exchangeable_by_name(name, assigner, untraced):
     keras.utils.set_random_seed(0)

@@ -88,6 +88,7 @@ def test_padding_changes_nothing():
     assert losses(head, garbage) == pytest.approx(losses(head, truth), rel=1e-6)
 
 
+@pytest.mark.long
 def test_weights_of_images_and_of_objects():
     head = make("conditional")
     known = losses(head, targets())
@@ -107,6 +108,7 @@ def test_weights_of_images_and_of_objects():
     assert weighted["giou"] == pytest.approx(float(one["giou"]), rel=1e-4)
 
 
+@pytest.mark.long
 def test_factors_of_terms_and_of_earlier_layers():
     known = losses(make(), targets())
     for name in ("class", "box", "giou"):

@@ -274,6 +274,7 @@ def small_model(**arguments):
     return ZooModel(keras.Model(inputs, [coarse, fine], name="network"), made, (HEIGHT, WIDTH))
 
 
+@pytest.mark.long
 def test_a_model_without_convolutions_of_the_head_saves_and_loads(tmp_path):
     model = small_model(scale_xy=[1.05, 1.2], nms_kind="diou", size_transform="square", truth_threshold=0.9)
     assert not model.head.weights

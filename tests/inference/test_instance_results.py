@@ -9,7 +9,7 @@ from colour_instances import NAMES, Ellipses, SeesColours
 from pycocotools import mask as oracle
 from typer.testing import CliRunner
 
-from kzoo.augment.letterbox import RESIZES, fit_placement
+from kzoo.augment.letterbox import RESIZES, fit, fit_placement
 from kzoo.cli import predict as command
 from kzoo.inference.detect import detect, to_detections
 from kzoo.structures import Detections
@@ -52,6 +52,22 @@ def test_boxes_are_clipped_and_masks_stay_where_they_lie():
     assert rows.min() == 50 and rows.max() == 99 and found.masks[0][60, 25:175].all()
     low = to_detections({**result, "labels": np.array([-1])}, placement)
     assert low.masks.shape == (0, 100, 200)
+
+
+def test_outermost_points_become_octagons():
+    placement = fit(np.zeros((100, 200, 3), np.uint8), (100, 100), "stretch")[1]
+    points = np.array([[[20, 20], [10, 50], [20, 80], [30, 50]]] * 2, np.float32)
+    result = {
+        "boxes": np.array([[10, 20, 30, 80], [0, 0, 0, 0]], np.float32),
+        "scores": np.array([0.9, 0]),
+        "labels": np.array([1, -1]),
+        "extremes": points,
+    }
+    found = to_detections(result, placement)
+    assert found.masks.shape == (1, 100, 200)
+    assert found.masks[0, 20, 36:44].all() and not found.masks[0, 20, :34].any()  # 20 to 60 wide: 5 each way
+    assert found.masks[0, 50, 20:60].all() and found.masks[0].sum() == found.masks[0, 20:80, 20:60].sum()
+    assert found.draw(np.zeros((100, 200, 3), np.uint8)).any() and "mask" in found.to_dict()["objects"][0]
 
 
 def test_results_as_plain_data_and_for_coco():

@@ -180,7 +180,9 @@ def test_video(clip, tmp_path):
     outcome, lines = run(Bright(), clip, out, batch_size=2, json=True, kinds=["labels"])
     assert outcome.images == 5
     assert (
-        re.fullmatch(rf"{clip}: 5 frames, 4 bright thing  \([\d.]+ ms a frame\)", lines[0])
+        re.fullmatch(
+            rf"{clip}: 5 frames, 4 bright thing  \([\d.]+ ms a frame, [\d.]+ frames a second\)", lines[0]
+        )
         and len(lines) == 1
     )
     rows = json.loads((out / "predictions.json").read_text())["images"]

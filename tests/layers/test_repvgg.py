@@ -40,6 +40,7 @@ def test_what_goes_in_is_not_added_where_it_has_other_channels():
         RepConv(8, identity=True)(np.zeros((1, 4, 4, 3), np.float32))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["yolov6n", "yolov7"])
 def test_a_model_that_is_exported_has_one_convolution(name):
     keras.utils.set_random_seed(0)

@@ -50,10 +50,12 @@ def test_the_foreground_is_one_hundredth():
     assert noisy_squares(0)[1].mean() == pytest.approx(0.01, abs=0.002)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spec", ["dice", {"focal": {"alpha": 0.9}}])
 def test_dice_and_focal_learn_it(spec):
     assert learned_dice(spec) > 0.8
 
 
+@pytest.mark.long
 def test_cross_entropy_does_not():
     assert learned_dice("ce") < 0.2

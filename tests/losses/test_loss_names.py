@@ -128,6 +128,7 @@ def test_one_class_only_and_huge_logits(classes, only, scale):
         assert np.isfinite(gradient).all(), name
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -161,6 +162,7 @@ def test_right_predictions_cost_nothing():
     )
 
 
+@pytest.mark.long
 def test_in_a_compiled_graph_of_unknown_batch_size():
     labels, logits, weights = scene(3)
     loss = PixelLoss({name: {"hardest": 0.5} if name == "ce" else 1 for name in PIXEL_LOSSES})

@@ -53,6 +53,7 @@ def test_what_is_saved_is_what_two_thin_layers_save(model):
     assert "ranks 32, 0" in str(smaller)
 
 
+@pytest.mark.long
 def test_saves_loads_and_cannot_be_compressed_again(model, tmp_path):
     smaller = kzoo.compress(model).model
     smaller.save(tmp_path / "smaller.keras")
@@ -90,6 +91,7 @@ def test_refuses_what_has_no_dense_layers_and_other_ranks(model):
             kzoo.compress(model, shares=wrong)
 
 
+@pytest.mark.long
 def test_on_the_command_line(model, kzoo_command, tmp_path):
     model.save(tmp_path / "fast.keras")
     status, said, error = kzoo_command("compress", "fast.keras", "small.keras", "--ranks", "32,0")

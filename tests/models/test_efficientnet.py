@@ -30,6 +30,7 @@ def maps(**arguments):
         return [tuple(f.shape[1:]) for f in efficientnet(inputs, depth=0.05, **arguments)]
 
 
+@pytest.mark.long
 def test_features_at_strides_4_to_32():
     assert maps(variant="efficientnet-lite0") == [(16, 24, 24), (8, 12, 40), (4, 6, 112), (2, 3, 320)]
     assert maps(stem=True, top=True)[::4] == [(32, 48, 16), (2, 3, 1280)]

@@ -15,6 +15,7 @@ def channels(**arguments):
     return [(feature.shape[2], feature.shape[3]) for feature in features]
 
 
+@pytest.mark.long
 def test_features_at_strides_4_to_32():
     assert channels() == [(24, 24), (12, 32), (6, 96), (3, 320)]
     assert channels(variant="mobilenetv3-large") == [(24, 24), (12, 40), (6, 112), (3, 160)]
@@ -23,6 +24,7 @@ def test_features_at_strides_4_to_32():
     assert channels(output_stride=16)[2:] == [(6, 96), (6, 320)]
 
 
+@pytest.mark.long
 def test_which_is_which_and_what_is_none():
     with shapes_only():
         assert backbone_of(kzoo.build("mobilenetv3-small")) == ("mobilenetv3-small", True)

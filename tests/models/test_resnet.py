@@ -49,6 +49,7 @@ def test_what_is_not_possible_is_refused():
         network(hybrid=(2, 2))
 
 
+@pytest.mark.long
 def test_width_and_depth_shrink():
     whole = kzoo.build("resnet50", width=0.5).count_params()
     assert kzoo.build("resnet50", width=0.25).count_params() < 0.4 * whole

@@ -34,6 +34,7 @@ def test_levels(size, sides):
     assert boxes.shape == (9 * sum(h * w for h, w in sides), 4)
 
 
+@pytest.mark.long
 def test_sizes_that_are_no_multiples_work_too():
     result = build().predict(np.zeros((1, 75, 90, 3), np.uint8), verbose=0)
     assert result["boxes"].shape == (1, 300, 4)
@@ -60,6 +61,7 @@ def test_backbones(name, blocks):
     assert model.name == name == entry(name).name
 
 
+@pytest.mark.long
 def test_batch_norm_is_frozen_with_weights_and_trained_without(tmp_path):
     trained = build()
     assert all(norm.trainable for norm in norms(trained))
@@ -72,6 +74,7 @@ def test_batch_norm_is_frozen_with_weights_and_trained_without(tmp_path):
     assert all(norm.trainable for norm in norms(build("retinanet-v2", weights=None)))
 
 
+@pytest.mark.long
 def test_frozen_batch_norm_stays_through_training_and_saving(tmp_path):
     keras.utils.set_random_seed(0)
     model = build(batch_norm="frozen")

@@ -42,12 +42,14 @@ def test_what_does_not_fit_is_refused(name, arguments, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_without_denoising_there_are_no_terms_of_it():
     names = build("rt-detr-r18").head.loss_names
     assert {"class", "dn_box", "encoder_giou"} <= set(names)
     assert not [name for name in build("rt-detr-r18", denoising=0).head.loss_names if name.startswith("dn_")]
 
 
+@pytest.mark.long
 def test_fewer_layers_in_inference():
     """All layers tell the same whether later ones run or not."""
     whole = build("rt-detr-r18", depth=1.0, decoder_layers=2)
@@ -60,6 +62,7 @@ def test_fewer_layers_in_inference():
     np.testing.assert_allclose(given, ops.convert_to_numpy(boxes[1]), atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["rt-detr-r18", *(pytest.param(name, marks=pytest.mark.slow) for name in LAYERED[1:])]
 )
@@ -96,6 +99,7 @@ def test_the_choice_passes_no_gradient_to_the_cells():
     assert tape.gradient(own, model.head.encoder_box.layers[-1].kernel) is None
 
 
+@pytest.mark.long
 def test_other_maps_than_published():
     """Points may differ by map, the nearest cell may stand for four, and any backbone may be below."""
     model = build("rt-detr-r18", points=[1, 2, 3], method="discrete", backbone="mobilenetv2")

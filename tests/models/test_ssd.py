@@ -76,6 +76,7 @@ def test_dilation_in_the_place_of_the_last_pooling():
     assert (pool.pool_size, pool.strides) == ((3, 3), (1, 1))
 
 
+@pytest.mark.long
 def test_batch_norm_is_behind_every_convolution():
     model = build(batch_norm=True)
     convs = [layer for layer in model.network.layers if isinstance(layer, keras.layers.Conv2D)]
@@ -91,6 +92,7 @@ def offset(model):
     return model.network.get_layer("backbone_normalize").offset
 
 
+@pytest.mark.long
 def test_normalisation_follows_the_weights(tmp_path):
     np.testing.assert_allclose(offset(build(normalize="ssd")), [-122.99925, -116.9991, -103.9992])
     # Grey levels of order a hundred are for weights that are used to them.

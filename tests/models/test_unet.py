@@ -52,6 +52,7 @@ def test_valid_convolutions_see_the_mirrored_image():
     np.testing.assert_allclose(alone, within[:, margin:-margin, margin:-margin], atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

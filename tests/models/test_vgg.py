@@ -103,6 +103,7 @@ def test_larger_images_are_classified_by_the_mean_over_places():
     np.testing.assert_allclose(model(image)["logits"], (left + right) / 2, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_classifier_hands_its_backbone_over(tmp_path):
     keras.utils.set_random_seed(0)
     kzoo.build("vgg16", num_classes=5, normalize="caffe", **SMALL).save(tmp_path / "vgg16.keras")

@@ -45,6 +45,7 @@ def test_options_of_the_head_are_checked():
         kzoo.build("yolop", lane_wight=1.0, **SMALL)
 
 
+@pytest.mark.long
 def test_state_dicts_that_do_not_fit_are_named(tmp_path):
     from safetensors.numpy import save_file
 

@@ -20,6 +20,7 @@ def classifier(tmp_path_factory):
     return path, model
 
 
+@pytest.mark.long
 def test_a_classifiers_backbone_is_handed_over(classifier):
     path, trained = classifier
     model = kzoo.build("yolov3", num_classes=3, backbone_weights=path, **SMALL)
@@ -73,6 +74,7 @@ def test_operations_equal_darknets(name, published):
     assert flops(model) / 1e9 == pytest.approx(published, abs=0.01)
 
 
+@pytest.mark.long
 def test_width_and_depth_shrink():
     whole = kzoo.build("yolov3", width=0.5, image_size=(64, 64)).count_params()
     assert kzoo.build("yolov3", width=0.25, image_size=(64, 64)).count_params() < 0.3 * whole

@@ -27,6 +27,7 @@ def test_path_aggregation_goes_down_and_up():
         assert all(np.abs(a - b).max() > 1e-6 for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name, levels",
     [
@@ -46,6 +47,7 @@ def test_levels(name, levels):
     }
 
 
+@pytest.mark.long
 def test_the_head_is_that_of_darknets_file():
     with shapes_only():
         heads = [kzoo.build(name, **SMALL).head for name in ("yolov4", "yolov4-csp", "yolov4-p5")]

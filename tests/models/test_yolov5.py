@@ -20,6 +20,7 @@ def images(count=1):
     return np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "levels"), [("yolov5n", 3), ("yolov5s6", 4), ("yolov5m", 3)])
 def test_gains_follow_size_classes_and_levels(name, levels):
     head = kzoo.build(name, **{**SMALL, "image_size": (128, 64)}).head
@@ -41,6 +42,7 @@ def test_biases_expect_eight_objects_in_an_image_of_640_pixels():
         np.testing.assert_allclose(biases, [wanted] * 3, rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["yolov5n6", "yolov7-tiny"])
 def test_on_another_backbone(name):
     size = 128 if name == "yolov5n6" else 64
@@ -51,6 +53,7 @@ def test_on_another_backbone(name):
     ]
 
 
+@pytest.mark.long
 def test_predictions_that_name_and_outline_an_object_best_take_it():
     """Task-aligned assignment: the predictions of one object are inside of it, and learn."""
     import tensorflow as tf

@@ -85,7 +85,10 @@ def test_combinations_are_those_of_a_loop(pairs):
         sound = sound and lx <= min(tx, bx, rx) and rx >= max(tx, bx, lx) and center >= 0.1
         if sound and min(ts, ls, bs, rs) >= 0.1:
             wanted[tuple(np.round([left, t, right, b], 4).tolist())] = (ts + ls + bs + rs + 2 * center) / 6
-    boxes, scores, _ = (ops.convert_to_numpy(one)[0] for one in join_extremes(*kinds, centers, 1000, pairs))
+    boxes, scores, _, points = (
+        ops.convert_to_numpy(one)[0] for one in join_extremes(*kinds, centers, 1000, pairs)
+    )
+    np.testing.assert_array_equal(boxes, points[:, [1, 0, 3, 2], [0, 1, 0, 1]])
     given = {
         tuple(np.round(box, 4).tolist()): score for box, score in zip(boxes, scores, strict=True) if score > 0
     }

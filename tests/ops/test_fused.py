@@ -16,6 +16,7 @@ def test_powers(exponent):
     np.testing.assert_allclose(ops.convert_to_numpy(power(values, exponent)), values**exponent, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends compile all or nothing")
 def test_a_compiled_loop_assigns_as_the_plain_operations(monkeypatch):
     import tensorflow as tf

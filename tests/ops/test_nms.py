@@ -120,6 +120,7 @@ def test_a_chain_of_any_length_is_settled():
     assert indices[0][valid[0]].tolist() == list(range(0, 400, 2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("power", [None, pytest.param(0.6, marks=pytest.mark.slow)])
 def test_block_by_block_the_same_is_kept(power, monkeypatch):
     """Small blocks show what thousands of boxes would."""

@@ -42,6 +42,7 @@ def check(kind, scene, *limits, agnostic=False, name=""):
     return expected
 
 
+@pytest.mark.long
 def test_equal_the_loops_on_every_scene():
     assert check_family(run) == len(FAMILY) * 2 * len(list(scenes((2, 7, 40))))
 
@@ -65,6 +66,7 @@ def test_equal_the_loops_on_random_boxes(seed, kind, count, threshold, score, le
     check(kind, scene, threshold, score, count if levels else 20, agnostic=agnostic)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["soft-linear", "weighted"])
 def test_crowded_objects(kind):
     """Twenty boxes an object, so that clusters grow within a block of the fusion and across blocks."""

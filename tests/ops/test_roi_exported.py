@@ -52,6 +52,7 @@ def run_onnx(folder, function, given):
     return dict(zip([value.name for value in session.get_outputs()], outputs, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "run", [run_tflite, *(pytest.param(run, marks=pytest.mark.slow) for run in (run_saved_model, run_onnx))]
 )

@@ -89,6 +89,7 @@ def test_other_files_and_revisions(street):
     assert local_file(f"{STREET}@{street.branches['main']}") == local_file(STREET)
 
 
+@pytest.mark.long
 def test_weights_of_a_new_model(street, detector):
     model = kzoo.build("yolov3-tiny", width=0.1, weights=STREET)
     assert same(model, kzoo.load(detector)) and model.names == ["car", "a: b # c", 'say "x|y"']
@@ -110,6 +111,7 @@ def test_a_training_starts_from_it(street):
     assert model.names == list(data.classes) and origin.source(model) == STREET  # what args.yaml says
 
 
+@pytest.mark.long
 def test_commands_take_it(street, kzoo_command, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.jpg"), IMAGES[0])
     status, _, err = kzoo_command("predict", STREET, "photo.jpg", "--out", "found", "--json")

@@ -35,6 +35,7 @@ def refused(error, *arguments, **options):
     return said
 
 
+@pytest.mark.long
 def test_a_folder_opens_as_the_model(detector, tmp_path):
     place = kzoo.push(detector, tmp_path / "shared" / "street")
     assert place == str(tmp_path / "shared" / "street")
@@ -59,6 +60,7 @@ def test_to_the_hub_and_back(run, hub, login, request, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.long
 def test_a_second_push_is_a_second_commit(detector, segmenter, hub, login):
     kzoo.push(detector, "hf://somebody/street")
     first = hub.repositories["somebody/street"].branches["main"]
@@ -67,6 +69,7 @@ def test_a_second_push_is_a_second_commit(detector, segmenter, hub, login):
     assert kzoo.load(f"hf://somebody/street@{first}").task == "detect"
 
 
+@pytest.mark.long
 def test_a_branch(detector, hub, login):
     assert kzoo.push(detector, "hf://somebody/street@small") == "hf://somebody/street@small"
     kzoo.push(detector, "hf://somebody/street@small", licence="mit")

@@ -93,7 +93,7 @@ def test_nothing_to_look_at(tmp_path, source, hint):
 @pytest.mark.parametrize("source", ["0", "1"])
 def test_cameras_are_refused_by_their_number(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=f"^{source}: cameras are not read"):
+    with pytest.raises(ValueError, match=f"^{source}: a camera, which is looked at alone"):
         expand(source)
     cv2.imwrite(str(tmp_path / "a.png"), picture())
     (tmp_path / "a.png").rename(tmp_path / source)

@@ -57,4 +57,4 @@ def test_a_video_that_the_disk_has_no_room_for_is_no_success(tmp_path, capfd, sh
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
-    assert "Failed to write" not in capfd.readouterr().err
+    assert not capfd.readouterr().err

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_masks
 
-from kzoo.structures.contours import polygon, regions
+from kzoo.structures.contours import fill_convex, octagons, polygon, regions
 
 
 def area(points) -> float:
@@ -34,3 +34,26 @@ def test_polygons_are_the_pixels(mask, share):
 
 def test_nothing_has_no_regions():
     assert list(regions(np.zeros((5, 4), bool))) == []
+
+
+def test_octagons_cover_what_coco_s_tools_say():
+    boxes = np.array([[10, 10, 90, 90], [5.5, 20.25, 61, 40], [-20, 30, 30, 140.5]])
+    points = np.array(
+        [
+            [[50, 10], [10, 50], [50, 90], [90, 50]],
+            [[5.5, 20.25], [5.5, 20.25], [61, 40], [61, 40]],
+            [[0, 30], [-20, 90], [4, 140.5], [30, 55]],
+        ]
+    )
+    outlines = octagons(boxes, points)
+    middle = [[40, 10], [60, 10], [90, 40], [90, 60], [60, 90], [40, 90], [10, 60], [10, 40]]
+    np.testing.assert_allclose(outlines[0], middle)
+    assert area(outlines[0]) == 80 * 80 - 4 * 30 * 30 / 2
+    np.testing.assert_array_equal(outlines[1][0], [5.5, 20.25])  # ended by the corner
+    masks = fill_convex(outlines, (100, 120))
+    for mask, outline in zip(masks, outlines, strict=True):
+        # COCO's tools grow polygons by up to a pixel on the left and on top.
+        runs = coco_masks.merge(coco_masks.frPyObjects([outline.ravel().tolist()], *mask.shape))
+        oracle = coco_masks.decode(runs).astype(bool)
+        assert np.sum(mask & oracle) / np.sum(mask | oracle) > 0.93 and mask.any()
+    assert abs(masks[0].sum() - area(outlines[0])) < 80

@@ -87,6 +87,7 @@ def test_text_lies_where_its_size_says():
     assert tuple(canvas.reshape(-1, 3).max(axis=0)) == (250, 200, 10)
 
 
+@pytest.mark.long
 def test_masks_and_plots_take_any_name(no_other_fonts, tmp_path):
     mask = np.zeros((40, 60), np.uint8)
     mask[:20] = 1

@@ -76,3 +76,17 @@ def test_supervision_gets_the_same_boxes(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(ImportError, match="pip install supervision"):
         detections().to_supervision()
+
+
+def test_ids_are_saved_and_selected_with_the_rest(monkeypatch):
+    found = detections()
+    found.ids = np.array([3, -1, 7])
+    assert found[[0, 2]].ids.tolist() == [3, 7] and found[1].ids.tolist() == [-1]
+    assert [row["id"] for row in found.to_dict()["objects"]] == [3, None, 7]
+    assert [row.get("track_id") for row in found.to_coco()] == [3, None, 7]
+    assert "id" not in detections().to_dict()["objects"][0] and "track_id" not in detections().to_coco()[0]
+    monkeypatch.setitem(sys.modules, "supervision", types.SimpleNamespace(Detections=lambda **fields: fields))
+    assert found.to_supervision()["tracker_id"].tolist() == [3, -1, 7]
+    assert (found.draw(scale=1) != detections().draw(scale=1)).any()
+    with pytest.raises(ValueError, match=r"ids of shape \(2,\); give \(3,\)"):
+        Detections(found.boxes, found.scores, found.labels, ids=[1, 2])

@@ -20,6 +20,7 @@ class Watch(keras.callbacks.Callback):
         self.weights = flat(self.model.trainable_variables)
 
 
+@pytest.mark.long
 def test_average_precision_is_in_the_logs_of_plain_fit(untraced, detector, drawn):
     train, val = drawn
     detector.compile(keras.optimizers.AdamW(1e-2), jit_compile=False)
@@ -40,6 +41,7 @@ def test_average_precision_is_in_the_logs_of_plain_fit(untraced, detector, drawn
     assert history["val_map50"][-1] == pytest.approx(kzoo.evaluate(detector, val).map50, abs=1e-9)
 
 
+@pytest.mark.long
 def test_what_is_evaluated_are_the_averaged_weights(untraced, detector, drawn):
     train, val = drawn
     # An average that never moves again after the first step keeps the loss of that step.

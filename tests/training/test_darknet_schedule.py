@@ -74,6 +74,7 @@ def test_rates_of_each_policy(arguments, wanted, accumulate):
     np.testing.assert_allclose(found, list(wanted.values()), rtol=2e-5, atol=1e-20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("cycle", "growth", "least"), [(20, 2, 1e-5), (20, 1, 0.0), (7, 3, 1e-4)])
 def test_cycles_begin_anew_and_grow(cycle, growth, least):
     found = rates(range(1, 400), policy="sgdr", cycle=cycle, growth=growth, minimum=least)

@@ -217,6 +217,7 @@ def test_options_that_the_file_states_itself_are_refused(tiny, drawn):
         kzoo.train("yolov3-tiny", *drawn, stop_at=3)
 
 
+@pytest.mark.long
 def test_a_training_by_a_cfg_and_its_resumption(untraced, tiny, tmp_path, capsys):
     """Six updates of two batches each; the rate falls at the fourth and fifth."""
     train, val = Shapes(24, (SIDE, SIDE), split="train"), Shapes(8, (SIDE, SIDE), split="val")

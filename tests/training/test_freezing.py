@@ -36,6 +36,7 @@ class Cut(keras.callbacks.Callback):
             raise RuntimeError("power cut")
 
 
+@pytest.mark.long
 def test_frozen_for_some_epochs_then_trained(untraced, drawn, options, capsys):
     model, watch = tiny_detector(), Watch()
     before = flat([weight for layer in backbone_layers(model) for weight in layer.weights])

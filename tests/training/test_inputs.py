@@ -10,7 +10,8 @@ from PIL import Image
 import kzoo.data
 from kzoo.data.checks.check import check
 from kzoo.data.formats.shapes import Shapes
-from kzoo.training.inputs import describe_parts, open_datasets
+from kzoo.training.config import TrainConfig
+from kzoo.training.inputs import describe_parts, open_datasets, training_batches, validation_batches
 
 
 def yolo(root, parts, names=("cat", "dog"), labels="0 .5 .5 .4 .4\n1 .3 .3 .2 .2\n", more=""):
@@ -268,3 +269,35 @@ def test_faults_inside_masks_are_told_before_a_training_and_can_be_left_out(tmp_
         "left out 0 boxes and 2 images that are faulty: all that kzoo data check finds, 2 errors"
         in caplog.text
     )
+
+
+def nuclei(root):
+    """A folder of folders, each with an image and two masks."""
+    for name in ("a", "b"):
+        for number, folder in enumerate(("images", "masks", "masks")):
+            (root / name / folder).mkdir(parents=True, exist_ok=True)
+            picture = np.zeros((32, 48), np.uint8)
+            picture[4 + 10 * number : 9 + 10 * number, 6:20] = 255
+            Image.fromarray(picture).save(root / name / folder / f"{number or name}.png")
+    return root
+
+
+@pytest.mark.parametrize("kind", ["shapes", "nuclei", "polygons", "boxes", "some"])
+def test_masks_are_there_for_those_that_look_at_them(tmp_path, kind):
+    polygon, box = "0 .2 .2 .6 .2 .6 .6\n", "1 .3 .3 .2 .2\n"
+    made = {
+        "shapes": lambda: "shapes:4:64",
+        "nuclei": lambda: nuclei(tmp_path),
+        "polygons": lambda: yolo(tmp_path, ["train", "val"], labels=polygon),
+        "boxes": lambda: yolo(tmp_path, ["train", "val"], labels=box),
+        "some": lambda: yolo(tmp_path, ["train", "val"], labels=polygon + box),
+    }
+    train, val = open_datasets(made[kind](), None, task="detect")
+    config = TrainConfig(image_size=(64, 64), batch_size=1, workers=0, epochs=1, augment="light")
+    for truth, there in (("outlined", kind not in ("boxes", "some")), ("detect", False)):
+        batches = [training_batches(train, config, (64, 64), task=truth)]
+        batches += [] if val is None else [validation_batches(val, config, (64, 64), task=truth)]
+        for stream in batches:
+            _, targets = next(iter(stream))
+            assert (targets["labels"] >= 0).any() and ("masks" in targets) == there
+            assert not there or targets["masks"][targets["labels"] >= 0].any((1, 2)).all()

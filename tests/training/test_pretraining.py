@@ -99,6 +99,7 @@ def test_the_backbone_learns_and_nothing_else_changes(untraced, make, data):
     assert [getattr(layer, "momentum", None) for layer in model.network.layers] == momenta
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_weights(untraced):
     one, again = tiny_detector(), tiny_detector()
     for model in (one, again):
@@ -106,6 +107,7 @@ def test_the_same_seed_gives_the_same_weights(untraced):
     np.testing.assert_array_equal(parts(one)[0], parts(again)[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make, data", [(tiny_detector, FEW), pytest.param(segmenter, masks(), marks=pytest.mark.slow)]
 )
@@ -119,6 +121,7 @@ def test_few_crops_are_learnt_by_heart(monkeypatch, make, data):
     assert accuracy(kept[0], crops) > 0.9 and wrong < 0.6 * guessed
 
 
+@pytest.mark.long
 def test_a_training_begins_with_what_was_learnt(untraced, few, options, monkeypatch, capsys):
     """The checkpoint before the first epoch has it, and a frozen backbone keeps it."""
     seen = []
@@ -199,6 +202,7 @@ def test_all_of_a_backbone_learns_up_to_its_coarsest_map(name, options):
         assert maps[-1].shape[1] == min(one.shape[1] for one in maps if one.shape[1] > 1)
 
 
+@pytest.mark.long
 def test_half_precision_learns_too(untraced):
     model = tiny_detector(policy="mixed_float16")
     before = parts(model)[0]

@@ -88,6 +88,7 @@ def test_is_saved_with_what_was_set():
     assert stepped(again, 3) == stepped(optimizer, 3)
 
 
+@pytest.mark.long
 def test_more_epochs_lay_the_schedule_over_all_of_them():
     short, long = TrainConfig(epochs=2), TrainConfig(epochs=4)
     optimizer = make_optimizer(short, STEPS)

@@ -16,6 +16,7 @@ from kzoo.training.run import RunFolder
 FOLDER = RunFolder("runs/x")
 
 
+@pytest.mark.long
 def test_more_epochs_go_on_and_one_that_is_over_says_so(tmp_path, capsys, untraced):
     data = Shapes(8, (SIDE, SIDE))
     options = {"batch_size": 4, "augment": "none", "workers": 0, "patience": 1, "verbose": 0, "burn_in": 2}

@@ -96,6 +96,7 @@ def check_same_seed_and_resume(tmp_path, options):
     assert resumed.rows == whole.rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options", [QUICK[1], pytest.param(QUICK[0], marks=pytest.mark.slow)], ids=["augment", "sat"]
 )

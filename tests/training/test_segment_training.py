@@ -59,6 +59,7 @@ def test_resumed_training_ends_where_the_whole_one_does(tmp_path):
         assert rest.rows[-1][name] == pytest.approx(whole.rows[-1][name], rel=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cache", [None, "memory"])
 def test_mosaics_mixtures_and_sizes(tmp_path, cache):
     options = {"augment": ["mosaic", "cutmix", "flip", "color"], "multi_scale": True, "cache": cache}

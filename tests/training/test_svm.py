@@ -129,6 +129,7 @@ def test_hard_negatives_join_and_easy_ones_leave():
     assert (np.concatenate(machine.negatives) @ machine.weights + machine.bias >= svm.EASY).all()
 
 
+@pytest.mark.long
 def test_a_class_that_nobody_has_is_never_found(caplog):
     class Reds(Squares):
         def __getitem__(self, index):
@@ -140,6 +141,7 @@ def test_a_class_that_nobody_has_is_never_found(caplog):
     assert not (model.predict_on_batch(Squares()[0].image[None])["labels"] == 1).any()
 
 
+@pytest.mark.long
 def test_refuses_images_without_objects():
     class Empty(Squares):
         def __getitem__(self, index):

@@ -131,6 +131,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     assert again.rows == resumed.rows
 
 
+@pytest.mark.long
 def test_resumes_what_failed_within_an_epoch(untraced, drawn, options, tmp_path):
     train, val = drawn
     run = tmp_path / "run"
@@ -149,6 +150,7 @@ def test_resumes_what_failed_within_an_epoch(untraced, drawn, options, tmp_path)
         assert all(map(np.array_equal, layer.get_weights(), initial[layer.name].get_weights())), layer.name
 
 
+@pytest.mark.long
 def test_a_named_model_is_built_for_the_data(untraced, tmp_path):
     options = {"epochs": 1, "image_size": 32, "width": 0.1, "verbose": 0, "box_loss": "giou", "run": tmp_path}
     model = kzoo.train("yolov3-tiny", "shapes:16:32", head={"focal_gamma": 2.0}, **options).model
@@ -159,6 +161,7 @@ def test_a_named_model_is_built_for_the_data(untraced, tmp_path):
     )  # shapes fill at most a third of the image, and a third of 32 is small
 
 
+@pytest.mark.long
 def test_other_options_train_and_without_validation_the_loss_decides(untraced, drawn, options):
     options |= {"optimizer": "sgd", "schedule": "step", "multi_scale": True, "augment": ["flip", "color"]}
     options |= {"ema": False, "clip_norm": 0, "image_size": SIDE, "workers": 2}
@@ -168,6 +171,7 @@ def test_other_options_train_and_without_validation_the_loss_decides(untraced, d
     assert result.metrics is None and result.best_epoch == 1 + int(np.argmin(losses))
 
 
+@pytest.mark.long
 def test_nan_stops_with_a_line_and_keeps_the_checkpoint(untraced, drawn, options, tmp_path):
     train, val = drawn
     options |= {"run": tmp_path / "run", "runs": None, "learning_rate": 1e30, "burn_in": 0, "clip_norm": 0}

@@ -163,6 +163,7 @@ def assert_same(mine, theirs):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(ours[level]), values, rtol=1e-4, atol=rounding)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("named", [True, False])
 def test_an_export_computes_what_it_was_written_of(source, target, weights, named, tmp_path, caplog):
     path = yolov8(weights, named).save(tmp_path / "yolov8n.onnx")

@@ -50,6 +50,7 @@ def same(one, other):
         np.testing.assert_array_equal(one[key], other[key])
 
 
+@pytest.mark.long
 def test_a_model_from_a_file_has_its_settings_and_predicts_the_same(saved):
     model, path = saved
     again = build(weights=path)
@@ -58,6 +59,7 @@ def test_a_model_from_a_file_has_its_settings_and_predicts_the_same(saved):
     same(again, model)
 
 
+@pytest.mark.long
 def test_what_is_given_holds_or_contradicts(saved):
     model, path = saved
     other = build(weights=path, nms_threshold=0.3, box_loss="ciou", image_size=(96, 96))
@@ -119,6 +121,7 @@ def test_training_by_name_with_weights_and_training_the_file_are_the_same(saved,
     assert "anchors: those that" in said(caplog) and "start anew" in said(caplog)
 
 
+@pytest.mark.long
 def test_a_file_is_trained_in_another_precision_and_refuses_what_it_cannot_take(saved):
     model, path = saved
     dataset = Shapes(4, (SIZE, SIZE))
@@ -150,6 +153,7 @@ def test_a_model_at_hand_follows_the_names_of_the_data(saved):
         adopt_model(model, dataset, TrainConfig())
 
 
+@pytest.mark.long
 def test_numbers_alone_say_that_they_are(saved, tmp_path, caplog):
     model, _ = saved
     path = tmp_path / "best.weights.h5"
@@ -178,6 +182,7 @@ def test_darknet_files_of_other_classes_keep_boxes(tmp_path, caplog):
         build(num_classes=3, image_size=(SIZE, SIZE), weights=path, width=0.25)
 
 
+@pytest.mark.long
 def test_normalisation_and_options_of_layers_come_along(untraced, tmp_path):
     small = {"num_classes": 2, "image_size": (SIZE, SIZE), "depth": 0.05}
     model = build("retinanet-resnet18", **small, normalize="caffe", box_loss="giou", nms_threshold=0.4)
@@ -190,6 +195,7 @@ def test_normalisation_and_options_of_layers_come_along(untraced, tmp_path):
         build("retinanet-resnet18", depth=0.05, weights=path, normalize="imagenet")
 
 
+@pytest.mark.long
 def test_a_segmenter_keeps_its_options_for_other_classes(tmp_path, caplog):
     model = build("unet", num_classes=3, image_size=(SIZE, SIZE), depth=0.5, loss="ce+dice", batch_norm=True,
                   class_weights=[1.0, 2.0, 3.0])  # fmt: skip

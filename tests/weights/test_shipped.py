@@ -119,12 +119,14 @@ def test_without_a_cache_it_goes_into_a_folder_of_the_process(monkeypatch, tmp_p
     assert kzoo.load("cells").names == ["Platelets", "RBC", "WBC"]
 
 
+@pytest.mark.long
 def test_a_command_takes_the_name(kzoo_command, bccd):
     picture = sorted((bccd / "JPEGImages").glob("*.jpg"))[0]
     status, said, _ = kzoo_command("predict", "cells", picture, "--out", "drawn")
     assert status == 0 and "RBC" in said and list(Path("drawn").iterdir())
 
 
+@pytest.mark.long
 def test_a_training_goes_on_from_the_name(untraced, tmp_path):
     options = {"epochs": 1, "image_size": 64, "workers": 0, "verbose": 0, "run": tmp_path / "run"}
     result = kzoo.train("cells", "shapes:8:64", **options)

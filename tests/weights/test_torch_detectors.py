@@ -293,6 +293,7 @@ def test_offline_it_says_what_to_put_where(name, weights, arguments, offline):
     assert said.endswith(f"the published file's begins with {start}; remove it, and it is fetched anew")
 
 
+@pytest.mark.long
 def test_other_widths_are_not_even_fetched(offline):
     said = refused("retinanet", weights="coco", num_classes=3, **SMALL)
     assert "were published for retinanet of width 1, this one has 16 of 64 first channels" in said

@@ -138,6 +138,7 @@ def _fcn(**arguments):
     return kzoo.build("fcn-resnet50", num_classes=5, backbone="resnet18", **SMALL, **arguments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("timm", [False, True])
 def test_vgg16(timm, tmp_path):
     state = vgg16(timm)
@@ -259,6 +260,7 @@ def test_pth_wrapped_as_training_programs_do(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_what_a_backbone_does_not_take_is_named(tmp_path, caplog):
     small = {"num_classes": 3, "image_size": 64, "width": 0.25, "backbone": "resnet18"}
     kzoo.build("retinanet", backbone_weights=write(tmp_path, resnet18()), **small)

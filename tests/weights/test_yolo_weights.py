@@ -48,6 +48,7 @@ def small():
     return random_model("yolov5n")
 
 
+@pytest.mark.long
 def test_modules_have_their_numbers_and_the_head_comes_behind_the_last(small):
     modules = torch_modules(named_layers(small, False))
     assert modules["backbone_layer0_conv"] == ["model.0.conv"]
@@ -65,6 +66,7 @@ def test_modules_have_their_numbers_and_the_head_comes_behind_the_last(small):
     assert torch_modules(named_layers(kzoo.build("resnet18", width=0.25, image_size=64), False)) == {}
 
 
+@pytest.mark.long
 def test_anchors_of_a_file_are_the_models(small, tmp_path, caplog):
     path, anchors = tmp_path / "v5.safetensors", np.arange(18).reshape(3, 3, 2) + 5
     save_file(state(small, **{"model.24.anchors": cells(small, anchors)}), path)
@@ -96,6 +98,7 @@ def test_a_backbone_is_read_out_of_a_whole_model(small, tmp_path):
         kzoo.build("yolov5n", backbone_weights=path, **SMALL)
 
 
+@pytest.mark.long
 def test_what_yolov7s_head_adds_and_multiplies_is_in_its_convolution(tmp_path):
     source, path = random_model("yolov7-tiny"), tmp_path / "v7.safetensors"
     tensors, channels = state(source), [layer.kernel.shape[-2] for layer in source.head.convs]

@@ -52,3 +52,34 @@ class Outlined(Selection):
 
     def problems(self):
         return self.base.problems()
+
+
+class WithOutlines(Selection):
+    """A dataset of boxes each of which has an outline, with the objects' masks in its samples and batches.
+
+    Args:
+        base: the dataset; it need not be open with masks, for its records have the outlines.
+    """
+
+    def __init__(self, base: Dataset):
+        super().__init__(base, range(len(base)))
+        self.masks = self.instances = True
+
+    def problems(self):
+        return self.base.problems()
+
+
+def with_outlines(dataset, truth: str | None):
+    """The dataset with the objects' masks in its batches, where they are of use and each object has an outline.
+
+    Args:
+        dataset: one of boxes; one that has nothing but samples is given back as it is.
+        truth: the kind of targets that is trained on, of `kzoo.structures.targets.KEYS`; any but "outlined" gives the
+            dataset itself.
+    """
+    if truth != "outlined" or getattr(dataset, "instances", False) or not hasattr(dataset, "record"):
+        return dataset
+    records = (dataset.record(index) for index in range(len(dataset)))
+    shapes = (record.polygons or [None] * len(record) for record in records)
+    outlined = all(shape is not None for shapes_of_one in shapes for shape in shapes_of_one)
+    return WithOutlines(dataset) if outlined else dataset

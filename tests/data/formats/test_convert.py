@@ -40,6 +40,7 @@ def assert_same(path, other, split, tolerance=1e-3):
         assert np.abs(boxes - boxes_after).max(initial=0) <= tolerance and rest == rest_after
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("route", [("yolo", "coco", "voc"), ("coco", "yolo", "voc")])
 def test_bccd_there_and_back(bccd, tmp_path, route):
     path = bccd
@@ -100,6 +101,7 @@ rows = st.tuples(
 )
 
 
+@pytest.mark.long
 @given(
     st.lists(st.lists(rows, max_size=6), min_size=3, max_size=3),
     st.permutations(FORMATS),

@@ -278,6 +278,7 @@ def test_masks_of_an_image_are_decoded_once(tmp_path, monkeypatch):
     np.testing.assert_array_equal(first.mask, again.mask)
 
 
+@pytest.mark.long
 def test_nuclei_are_as_their_files(nuclei):
     split = json.loads((nuclei / "splits.json").read_text())
     parts = {part: kzoo.data.load(nuclei, part) for part in ("train", "val", "test")}

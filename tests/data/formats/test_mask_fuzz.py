@@ -191,6 +191,7 @@ def test_folders_of_instances(tmp_path):
     run(read, path, path.read_bytes(), FAST // 4, of=tmp_path)
 
 
+@pytest.mark.long
 def test_whole_datasets_are_checked_without_an_error_of_another_kind(tmp_path):
     """Whatever is altered, the check reports, and loading refuses what the check reports."""
     rng = np.random.default_rng(0)

@@ -112,6 +112,7 @@ class Counted(Drawn):
         return super().__getitem__(index)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("augment", ["mosaic", [{"mosaic": {"grid": 3}}, "mixup"]], ids=str)
 def test_a_mosaic_reads_one_image_anew(augment):
     data = Counted(800)
