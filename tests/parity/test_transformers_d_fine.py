@@ -1,5 +1,6 @@
 """D-FINE beside transformers: raw outputs with the same random weights, read by their names there."""
 
+import copy
 import importlib
 from dataclasses import dataclass
 
@@ -88,6 +89,17 @@ def d_fine(variant):
     return made(settings, "DFine", "d_fine")
 
 
+def rounding(theirs, scaled):
+    """How far the reference's logits in float32 are from its own in float64."""
+    import torch
+
+    pixels = torch.tensor(scaled).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        single = theirs(pixels).logits
+        double = copy.deepcopy(theirs).double()(pixels.double()).logits
+    return (single - double).abs().max().item()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_raw_outputs(shared, variant, tmp_path):
@@ -96,4 +108,8 @@ def test_raw_outputs(shared, variant, tmp_path):
     path = written(theirs, tmp_path / "model.safetensors")
     ours = kzoo.build(f"d-fine-{variant}", image_size=96, weights=path, **SMALL)
     images = photographs()
-    compared(ours, theirs, images, images / np.float32(255))
+    scaled = images / np.float32(255)
+    # l and x are so deep that random weights turn float32's rounding into 5e-4 of the logits, in the reference itself.
+    limit = max(1e-4, 2 * rounding(theirs, scaled))
+    assert limit < 2e-3
+    compared(ours, theirs, images, scaled, limit)
