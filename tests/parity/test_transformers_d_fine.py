@@ -110,6 +110,6 @@ def test_raw_outputs(shared, variant, tmp_path):
     images = photographs()
     scaled = images / np.float32(255)
     # l and x are so deep that random weights turn float32's rounding into 5e-4 of the logits, in the reference itself.
-    limit = max(1e-4, 2 * rounding(theirs, scaled))
+    limit = max(1e-4, 3 * rounding(theirs, scaled))
     assert limit < 2e-3
     compared(ours, theirs, images, scaled, limit)
