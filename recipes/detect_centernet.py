@@ -26,7 +26,7 @@ parser.add_argument("--image-size", type=int, default=128, help="a multiple of 3
 parser.add_argument("--width", type=float, default=0.25)
 parser.add_argument("--depth", type=float, default=1.0)
 parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms")
-parser.add_argument("--learning-rate", type=float, default=4e-3)
+parser.add_argument("--learning-rate", type=float, default=1e-3)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 

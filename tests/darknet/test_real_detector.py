@@ -83,6 +83,7 @@ def compared(detector, photographs, **arguments):
     return wanted, found, more
 
 
+@pytest.mark.long
 def test_darknets_own_detections(fastest, photographs):
     assert fastest.resize == "darknet" and fastest.names[16] == "dog"
     assert compared(fastest, photographs) == (29, 29, 0)
@@ -114,6 +115,7 @@ def test_letter_box_in_the_cfg_chooses_it(darknet_data, tmp_path):
     assert "letter_box=0" in (tmp_path / "stretched.cfg").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("resize", ["letterbox", "stretch"])
 def test_another_way_to_resize_finds_others(resize, fastest, photographs):
     """The comparison can fail: OpenCV's bilinear resize moves some boxes and scores too far, a letterbox most."""

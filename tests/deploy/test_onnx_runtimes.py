@@ -34,7 +34,8 @@ def test_what_a_loop_only_reads_is_no_state(exported):
     assert not {value.name for value in body.input} & {value.name for value in body.output}
 
 
-@pytest.mark.parametrize("opset", [pytest.param(13, marks=pytest.mark.slow), 18])
+@pytest.mark.slow
+@pytest.mark.parametrize("opset", [13, 18])
 def test_operators_of_other_versions(opset, small_detector, images, tmp_path):
     path = kzoo.export(small_detector, tmp_path / "m.onnx", opset=opset)
     assert onnx.load(path).opset_import[0].version == opset

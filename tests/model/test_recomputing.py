@@ -39,6 +39,7 @@ def trained(checkpoint: bool, steps: int = 3):
     return losses, [keras.ops.convert_to_numpy(one) for one in model.variables]
 
 
+@pytest.mark.long
 def test_weights_statistics_and_chance_are_those_of_a_training_without():
     (losses, variables), (plain_losses, plain) = trained(True), trained(False)
     np.testing.assert_allclose(losses, plain_losses, rtol=1e-5)

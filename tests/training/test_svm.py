@@ -56,6 +56,7 @@ def finished():
     return svm.finish(built("r-cnn"), Squares())
 
 
+@pytest.mark.long
 def test_finds_what_it_was_shown(finished):
     """Machines tell colours apart even on dense layers that were never trained."""
     assert finished.head.scores == "svm"
@@ -63,6 +64,7 @@ def test_finds_what_it_was_shown(finished):
     assert metrics.map50 > 0.9
 
 
+@pytest.mark.long
 def test_scores_are_the_machines_own(finished):
     sample = Squares()[0]
     inputs = finished.with_proposals(sample.image[None])
@@ -80,6 +82,7 @@ def test_scores_are_the_machines_own(finished):
     assert flat.shape[0] == inputs["proposals"].shape[1]
 
 
+@pytest.mark.long
 def test_saves_and_loads(finished, tmp_path):
     finished.save(tmp_path / "r.keras")
     again = kzoo.load(tmp_path / "r.keras")
