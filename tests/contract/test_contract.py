@@ -14,7 +14,7 @@ from samples import HEADS, TWINS, of_archetypes, small, smallest_of_each_family
 from shapes_only import shapes_only
 
 import kzoo
-from kzoo.heads import ClassifyHead, FCOSHead, PointHead, YoloHead
+from kzoo.heads import ClassifyHead, ExtremeHead, FCOSHead, PointHead, YoloHead
 from kzoo.heads.query import QueryHead
 from kzoo.model import flops
 from kzoo.ops.boxes import pairwise_iou
@@ -193,6 +193,8 @@ def check_result(model, result, height, width):
         shapes = {key: value.shape for key, value in result.items()}
         for name in ("drivable", "lanes") if model.task == "drive" else ():
             assert shapes.pop(name) == (2, height, width) and set(np.unique(result[name])) <= {0, 1}
+        points = shapes.pop("extremes", None)
+        assert points == ((2, count, 4, 2) if isinstance(model.head, ExtremeHead) else None)
         masks = shapes.pop("masks", None)
         assert masks == ((2, count, 28, 28) if model.task == "instance" else None)
         assert shapes == {"boxes": (2, count, 4), "scores": (2, count), "labels": (2, count)}
@@ -313,7 +315,8 @@ def test_overfits_one_batch(name):
         x = x // 4 + 60 * (y["mask"] % 255)[..., None]  # a network that sees no further than a pixel can tell
     if isinstance(model.head, (FCOSHead, PointHead, QueryHead)):
         end = EndWhenFound(x, y)
-        model.fit(x, y, epochs=200, verbose=0, callbacks=[end])
+        # Queries that look at a whole map, as DETR's, take longest.
+        model.fit(x, y, epochs=500, verbose=0, callbacks=[end])
         assert end.found
         return
     limit = 0.15 * float(model.compute_loss(y=y, y_pred=model(x, training=False)))
