@@ -74,7 +74,7 @@ def compare(model, path: str | Path, images: np.ndarray, score_threshold: float 
         difference = np.abs(expected["scores"] - exported["scores"]).max()
         return Agreement(len(same), int(same.sum()), int(same.sum()), float(difference))
     parts = [
-        _agreement(
+        agreement_on(
             {key: value[i] for key, value in expected.items()},
             {key: value[i] for key, value in exported.items()},
             score_threshold,
@@ -97,7 +97,7 @@ def _alike(same: list[np.ndarray]) -> float | None:
     return float(np.mean(same)) if same else None
 
 
-def _agreement(expected: dict, exported: dict, score_threshold: float) -> Agreement:
+def agreement_on(expected: dict, exported: dict, score_threshold: float) -> Agreement:
     """The agreement on one image: every detection of the model takes the most alike of the export, once."""
     expected, exported = (kept(result, score_threshold) for result in (expected, exported))
     total = max(len(expected["scores"]), len(exported["scores"]))

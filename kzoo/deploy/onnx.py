@@ -22,7 +22,9 @@ OPSET = 17
 _LARGE = 4096
 
 
-def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole", opset: int = OPSET) -> None:
+def write_onnx(
+    path: Path, model: ZooModel, meta: Metadata, part: str = "whole", opset: int | None = None
+) -> None:
     """Writes a model that was made ready by `inference_model`.
 
     Args:
@@ -30,7 +32,7 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole",
         model: the model to write.
         meta: the description of the export, stored as a property of the ONNX model.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
-        opset: the version of ONNX's operators, 17 by default.
+        opset: the version of ONNX's operators; 17 where None.
 
     Raises:
         ImportError: the extra `onnx` is not installed.
@@ -57,7 +59,7 @@ def write_onnx(path: Path, model: ZooModel, meta: Metadata, part: str = "whole",
     with native_output_hidden(), _functions_inlined(), _without_copies():
         traced = tf.function(with_weights, input_signature=signature, autograph=False)
         proto, _ = tf2onnx.convert.from_function(
-            traced, signature, opset=opset, custom_op_handlers={"Erfc": (_complementary_error, [])}
+            traced, signature, opset=opset or OPSET, custom_op_handlers={"Erfc": (_complementary_error, [])}
         )
     open_loops(proto.graph)
     _insert(proto.graph, {name: np.asarray(variable) for name, variable in weights.items()})

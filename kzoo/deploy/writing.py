@@ -93,9 +93,7 @@ def export(
     images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
     sweep(target.parent, [target.name])
     with _naming_disks(target), replacing(target) as fresh:
-        write(
-            fresh, inference_model(model), format, meta, images, **({} if opset is None else {"opset": opset})
-        )
+        write(fresh, inference_model(model), format, meta, images, opset=opset)
     return target
 
 
@@ -121,7 +119,7 @@ def write(
     meta: Metadata,
     images: Iterable[np.ndarray] = (),
     part: str = "whole",
-    **settings,
+    opset: int | None = None,
 ) -> None:
     """Writes a model, or a part of it, that was made ready by `inference_model`.
 
@@ -132,7 +130,7 @@ def write(
         meta: the description of the export.
         images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
-        **settings: further arguments of the format's writer; `opset` of ONNX's.
+        opset: the version of ONNX's operators, for ONNX alone; `kzoo.deploy.onnx.OPSET` where None.
     """
     if format == "saved_model":
         from kzoo.deploy.graph import PARTS, write_saved_model
@@ -147,7 +145,7 @@ def write(
     else:
         from kzoo.deploy.onnx import write_onnx
 
-        write_onnx(path, model, meta, part, **settings)
+        write_onnx(path, model, meta, part, opset)
 
 
 def calibration_images(

@@ -23,7 +23,7 @@ from kzoo.inference.detect import (
 from kzoo.inference.looks import Looks
 from kzoo.inference.results import Outcome, Results
 from kzoo.inference.segment import Inference, Segmenter, segment_stream
-from kzoo.inference.tracking import LEAST_SCORE
+from kzoo.inference.tracking import score_to_track
 from kzoo.inference.video import Following, predict_video
 from kzoo.inference.window import Window
 from kzoo.options import checked
@@ -105,24 +105,12 @@ def predict(
     score_threshold = DEFAULT_SCORE if score_threshold is None else score_threshold
     if "mot" in kinds and not track:
         raise ValueError("mot: has no effect without track; give track, too, or leave it out")
-    if getattr(model, "task", "detect") == "segment":
-        _refuse_kinds(model, kinds, "labels")
-        inference = Inference(method or "resize", overlap, tuple(flips), resize, size)
-        find = partial(_segment, model, inference, "cutouts" in kinds)
-    else:
-        # Of roads there is a mask, of bits, and nothing to cut out.
-        not_written = {"instance": (), "drive": ("cutouts",)}
-        _refuse_kinds(model, kinds, *not_written.get(getattr(model, "task", "detect"), ("masks", "cutouts")))
-        resize = resize_of(model, resize)
-        looks = {"method": method or "resize", "overlap": overlap, "flips": tuple(flips), "sizes": sizes}
-        Looks(**looks).check(model)
-        find = partial(
-            detect, model, score_threshold=score_threshold, batch_size=size, resize=resize, **looks
-        )
+    way = {"method": method or "resize", "overlap": overlap, "flips": tuple(flips)}
+    find = _finder(model, kinds, size, resize, score_threshold, way, sizes)
+    # Trackers go on through detections that score less than what is asked for.
+    seen = partial(find, score_threshold=score_to_track(score_threshold)) if track else find
     kinds = [*kinds, "lines"] if json else kinds
     results, outcome = Results(out, paths, pictures, kinds), Outcome()
-    # Trackers go on through detections that score less.
-    seen = partial(find, score_threshold=min(LEAST_SCORE, score_threshold)) if track else find
     with contextlib.closing(Window("kzoo")) if show else contextlib.nullcontext() as window:
         following = Following(tracker or "bytetrack" if track else None, score_threshold, line, zone, window)
         warm_up(model, size)
@@ -140,6 +128,22 @@ def predict(
     if json:
         write_json(out / "predictions.json", model, score_threshold, outcome)
     return outcome
+
+
+def _finder(model, kinds, size: int, resize: str | None, threshold: float, way: dict, sizes) -> Callable:
+    """The function that finds what is in images: as `detect`, or for segmenters as `segment`."""
+    task = getattr(model, "task", "detect")
+    if task == "segment":
+        _refuse_kinds(model, kinds, "labels")
+        return partial(_segment, model, Inference(**way, resize=resize, batch_size=size), "cutouts" in kinds)
+    # Of roads there is a mask, of bits, and nothing to cut out.
+    not_written = {"instance": (), "drive": ("cutouts",)}
+    _refuse_kinds(model, kinds, *not_written.get(task, ("masks", "cutouts")))
+    looks = {**way, "sizes": sizes}
+    Looks(**looks).check(model)
+    return partial(
+        detect, model, score_threshold=threshold, batch_size=size, resize=resize_of(model, resize), **looks
+    )
 
 
 def _refuse_pictures_alone(paths: Sequence[Path], options: dict[str, bool]) -> None:

@@ -132,8 +132,17 @@ def track(
     )
 
 
+def score_to_track(threshold: float) -> float:
+    """The score from which detections are handed to a tracker: it goes on through some that begin no track.
+
+    Args:
+        threshold: score from which one may begin a track, 0 to 1.
+    """
+    return min(LEAST_SCORE, threshold)
+
+
 def _tracked(model, frames, tracker: Tracker, batch_size: int) -> Iterator[Detections]:
-    threshold = min(LEAST_SCORE, tracker.threshold)
+    threshold = score_to_track(tracker.threshold)
     for batch in chunks(frames, batch_size):
         for found in detect(model, batch, score_threshold=threshold, batch_size=batch_size):
             yield tracker.update(found)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from kzoo.heads.grid import GridHead
+from kzoo.heads.heat_layers import HeatLayers
 
 SIZE = (64, 64)
 NAMES = ["circle", "rectangle", "triangle"]
@@ -34,7 +35,7 @@ def randomised(model, seed=0):
                 deviation = scale * np.prod(layer.kernel.shape[:3]) ** -0.5
                 layer.kernel.assign(rng.normal(0, deviation, layer.kernel.shape))
     # Heat maps begin with next to the same everywhere, and sizes about 0.
-    for branch in getattr(model.head, "branches", ()):
+    for branch in model.head.branches if isinstance(model.head, HeatLayers) else ():
         for kind, (*_, last) in branch.items():
             deviation = 3.0 * np.prod(last.kernel.shape[:3]) ** -0.5
             last.kernel.assign(rng.normal(0, deviation, last.kernel.shape))

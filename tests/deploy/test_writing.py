@@ -16,7 +16,7 @@ def no_writing(monkeypatch):
     """Exports are noted, not made."""
     written = []
 
-    def write(path, model, format, meta, images=(), part="whole"):
+    def write(path, model, format, meta, images=(), part="whole", opset=None):
         list(images)
         written.append((format, meta))
         if format == "saved_model":
@@ -82,7 +82,7 @@ def test_an_export_replaces_an_export_and_nothing_else(detector, no_writing, tmp
 
 
 def test_a_failure_leaves_the_old_export(detector, tmp_path, monkeypatch):
-    def full(path, *rest):
+    def full(path, *rest, opset=None):
         path.write_text("half")
         raise OSError(28, "No space left on device", str(path))
 
