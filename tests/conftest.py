@@ -24,9 +24,16 @@ hypothesis.settings.register_profile("random", deadline=None, derandomize=False)
 hypothesis.settings.load_profile("same")
 
 
+LONG_SHARES = 10  # as many commits see each test that takes long
+
+
 def pytest_addoption(parser):
     parser.addoption(
-        "--share", metavar="K/N", help="of the tests that are chosen, the K-th of N equal shares"
+        "--commit",
+        type=int,
+        metavar="N",
+        help="of the tests that are dealt out over commits, those of the N-th: a tenth of the long ones; "
+        "of the slow ones, other backends and parity a share for every family",
     )
 
 
@@ -36,13 +43,25 @@ def pytest_configure(config):
         config.option.dist = "worksteal"
 
 
+def _is_due(item, commit: int, families: int) -> bool:
+    """Whether a test is run for the commit of this number: by its name, so that a new test moves no other."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if marks & {"slow", "backends", "parity"}:
+        shares = families
+    elif "long" in marks:
+        shares = LONG_SHARES
+    else:
+        return True
+    return zlib.crc32(item.nodeid.encode()) % shares == commit % shares
+
+
 def pytest_collection_modifyitems(config, items):
-    if config.option.share:
-        share, count = map(int, config.option.share.split("/"))
-        # By name, so that a new test moves no other into another share.
-        there = [item for item in items if zlib.crc32(item.nodeid.encode()) % count == share % count]
-        config.hook.pytest_deselected(items=[item for item in items if item not in there])
-        items[:] = there
+    if config.option.commit is not None:
+        from samples import families
+
+        due = [item for item in items if _is_due(item, config.option.commit, len(families()))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in due])
+        items[:] = due
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -228,7 +228,10 @@ BUILT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BUILT)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if BUILT[case][0] == "yolov3-tiny" else pytest.mark.long) for case in BUILT],
+)
 def test_what_is_built_here_others_read(case, tmp_path):
     name, arguments = BUILT[case]
     model = randomised(small(name, **arguments))

@@ -70,7 +70,9 @@ def test_any_number_of_images(form, count, exported, images):
     assert opened.batch_size == (1 if form == "tflite" else None)
 
 
-@pytest.mark.parametrize("form", ["saved_model", "tflite", "onnx"])
+@pytest.mark.parametrize(
+    "form", ["tflite", *(pytest.param(form, marks=pytest.mark.long) for form in ("saved_model", "onnx"))]
+)
 def test_a_fixed_batch_is_filled_up(form, small_detector, images, tmp_path):
     suffix = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}[form]
     opened = open_export(kzoo.export(small_detector, tmp_path / f"two{suffix}", batch_size=2))
@@ -84,7 +86,7 @@ def test_a_fixed_batch_is_filled_up(form, small_detector, images, tmp_path):
     assert all(np.allclose(given[key], streamed[key], rtol=1e-5, atol=1e-4) for key in given)
 
 
-@pytest.mark.parametrize("form", [*FORMS, "tflite-int8"])
+@pytest.mark.parametrize("form", [*FORMS, pytest.param("tflite-int8", marks=pytest.mark.long)])
 def test_an_export_says_what_it_is(form, exported, images):
     opened = kzoo.load(exported(form))
     assert (opened.name, opened.task, opened.names, opened.image_size) == ("tester", "detect", NAMES, SIZE)
@@ -117,6 +119,7 @@ def test_an_export_knows_how_photographs_are_resized(small_detector, exported, i
         Metadata.from_json(json.dumps({**values, "resize": "crop"}), "odd.onnx")
 
 
+@pytest.mark.long
 def test_tflite_has_built_in_operators_alone(exported):
     from tensorflow.lite.python import schema_py_generated as schema
 

@@ -103,6 +103,7 @@ def photographs(side):
     return np.random.default_rng(side).integers(0, 256, (2, side, 96, 3), np.uint8)
 
 
+@pytest.mark.long
 def test_equals_keras_applications(published):
     """Strides in the first convolutions, caffe's normalisation and the biases come with the file."""
     theirs, path = published

@@ -134,7 +134,7 @@ def test_wrong_options(options, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("encoder", ["vgg16", "resnet50"])
+@pytest.mark.parametrize("encoder", ["vgg16", pytest.param("resnet50", marks=pytest.mark.long)])
 def test_an_encoder_takes_a_classifiers_weights(encoder, tmp_path):
     keras.utils.set_random_seed(3)
     classifier = kzoo.build(encoder, num_classes=4, image_size=(64, 64), width=0.125, depth=0.25)

@@ -5,6 +5,10 @@ import importlib.util
 import pytest
 
 
+def pytest_itemcollected(item):
+    item.add_marker("parity")
+
+
 @pytest.fixture(autouse=True)
 def same_numbers():
     """torch draws a network's first weights from one stream of numbers, which each test begins anew."""

@@ -31,7 +31,14 @@ def convolutions(model):
         yield model.head.classifier, None
 
 
-@pytest.mark.parametrize("name", ["yolov3", "yolov3-spp", "yolov3-tiny", "darknet53"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yolov3",
+        "yolov3-tiny",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("yolov3-spp", "darknet53")),
+    ],
+)
 def test_raw_outputs(name, darknet_data):
     rng = np.random.default_rng(0)
     model = kzoo.build(name, image_size=(96, 96))

@@ -19,6 +19,8 @@ CFGS = [
     "darknet19", "darknet53", "yolov1", "yolov1-tiny", "yolov2", "yolov2-tiny", "yolov2-tiny-voc", "yolov2-voc",
     "yolov3", "yolov3-spp", "yolov3-tiny", "yolov3-voc", "yolov4", "yolov4-csp", "yolov4-tiny",
 ]  # fmt: skip
+# One of each version; the others take seconds each, and are read by the same code.
+QUICK = ("darknet19", "yolov1-tiny", "yolov2-tiny", "yolov3", "yolov4-tiny")
 
 
 def opencv_outputs(cfg, weights, x):
@@ -47,7 +49,9 @@ def raw_outputs(model, images):
     return [keras.ops.convert_to_numpy(x) for x in maps]
 
 
-@pytest.mark.parametrize("name", CFGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CFGS]
+)
 def test_fifteen_cfgs(name, darknet_data, tmp_path):
     rng, side = np.random.default_rng(0), SIDES.get(name, SIDE)
     text = (darknet_data / "cfg" / f"{name}.cfg").read_text()

@@ -103,6 +103,7 @@ kzoo.train(tiny_detector(policy="mixed_bfloat16"), train, val, callbacks=[Wait()
 """
 
 
+@pytest.mark.long
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     options = {"epochs": 4, "batch_size": 8, "augment": "mosaic", "accumulate": 2, "verbose": 0}
     killed, whole = tmp_path / "killed", tmp_path / "whole"

@@ -174,6 +174,7 @@ def test_an_export_computes_what_it_was_written_of(source, target, weights, name
     assert not any("\n" in line for line in said)
 
 
+@pytest.mark.long
 def test_a_folded_state_dict_is_read_as_well(source, target, weights, tmp_path):
     tensors = {f"{module}.weight": kernel for module, (kernel, *_) in weights.items()}
     tensors |= {f"{module}.bias": bias for module, (_, bias, _) in weights.items()}

@@ -81,6 +81,7 @@ def test_anchors_of_a_file_are_the_models(small, tmp_path, caplog):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.long
 def test_a_backbone_is_read_out_of_a_whole_model(small, tmp_path):
     path = tmp_path / "v5.safetensors"
     save_file(state(small, **{"model.24.anchors": cells(small)}), path)
