@@ -78,10 +78,12 @@ class YoloHead(YoloLoss):
             where they are as large as the strides say, at any size.
         assigner: rule by which predictions have to find an object: "best shape" (default); "ratio": in the cell of its
             centre and the two nearest beside it all anchors of about its sides (YOLOv5; see `kzoo.ops.assign.ratio`);
+            "ratio-ota": of those, of all objects together, the ones that cost an object least by what they predict so
+            far, as many as its best overlaps sum up to (YOLOv7; see `kzoo.ops.assign.sim_ota`);
             or "task-aligned", "sim-ota" or "atss": those that "task-aligned" and "sim-ota" choose by what they predict
             so far, and "atss" by their cells (see `kzoo.ops.assign`).
         anchor_ratio: factor, above 1, 4 by default, by which an object's sides may differ from those of an anchor that
-            takes it under "ratio".
+            takes it under "ratio" and "ratio-ota".
         prior_objects: how many objects the biases expect in an image of 640 pixels at first, as many on each level,
             above 0, 8 in YOLOv5, whose classes then start at .6 over their number; None (default) for an objectness of
             .01 everywhere.
@@ -91,7 +93,8 @@ class YoloHead(YoloLoss):
     Raises:
         ValueError: an argument is out of its range.
 
-    Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections; YOLOv5 by its behaviour.
+    Source: YOLOv3, arXiv:1804.02767, section 2; Darknet's `[yolo]` and `[region]` sections; YOLOv5 by its behaviour;
+        YOLOv7, arXiv:2207.02696.
     """
 
     options = YOLO

@@ -105,7 +105,11 @@ def yolov7(
     levels = _neck(net, features, settings, variant == "tiny", width, depth)
     levels = [_last(net, x, 2 * x.shape[-1], variant == "base") for x in levels]
     network = keras.Model(inputs, levels, name="network")
-    for_head = {**anchored_head(num_classes, image_size, len(levels), *settings.gains), **head}
+    for_head = {
+        **anchored_head(num_classes, image_size, len(levels), *settings.gains),
+        "assigner": "ratio-ota",
+        **head,
+    }
     return anchored_model(
         *(network, for_head, settings.anchors, num_classes, image_size, anchors, names, name),
         *(weights, backbone_weights),

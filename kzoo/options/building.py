@@ -154,7 +154,7 @@ YOLO: dict[str, Option] = {
     "objectness_weight": Special(takes=each(_WEIGHT), form="a number, 0 or more, or one a level"),
     "box_weight": _WEIGHT.but(none=True),
     "iou_threshold": _SHARE.but(needs={"assigner": ("best shape",)}),
-    "anchor_ratio": Number(above=1, needs={"assigner": ("ratio",)}),
+    "anchor_ratio": Number(above=1, needs={"assigner": ("ratio", "ratio-ota")}),
     "prior_objects": Number(above=0, none=True, needs={"project": (True,)}),
 }
 DRIVE: dict[str, Option] = {

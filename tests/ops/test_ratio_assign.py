@@ -1,9 +1,10 @@
-"""Assignment by ratios of sides against a loop over objects, anchors and cells."""
+"""Assignment by ratios of sides, and by costs among what they leave, against loops over objects, anchors and cells."""
 
 import numpy as np
 import pytest
 from keras import ops
 
+from kzoo.heads import YoloHead
 from kzoo.heads.yolo_grid import YoloGrid
 
 STRIDES, SIZES = (8, 16), [(6, 8), (3, 4)]
@@ -70,3 +71,62 @@ def test_a_centre_on_the_line_goes_to_the_cells_at_both_of_its_sides():
     grid = YoloGrid([(6, 8)], (8,), [[[12, 14]]], (2.0,))
     match = grid.match_by_ratio(boxes, ops.zeros((1, 1), "int32"))
     assert sorted(np.asarray(match.index)[np.asarray(match.weight) > 0]) == [1 * 8 + 2, 2 * 8 + 1, 2 * 8 + 2]
+
+
+def cheapest(boxes, labels, scores, predicted, candidates):
+    """SimOTA as YOLOv7 has it, object by object: row of the prediction -> object."""
+    objects = [number for number, label in enumerate(labels) if label >= 0 and (boxes[number] != 0).any()]
+    rows = np.flatnonzero(candidates)
+    overlaps, costs = {}, {}
+    for number in objects:
+        low, high = (
+            np.maximum(boxes[number, :2], predicted[rows, :2]),
+            np.minimum(boxes[number, 2:], predicted[rows, 2:]),
+        )
+        both = np.prod(np.maximum(high - low, 0), -1)
+        area = np.prod(predicted[rows, 2:] - predicted[rows, :2], -1) + np.prod(
+            boxes[number, 2:] - boxes[number, :2]
+        )
+        overlaps[number] = both / (area - both)
+        true = np.eye(scores.shape[1])[labels[number]]
+        entropy = -(true * np.log(scores[rows]) + (1 - true) * np.log(1 - scores[rows])).sum(-1)
+        costs[number] = entropy - 3 * np.log(overlaps[number] + 1e-8)
+    wants = {}
+    for number in objects:
+        count = max(1, int(np.sort(overlaps[number])[-10:].sum()))
+        for place in np.argsort(costs[number], kind="stable")[:count]:
+            wants.setdefault(rows[place], []).append((place, number))
+    return {
+        row: pairs[0][1] if len(pairs) == 1 else min(objects, key=lambda number: costs[number][pairs[0][0]])
+        for row, pairs in wants.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_the_candidates_those_that_cost_least_by_what_they_predict(seed):
+    boxes, labels = scene(seed)
+    rng = np.random.default_rng(seed)
+    head = YoloHead(
+        3, ANCHORS, STRIDES, assigner="ratio-ota", anchor_ratio=RATIO, scale_xy=2.0, size_transform="square"
+    )
+    grid = YoloGrid(SIZES, STRIDES, ANCHORS, (2.0, 2.0))
+    total = sum(grid.counts)
+    rows = rng.normal(0, 2, (2, total, 8)).astype(np.float32)
+    # Predictions that are objects' boxes, more or less, so that objects get more than one.
+    predicted = boxes[np.arange(2)[:, None], rng.integers(0, 8, (2, total))] + rng.uniform(
+        0, 3, (2, total, 4)
+    )
+    predicted = predicted.astype(np.float32)
+    predicted[..., 2:] += 2
+    match = head._match(grid, *map(ops.convert_to_tensor, (boxes, labels, rows, predicted)))
+    logistic = 1 / (1 + np.exp(-rows.astype(float)))
+    scores = np.sqrt(logistic[..., 4:5] * logistic[..., 5:])
+    most = 0
+    for image in range(2):
+        candidates = np.zeros(total, bool)
+        candidates[[row for row, _ in written(boxes[image], labels[image])]] = True
+        wanted = cheapest(boxes[image], labels[image], scores[image], predicted[image], candidates)
+        found = {row: int(match.source[image, row]) for row in np.flatnonzero(match.taken[image])}
+        assert found == wanted and wanted
+        most = max(most, *np.bincount(list(wanted.values())))
+    assert most > 1  # or nothing would be shown of how many an object gets

@@ -24,6 +24,7 @@ def sim_ota(
     best: int = 10,
     radius: float = 1.5,
     overlap_weight: float = 3.0,
+    candidates=None,
 ) -> PointAssignment:
     """Gives every object the cheapest points near its centre, as many as the sum of its best overlaps.
 
@@ -39,22 +40,23 @@ def sim_ota(
         best: number of points whose overlaps are summed up, and that an object gets at most, 1 or more, 10 by default.
         radius: strides that a point may be away from an object's centre, above 0, 1.5 by default.
         overlap_weight: factor of the overlap's cost, 0 or more, 3 by default.
+        candidates: (B, N) bool, the points that any object may get, however far away; `points`, `strides` and `radius`
+            then have no effect. None (default) for those near the centre of some object.
 
     Returns:
         Of each point its object, and as its quality its overlap with it. A point that several objects would have goes
         to the one where it costs least.
 
-    Source: Ge et al. 2021, YOLOX, arXiv:2107.08430, section 2.1, "SimOTA".
+    Source: Ge et al. 2021, YOLOX, arXiv:2107.08430, section 2.1, "SimOTA"; with `candidates` YOLOv7, arXiv:2207.02696.
     """
     # 1. The points that are near each object, and those that are near any, (B, M, N) and (B, 1, N).
     valid = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])  # (B, M)
-    center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)  # (B, M, 1, 2)
-    reach = radius * ops.cast(strides, "float32")  # (N,)
-    away = ops.maximum(
-        ops.abs(center[..., 0] - points[:, 0]), ops.abs(center[..., 1] - points[:, 1])
-    )  # (B, M, N)
-    near = ops.logical_and(away < reach, ops.expand_dims(valid, -1))
-    candidate = ops.any(near, axis=1, keepdims=True)
+    if candidates is None:
+        near = _near(points, boxes, radius * ops.cast(strides, "float32"))
+        near = ops.logical_and(near, ops.expand_dims(valid, -1))
+        candidate = ops.any(near, axis=1, keepdims=True)
+    else:
+        near = candidate = ops.expand_dims(candidates, 1)
 
     # 2. What each point costs each object, (B, M, N).
     overlaps = ops.where(candidate, pairwise_iou(boxes, predicted), 0.0)
@@ -73,6 +75,13 @@ def sim_ota(
     owner, positive = one_owner(index, takes, -cost)
     quality = ops.where(positive, of_owner(overlaps, owner), 0.0)
     return PointAssignment(owner, positive, quality)
+
+
+def _near(points, boxes, reach):
+    """Whether points (N, 2) are less than their reach (N,) away from centres of boxes (B, M, 4), a side: (B, M, N)."""
+    center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)  # (B, M, 1, 2)
+    away = ops.maximum(ops.abs(center[..., 0] - points[:, 0]), ops.abs(center[..., 1] - points[:, 1]))
+    return away < reach
 
 
 def _cross_entropy(scores, labels):
