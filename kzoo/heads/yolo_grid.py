@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from keras import ops
 
@@ -182,6 +183,26 @@ class YoloGrid:
             index=rows,
             taken=taken,
             owner=rows,
+            source=assignment.owner,
+        )
+
+    def match_of_pairs(self, boxes, labels, pairs: Match, assignment: PointAssignment) -> Match:
+        """Gives predictions that objects may take to other objects: all pairs are kept, as in `match_by_ratio`.
+
+        Args:
+            boxes: (B, M, 4) xyxy pixels.
+            labels: (B, M) int, -1 for none.
+            pairs: the Q pairs that there may be.
+            assignment: which object each of the Q predictions is to find, and whether it is.
+        """
+        _, taken, owner = last_owner(pairs.index, assignment.positive, sum(self.counts))
+        return replace(
+            pairs,
+            boxes=take_rows(boxes, assignment.owner),
+            labels=ops.cast(take_rows(ops.maximum(labels, 0), assignment.owner), "int32"),
+            weight=ops.cast(assignment.positive, "float32"),
+            taken=taken,
+            owner=owner,
             source=assignment.owner,
         )
 

@@ -12,7 +12,7 @@ from kzoo.heads.yolo_layers import YoloLayers
 from kzoo.heads.yolo_match import Match, Objects
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels, softmax_focal_loss
 from kzoo.losses.iou import BOX_LOSSES, ciou_loss
-from kzoo.ops.assign import POINT_ASSIGNERS, assign_points, sim_ota, sound_boxes
+from kzoo.ops.assign import POINT_ASSIGNERS, assign_points, sim_ota_among, sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import take_rows
 from kzoo.ops.weighting import image_weighted
@@ -98,13 +98,24 @@ class YoloLoss(YoloLayers):
         scores = ops.sigmoid(rows[..., 4:5]) * self._class_probabilities(rows[..., 5:])  # (B, N, C)
         if self.assigner in ("sim-ota", "ratio-ota"):  # whose cost is of the geometric mean
             scores = ops.sqrt(scores)
-        seen = (ops.stop_gradient(scores), predicted, grid.centers, boxes, labels)
-        strides = grid.places.cell[:, 0]
+        scores = ops.stop_gradient(scores)
         if self.assigner == "ratio-ota":
-            candidates = grid.match_by_ratio(boxes, labels, self.anchor_ratio).taken > 0  # (B, N)
-            found = sim_ota(*seen, strides, candidates=candidates)
-        else:
-            found = assign_points(self.assigner, *seen, strides=strides, counts=grid.counts)
+            pairs = grid.match_by_ratio(boxes, labels, self.anchor_ratio)
+            scores, predicted = (
+                take_rows(values, pairs.index) for values in (scores, predicted)
+            )  # (B, Q, ...)
+            found = sim_ota_among(pairs.weight > 0, scores, predicted, boxes, labels)
+            return grid.match_of_pairs(boxes, labels, pairs, found)
+        found = assign_points(
+            self.assigner,
+            scores,
+            predicted,
+            grid.centers,
+            boxes,
+            labels,
+            strides=grid.places.cell[:, 0],
+            counts=grid.counts,
+        )
         return grid.match_of_points(boxes, labels, found)
 
     def _counts(self, assigned: list[Objects], grid: YoloGrid, batch) -> Counts:

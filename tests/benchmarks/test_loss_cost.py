@@ -15,7 +15,7 @@ pytestmark = pytest.mark.benchmark
 CLASSES = 80
 STEPS = [("yolov3", 416, 2), ("retinanet", 512, 4), ("ssd300", 300, 4)]
 STEPS += [(name, 512, 4) for name in ("centernet-resnet18", "cornernet-squeeze")]
-STEPS += [(name, 416, 4) for name in ("yolov5n", "yolov8n", "yolox-tiny", "pp-yoloe-s")]
+STEPS += [(name, 416, 4) for name in ("yolov5n", "yolov7-tiny", "yolov8n", "yolox-tiny", "pp-yoloe-s")]
 OBJECTS, RUNS = 100, 4
 
 

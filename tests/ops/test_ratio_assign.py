@@ -74,9 +74,9 @@ def test_a_centre_on_the_line_goes_to_the_cells_at_both_of_its_sides():
 
 
 def cheapest(boxes, labels, scores, predicted, candidates):
-    """SimOTA as YOLOv7 has it, object by object: row of the prediction -> object."""
+    """SimOTA as YOLOv7 has it, object by object: pairs of a prediction's row and its object."""
     objects = [number for number, label in enumerate(labels) if label >= 0 and (boxes[number] != 0).any()]
-    rows = np.flatnonzero(candidates)
+    rows = np.array(candidates)
     overlaps, costs = {}, {}
     for number in objects:
         low, high = (
@@ -95,11 +95,11 @@ def cheapest(boxes, labels, scores, predicted, candidates):
     for number in objects:
         count = max(1, int(np.sort(overlaps[number])[-10:].sum()))
         for place in np.argsort(costs[number], kind="stable")[:count]:
-            wants.setdefault(rows[place], []).append((place, number))
-    return {
-        row: pairs[0][1] if len(pairs) == 1 else min(objects, key=lambda number: costs[number][pairs[0][0]])
-        for row, pairs in wants.items()
-    }
+            wants.setdefault(place, []).append(number)
+    return sorted(
+        (rows[place], who[0] if len(who) == 1 else min(objects, key=lambda number: costs[number][place]))
+        for place, who in wants.items()
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -123,10 +123,14 @@ def test_of_the_candidates_those_that_cost_least_by_what_they_predict(seed):
     scores = np.sqrt(logistic[..., 4:5] * logistic[..., 5:])
     most = 0
     for image in range(2):
-        candidates = np.zeros(total, bool)
-        candidates[[row for row, _ in written(boxes[image], labels[image])]] = True
+        candidates = [row for row, _ in written(boxes[image], labels[image])]
         wanted = cheapest(boxes[image], labels[image], scores[image], predicted[image], candidates)
-        found = {row: int(match.source[image, row]) for row in np.flatnonzero(match.taken[image])}
-        assert found == wanted and wanted
-        most = max(most, *np.bincount(list(wanted.values())))
+        pairs = np.flatnonzero(match.weight[image])
+        index, source = np.asarray(match.index[image]), np.asarray(match.source[image])
+        assert sorted((index[q], source[q]) for q in pairs) == wanted and wanted
+        np.testing.assert_array_equal(np.asarray(match.boxes)[image, pairs], boxes[image][source[pairs]])
+        taken = np.flatnonzero(match.taken[image])
+        assert set(taken) == {row for row, _ in wanted}
+        assert {(row, source[match.owner[image, row]]) for row in taken} <= set(wanted)
+        most = max(most, *np.bincount([number for _, number in wanted]))
     assert most > 1  # or nothing would be shown of how many an object gets

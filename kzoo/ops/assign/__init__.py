@@ -5,7 +5,7 @@ from kzoo.ops.assign.atss import atss
 from kzoo.ops.assign.common import PointAssignment, last_owner, sound_boxes
 from kzoo.ops.assign.named import POINT_ASSIGNERS, assign_points
 from kzoo.ops.assign.ratio import last_of_rank, ratio_match
-from kzoo.ops.assign.sim_ota import sim_ota
+from kzoo.ops.assign.sim_ota import sim_ota, sim_ota_among
 from kzoo.ops.assign.task_aligned import task_aligned
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "last_owner",
     "ratio_match",
     "sim_ota",
+    "sim_ota_among",
     "sound_boxes",
     "task_aligned",
 ]

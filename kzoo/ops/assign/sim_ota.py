@@ -24,7 +24,6 @@ def sim_ota(
     best: int = 10,
     radius: float = 1.5,
     overlap_weight: float = 3.0,
-    candidates=None,
 ) -> PointAssignment:
     """Gives every object the cheapest points near its centre, as many as the sum of its best overlaps.
 
@@ -40,48 +39,81 @@ def sim_ota(
         best: number of points whose overlaps are summed up, and that an object gets at most, 1 or more, 10 by default.
         radius: strides that a point may be away from an object's centre, above 0, 1.5 by default.
         overlap_weight: factor of the overlap's cost, 0 or more, 3 by default.
-        candidates: (B, N) bool, the points that any object may get, however far away; `points`, `strides` and `radius`
-            then have no effect. None (default) for those near the centre of some object.
 
     Returns:
         Of each point its object, and as its quality its overlap with it. A point that several objects would have goes
         to the one where it costs least.
 
-    Source: Ge et al. 2021, YOLOX, arXiv:2107.08430, section 2.1, "SimOTA"; with `candidates` YOLOv7, arXiv:2207.02696.
+    Source: Ge et al. 2021, YOLOX, arXiv:2107.08430, section 2.1, "SimOTA".
     """
-    # 1. The points that are near each object, and those that are near any, (B, M, N) and (B, 1, N).
-    valid = ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0])  # (B, M)
-    if candidates is None:
-        near = _near(points, boxes, radius * ops.cast(strides, "float32"))
-        near = ops.logical_and(near, ops.expand_dims(valid, -1))
-        candidate = ops.any(near, axis=1, keepdims=True)
-    else:
-        near = candidate = ops.expand_dims(candidates, 1)
+    # The points that are near each object, and those that are near any, (B, M, N) and (B, 1, N).
+    center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)  # (B, M, 1, 2)
+    reach = radius * ops.cast(strides, "float32")  # (N,)
+    away = ops.maximum(
+        ops.abs(center[..., 0] - points[:, 0]), ops.abs(center[..., 1] - points[:, 1])
+    )  # (B, M, N)
+    near = ops.logical_and(away < reach, _valid(boxes, labels))
+    candidate = ops.any(near, axis=1, keepdims=True)
+    return _cheapest(near, candidate, scores, predicted, boxes, labels, best, overlap_weight)
 
-    # 2. What each point costs each object, (B, M, N).
+
+def sim_ota_among(
+    candidates, scores, predicted, boxes, labels, best: int = 10, overlap_weight: float = 3.0
+) -> PointAssignment:
+    """Gives every object the cheapest of all objects' candidates, as many as the sum of its best overlaps.
+
+    As `sim_ota`, but for the choice of the candidates, of which none is too far away from an object.
+
+    Args:
+        candidates: (B, Q) bool, the predictions that objects may get; one that is there several times counts as often.
+        scores: (B, Q, C) sqrt(objectness x class) of the classes, 0 to 1.
+        predicted: (B, Q, 4) boxes as they are predicted by now, xyxy pixels.
+        boxes: (B, M, 4) the objects' boxes, xyxy pixels, as `sound_boxes` leaves them.
+        labels: (B, M) int, -1 for none.
+        best: as in `sim_ota`, 10 by default.
+        overlap_weight: as in `sim_ota`, 3 by default.
+
+    Source: Wang et al. 2022, YOLOv7, arXiv:2207.02696, by its behaviour.
+    """
+    candidate = ops.expand_dims(candidates, 1)  # (B, 1, Q)
+    return _cheapest(candidate, candidate, scores, predicted, boxes, labels, best, overlap_weight)
+
+
+def _valid(boxes, labels):
+    """Which rows (B, M) of the targets are objects: (B, M, 1) bool."""
+    return ops.expand_dims(ops.logical_and(labels >= 0, boxes[..., 2] > boxes[..., 0]), -1)
+
+
+def _cheapest(near, candidate, scores, predicted, boxes, labels, best: int, overlap_weight: float):
+    """The assignment by costs.
+
+    Args:
+        near: (B, M, N) or (B, 1, N) bool, points that objects had better have.
+        candidate: (B, 1, N) bool, points that some object may have.
+        scores: (B, N, C).
+        predicted: (B, N, 4).
+        boxes: (B, M, 4).
+        labels: (B, M).
+        best: number of points.
+        overlap_weight: factor.
+    """
+    # 1. What each point costs each object, (B, M, N).
     overlaps = ops.where(candidate, pairwise_iou(boxes, predicted), 0.0)
     cost = _cross_entropy(scores, labels) - overlap_weight * ops.log(overlaps + 1e-8)
     cost = ops.where(near, cost, cost + FAR)
-    cost = ops.where(ops.logical_and(candidate, ops.expand_dims(valid, -1)), cost, NEVER)
+    cost = ops.where(ops.logical_and(candidate, _valid(boxes, labels)), cost, NEVER)
 
-    # 3. As many points as the best overlaps sum up to, one at least, (B, M, K) of them.
+    # 2. As many points as the best overlaps sum up to, one at least, (B, M, K) of them.
     count = min(best, cost.shape[2])
     widest, _ = stable_top_k(overlaps, count)
     wanted = ops.maximum(ops.cast(ops.sum(widest, axis=-1, keepdims=True), "int32"), 1)  # (B, M, 1)
     cheapest, index = stable_top_k(-cost, count)
     takes = ops.logical_and(ops.arange(count, dtype="int32") < wanted, -cheapest < NEVER)
 
-    # 4. Each point's one object.
+    # 3. Each point's one object.
     owner, positive = one_owner(index, takes, -cost)
     quality = ops.where(positive, of_owner(overlaps, owner), 0.0)
     return PointAssignment(owner, positive, quality)
-
-
-def _near(points, boxes, reach):
-    """Whether points (N, 2) are less than their reach (N,) away from centres of boxes (B, M, 4), a side: (B, M, N)."""
-    center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)  # (B, M, 1, 2)
-    away = ops.maximum(ops.abs(center[..., 0] - points[:, 0]), ops.abs(center[..., 1] - points[:, 1]))
-    return away < reach
 
 
 def _cross_entropy(scores, labels):
