@@ -79,7 +79,8 @@ MODEL: dict[str, Option] = {
         help="Loss of the pixels' classes.", otherwise="the model's own", none=True, task="segment"
     ),
     "head": forms.HEAD.but(
-        help="A further argument of the model's head, as `kzoo info` lists them; may be given several times."
+        help="A further argument of the model or its head, as `kzoo info` lists them, such as batch_norm=true; may be "
+        "given several times."
     ),
     "backbone_weights": Place(
         help="The file of a trained model with the same backbone, of kzoo, Darknet, torchvision or timm; also "
