@@ -54,6 +54,8 @@ AP = {
     "retinanet": 36.4,
     "faster-rcnn": 37.0,
     "faster-rcnn-v2": 46.7,
+    "faster-rcnn-mobilenet": 32.8,
+    "faster-rcnn-mobilenet-320": 22.8,
     "mask-rcnn": 37.9,
     "mask-rcnn-v2": 47.4,
     # Objects as points: the papers and their READMEs, one scale; FCOS as torchvision.

@@ -34,6 +34,7 @@ TWINS = {
     **{f"rt-detr-v2-{size}": "rt-detr-r50" for size in ("r50m", "r50", "r101")},
     **{f"rt-detr-v2-{size}": "rt-detr-l" for size in "lx"},
     "softer-rcnn": "faster-rcnn",
+    "faster-rcnn-mobilenet-320": "faster-rcnn-mobilenet",
     "ssd512": "ssd300",
     **{f"yolo11{size}": "yolo11n" for size in "smlx"},
     "yolov3": "yolov3-spp",

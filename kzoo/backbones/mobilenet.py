@@ -86,6 +86,7 @@ def mobilenet(
     stem: bool = False,
     top: bool = False,
     batch_norm: str = "trained",
+    entry: bool = False,
 ) -> list:
     """A MobileNet without its classifier.
 
@@ -100,6 +101,8 @@ def mobilenet(
         top: whether the last map is that of the 1x1 convolution behind the stages, 1280, 960 or 576 channels at width
             1; False by default.
         batch_norm: kind of batch normalisation, "trained" by default: see `kzoo.layers.residual.batch_normalization`.
+        entry: whether the list has, before its last map, that behind the first block of the last stage with a stride,
+            160 channels of the third's large one; False by default.
 
     Returns:
         Feature maps at strides 4, 8, 16 and 32, or less where dilated, at width 1 with 24, 32, 96 and 320 channels of
@@ -118,7 +121,7 @@ def mobilenet(
     first, activation, stages, last = MOBILENETS[variant]
     manner = Manner(padding, batch_norm, squeeze_activation="relu", gate="hard_sigmoid")
     x = normed_conv(images, scaled(first, width), 3, "backbone_stem", manner, 2, activation=activation)
-    features = inverted_stages(x, stages, manner, output_stride, width, depth)
+    features = inverted_stages(x, stages, manner, output_stride, width, depth, entry=entry)
     if top:
         features[-1] = normed_conv(
             features[-1], scaled(last, width), 1, "backbone_top", manner, activation=activation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 
 import keras
@@ -45,6 +46,7 @@ class ProposalHead(AnchorHead):
         inside: whether anchors that reach beyond the image are left out in training; False by default.
         smallest: least width and height of a proposal in pixels, 0.001 by default.
         seed: what the generator starts from that draws the anchors; None (default) for Keras's own.
+        least_score: probability, 0 to below 1, that a proposal has to have; 0 by default.
         **kwargs: further arguments of `kzoo.heads.anchor.AnchorHead`, such as `fit_strides`; `nms_threshold` is 0.7 by
             default.
 
@@ -65,6 +67,7 @@ class ProposalHead(AnchorHead):
         inside: bool = False,
         smallest: float = 1e-3,
         seed: int | None = None,
+        least_score: float = 0.0,
         **kwargs,
     ):
         kwargs = {"nms_threshold": 0.7, "num_classes": 1, "shared": True, **kwargs}
@@ -81,6 +84,7 @@ class ProposalHead(AnchorHead):
         self.joined = joined
         self.inside = inside
         self.smallest = smallest
+        self.least_logit = math.log(least_score / (1 - least_score)) if least_score else _NEVER / 2
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def make_subnets(self, fields: int, rare: bool) -> None:
@@ -168,7 +172,7 @@ class ProposalHead(AnchorHead):
         )  # (B, T, 4)
         boxes = self.clipped(boxes, sizes)
         sides = boxes[..., 2:] - boxes[..., :2]  # (B, T, 2)
-        sound = ops.logical_and(ops.all(sides >= self.smallest, axis=-1), scores > _NEVER / 2)  # (B, T)
+        sound = ops.logical_and(ops.all(sides >= self.smallest, axis=-1), scores > self.least_logit)  # (B, T)
         boxes = ops.where(ops.expand_dims(sound, -1), boxes, 0.0)  # what has no area suppresses nothing
         scores = ops.where(sound, scores, _NEVER)
         rows, valid = greedy_nms(boxes, scores, None, self.nms_threshold, _NEVER / 2, min(after, count))

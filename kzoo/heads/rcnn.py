@@ -39,6 +39,7 @@ class RCNNHead(SecondStage):
         rpn_inside: whether anchors that reach beyond the image are left out in training; False by default.
         rpn_smallest: least width and height of a proposal in pixels, 0.001 by default.
         rpn_nms_threshold: IoU, 0 to 1, 0.7 by default, above which the weaker proposal goes.
+        rpn_score_threshold: probability of an object, 0 to below 1, that a proposal has to have; 0 by default.
         anchors_kept: number of anchors, of each level, that go into the suppression: in training and in inference,
             (2000, 1000) by default.
         joined: whether the anchors of all levels compete with each other; False by default.
@@ -75,6 +76,7 @@ class RCNNHead(SecondStage):
         rpn_inside: bool = False,
         rpn_smallest: float = 1e-3,
         rpn_nms_threshold: float = 0.7,
+        rpn_score_threshold: float = 0.0,
         anchors_kept: Sequence[int] = (2000, 1000),
         joined: bool = False,
         offset: float = 0.0,
@@ -100,6 +102,7 @@ class RCNNHead(SecondStage):
             fit_strides=fit_strides,
             nms_threshold=rpn_nms_threshold,
             multiple=multiple,
+            least_score=rpn_score_threshold,
             name="rpn",
         )
         self.anchors = self.rpn.anchors

@@ -37,6 +37,7 @@ def fpn(
     extra: str | None = "p5",
     name: str = "neck",
     batch_norm: str | None = None,
+    step: int = 2,
 ) -> list:
     """A feature pyramid: each map plus all coarser ones, enlarged.
 
@@ -45,7 +46,8 @@ def fpn(
     where sides are multiples of 32 nothing has to be cut.
 
     Args:
-        features: maps of the backbone, finest first: each (B, H, W, C) at half the resolution of the one before.
+        features: maps of the backbone, finest first: each (B, H, W, C) at half the resolution of the one before, or at
+            the same, see `step`.
         filters: channels of the result, 256 by default.
         first: level of the first map, whose stride is 2 ** first; 3 by default.
         extra: further levels: "p5" (default): two more by 3x3 convolutions of stride 2 from the pyramid's coarsest map
@@ -55,6 +57,7 @@ def fpn(
             default.
         batch_norm: kind of batch normalisation after the lateral and the smoothing convolutions, which have no biases
             then: see `kzoo.layers.residual.batch_normalization`; None (default) for none.
+        step: how many times as large a map's sides are as the next one's: 2 (default), or 1 where all are of one size.
 
     Returns:
         Maps of `filters` channels, finest first: of the features' sizes, and of the further levels, each half the one
@@ -77,8 +80,9 @@ def fpn(
     maps = [conv(x, filters, 3, f"{name}_smooth{last}")]
     for level in reversed(range(first, last)):
         lateral = conv(features[level - first], filters, 1, f"{name}_lateral{level}")
-        x = layers.UpSampling2D(2, name=f"{name}_up{level}")(x)
-        x = CropLike(name=f"{name}_crop{level}")([x, lateral])
+        if step > 1:
+            x = layers.UpSampling2D(step, name=f"{name}_up{level}")(x)
+            x = CropLike(name=f"{name}_crop{level}")([x, lateral])
         x = layers.Add(name=f"{name}_add{level}")([lateral, x])
         maps.insert(0, conv(x, filters, 3, f"{name}_smooth{level}"))
     if extra == "pool":

@@ -196,6 +196,7 @@ def inverted_stages(
     width: float = 1.0,
     depth: float = 1.0,
     drop_path: float = 0.0,
+    entry: bool = False,
 ) -> list:
     """Stages of inverted residual blocks after a stem.
 
@@ -209,6 +210,8 @@ def inverted_stages(
         depth: factor of the blocks of a stage, above 0, 1 by default.
         drop_path: `drop_path` of the last block, 0 or more and below 1, 0 by default; it grows evenly from 0 at the
             first.
+        entry: whether the list has, before its last map, that behind the first block of the last stage with a stride;
+            False by default.
 
     Returns:
         What there is at strides 2, 4, 8, 16 and 32, or less where dilated: the last map before each stride.
@@ -220,6 +223,8 @@ def inverted_stages(
         raise ValueError(f"output_stride={output_stride}; give 8, 16 or 32")
     counts = [repeats(len(stage.blocks), depth) for stage in stages]
     features, reached, dilation, done = [], 2, 1, 0
+    last = max(number for number, stage in enumerate(stages, 1) if stage.stride > 1)
+    entries = []
     for number, (stage, count) in enumerate(zip(stages, counts, strict=True), 1):
         stride, previous = stage.stride, dilation
         if stride > 1:
@@ -242,7 +247,9 @@ def inverted_stages(
                 drop_path * done / sum(counts),
             )
             done += 1
-    return [*features, x]
+            if entry and number == last and not i:
+                entries.append(x)
+    return [*features, *entries, x]
 
 
 def _scaled_block(block: Block, width: float) -> Block:

@@ -158,10 +158,43 @@ def two_stage(
     channels = scaled(pyramid_width, width)
     maps = fpn(stages, channels, first=2, extra="pool", batch_norm=pyramid_norm)
     network = keras.Model(inputs, maps, name="network")
+    options = {"rpn_width": channels, "conv_width": channels, **options}
+    anchors = anchors or retina_anchors(octaves=1)
+    own = {"num_classes": num_classes, "image_size": image_size, "names": names, "name": name}
+    return with_regions(head_type, network, width, anchors, STRIDES, options, **own, load=load)
+
+
+def with_regions(
+    head_type: type[RCNNHead],
+    network: keras.Model,
+    width: float,
+    anchors: Sequence,
+    strides: Sequence[int],
+    options: dict,
+    num_classes: int,
+    image_size: Sequence[int],
+    names: Sequence[str] | None,
+    name: str,
+    load: tuple[str | None, str | None],
+) -> ZooModel:
+    """A network of maps under a head that looks at regions, with its weights.
+
+    Args:
+        head_type: class of the head.
+        network: from images to maps, finest first.
+        width: factor of the dense layers' units, above 0.
+        anchors: widths and heights of each level's anchors.
+        strides: pixels a cell of each map.
+        options: further arguments of the head; those of the suppression are torchvision's where they are not there.
+        num_classes: number of classes.
+        image_size: height and width in pixels.
+        names: class names, or None.
+        name: name of the model.
+        load: backbone's weights and weights, or None.
+    """
+    backbone_weights, weights = load
     dense = [scaled(units, width) for units in options.pop("dense", (1024, 1024))]
     arguments = {
-        "rpn_width": channels,
-        "conv_width": channels,
         "nms_threshold": 0.5,
         "score_threshold": 0.05,
         "candidates": 1000,
@@ -169,6 +202,6 @@ def two_stage(
         "dense": dense,
         **options,
     }
-    head = head_type(num_classes, anchors or retina_anchors(octaves=1), STRIDES, name="head", **arguments)
+    head = head_type(num_classes, anchors, strides, name="head", **arguments)
     model = ZooModel(network, head, image_size, names, name=name)
     return load_weights(load_backbone(model, backbone_weights), weights)

@@ -211,6 +211,7 @@ RCNN: dict[str, Option] = {
     "rpn_samples": Whole(least=2, most=1_000_000),
     "anchors_kept": _SIDES,
     "rpn_smallest": _WEIGHT,
+    "rpn_score_threshold": Number(least=0, below=1),
     **{name: Flag() for name in ("joined", "fit_strides", "rpn_inside")},
 }
 FAST_RCNN: dict[str, Option] = {

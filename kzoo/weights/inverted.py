@@ -14,6 +14,7 @@ _BLOCK = re.compile(r"backbone_stage(\d+)_(\d+)_(expand_conv|depthwise_conv)")
 # Parts of a block, as our names end; those of the expansion are not in every block, nor are squeeze and excite.
 _PARTS = tuple(f"{part}_{kind}" for part in ("expand", "depthwise", "project") for kind in ("conv", "bn"))
 _SQUEEZES = ("se_reduce", "se_excite")
+_FEATURES = "features."
 # By Keras's name of the first activation.
 _FAMILIES = {"silu": "efficientnet-b", "hard_silu": "mobilenetv3"}
 
@@ -104,7 +105,11 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
         ]
     modules["neck_hidden_conv"] = ["classifier.0", "conv_head"]
     modules["head_classifier"] = ["classifier.3", "classifier.1", "_fc", "classifier"]
-    return modules
+    # torchvision's detectors have the features alone, which are not called so there.
+    return {
+        name: [*theirs, *(one.removeprefix(_FEATURES) for one in theirs if one.startswith(_FEATURES))]
+        for name, theirs in modules.items()
+    }
 
 
 def _block_modules(

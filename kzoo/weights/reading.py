@@ -53,6 +53,7 @@ _CONVENTIONS = {
     "mobilenetv3": {
         "applications": _INCEPTION,
         "torchvision": Reading(padding="symmetric", epsilon=1e-3),
+        "torchvision-detector": _TORCH,
         "timm": _TORCH,
         "timm-tf": _INCEPTION,
         None: _TF,
@@ -62,7 +63,11 @@ _CONVENTIONS = {
 # torchvision's larger EfficientNets keep TensorFlow's epsilon.
 _KEEP_EPSILON = ("efficientnet-b5", "efficientnet-b6", "efficientnet-b7")
 # A tensor by whose name a publisher is known.
-_MARKS = {"conv_stem.weight": "timm", "features.0.0.weight": "torchvision"}
+_MARKS = {
+    "conv_stem.weight": "timm",
+    "features.0.0.weight": "torchvision",
+    "0.0.weight": "torchvision-detector",
+}
 _TF_NAME = re.compile(r"(?<![a-z])tf_(efficientnet|mobilenet)")
 
 
