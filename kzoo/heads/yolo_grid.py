@@ -193,7 +193,7 @@ class YoloGrid:
             boxes: (B, M, 4) xyxy pixels.
             labels: (B, M) int, -1 for none.
             pairs: the Q pairs that there may be.
-            assignment: which object each of the Q predictions is to find, and whether it is.
+            assignment: the object that each of the Q predictions is to find, if it is to find one.
         """
         _, taken, owner = last_owner(pairs.index, assignment.positive, sum(self.counts))
         return replace(

@@ -181,7 +181,7 @@ def with_regions(
 
     Args:
         head_type: class of the head.
-        network: from images to maps, finest first.
+        network: the model that makes maps of images, finest first.
         width: factor of the dense layers' units, above 0.
         anchors: widths and heights of each level's anchors.
         strides: pixels a cell of each map.

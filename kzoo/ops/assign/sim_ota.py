@@ -70,8 +70,8 @@ def sim_ota_among(
         predicted: (B, Q, 4) boxes as they are predicted by now, xyxy pixels.
         boxes: (B, M, 4) the objects' boxes, xyxy pixels, as `sound_boxes` leaves them.
         labels: (B, M) int, -1 for none.
-        best: as in `sim_ota`, 10 by default.
-        overlap_weight: as in `sim_ota`, 3 by default.
+        best: number of predictions whose overlaps are summed up, and that an object gets at most, 10 by default.
+        overlap_weight: factor of the overlap's cost, 0 or more, 3 by default.
 
     Source: Wang et al. 2022, YOLOv7, arXiv:2207.02696, by its behaviour.
     """
@@ -90,12 +90,12 @@ def _cheapest(near, candidate, scores, predicted, boxes, labels, best: int, over
     Args:
         near: (B, M, N) or (B, 1, N) bool, points that objects had better have.
         candidate: (B, 1, N) bool, points that some object may have.
-        scores: (B, N, C).
-        predicted: (B, N, 4).
-        boxes: (B, M, 4).
-        labels: (B, M).
-        best: number of points.
-        overlap_weight: factor.
+        scores: (B, N, C) scores of the classes, 0 to 1.
+        predicted: (B, N, 4) boxes as they are predicted by now, xyxy pixels.
+        boxes: (B, M, 4) the objects' boxes, xyxy pixels.
+        labels: (B, M) int, -1 for none.
+        best: number of points whose overlaps are summed up, and that an object gets at most.
+        overlap_weight: factor of the overlap's cost, 0 or more.
     """
     # 1. What each point costs each object, (B, M, N).
     overlaps = ops.where(candidate, pairwise_iou(boxes, predicted), 0.0)
