@@ -1,29 +1,34 @@
 """What an image file says of itself before its pixels: size, depth, orientation, and how many pixels it can hold.
 
 Decoders make room for what the header claims, be it true or not. So the claim is read first, and compared with the
-file: no PNG holds more than 1032 times its own bytes, for one.
+file (`kzoo.sources.claims`): no PNG holds more than 1032 times its own bytes, for one.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-import zlib
 from dataclasses import dataclass
 
-MOST_PIXELS = 2**28  # of one image, if not told otherwise: 16,384 x 16,384
-_LIFT = "KZOO_MAX_PIXELS"
+from kzoo.sources.exif import ORIENTATION, exif_orientation
+
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_ORIENTATION = 0x0112
 # Start-of-frame markers; C4, C8 and CC lie among them and are tables.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC = frozenset(range(0xC9, 0xD0))
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+# Markers without a segment, and what stands after an FF that begins none.
+_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xD9), 0xFF})
+_STEPS = 2**16  # segments, and bytes that are passed over
 # Bytes that a byte of the file can become: deflate's longest match in two bits; LZW's longest string in a code.
 _DEFLATE, _LZW, _RUNS = 1032, 4096, 128
 _TIFF_GROWTH = {1: 1, 5: _LZW, 8: _DEFLATE, 32946: _DEFLATE, 32773: _RUNS}
 _TIFF_JPEG = (6, 7)
 _SIGNED, _FLOAT = 2, 3  # TIFF's SampleFormat
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_PAM_FIELDS = re.compile(rb"(WIDTH|HEIGHT|DEPTH|MAXVAL)\s+(\d{1,9})\s")
+_PFM_START = re.compile(rb"P([Ff])\s+(\d{1,9})\s+(\d{1,9})\s")
+_HDR_SIZE = re.compile(rb"\n[-+]Y\s+(\d{1,9})\s+[-+]X\s+(\d{1,9})\s")
 _PNM_TOKENS = re.compile(rb"(?:\s+|#[^\n]*\n)*([^\s#]+)")
 
 
@@ -32,7 +37,7 @@ class Header:
     """What a file claims.
 
     Attributes:
-        kind: "png", "jpeg", "gif", "bmp", "webp", "tiff", "pnm", "ras", "jp2" or "avif".
+        kind: "png", "jpeg", "gif", "bmp", "webp", "tiff", "pnm", "pam", "pfm", "hdr", "ras", "jp2" or "avif".
         height: rows of pixels as they are stored, before EXIF turns them.
         width: columns of pixels as they are stored, before EXIF turns them.
         bits: bits of one channel of a pixel; 8 but for deep images.
@@ -40,6 +45,8 @@ class Header:
         orientation: EXIF's orientation of a JPEG, PNG, WebP or TIFF, 1 (upright) to 8.
         most: how many pixels the file's bytes can hold; None where there is no bound.
         lossy: whether the compression smears levels.
+        cost: bytes of memory that decoding takes for each pixel, besides the file: the picture itself, a copy of it,
+            and what the decoder keeps for itself.
     """
 
     kind: str
@@ -50,6 +57,7 @@ class Header:
     orientation: int = 1
     most: int | None = None
     lossy: bool = False
+    cost: int = 7
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,71 +76,19 @@ def read_header(view: memoryview) -> Header | None:
     try:
         reader = next((read for tell, read in _READERS if tell(start)), None)
         header = None if reader is None else reader(view)
-    except (struct.error, IndexError, ValueError, KeyError):
+    except (struct.error, IndexError, ValueError, KeyError, AttributeError):
         return None
     return header if header is not None and header.height > 0 and header.width > 0 else None
-
-
-def complaint(header: Header | None, count: int) -> str | None:
-    """Why a file of `count` bytes is not to be decoded, as a message and a remedy; None where it is.
-
-    More than `MOST_PIXELS` pixels are not, unless the environment's KZOO_MAX_PIXELS says so; nor are more than the
-    bytes can hold.
-
-    Args:
-        header: what the file claims; None where that is not known, which is no complaint.
-        count: number of the file's bytes.
-
-    Raises:
-        ValueError: KZOO_MAX_PIXELS is no number.
-    """
-    if header is None:
-        return None
-    pixels, claim = header.height * header.width, f"{header.width} x {header.height} pixels"
-    if header.most is not None and pixels > header.most:
-        return f"its header claims {claim}, which its {count} bytes cannot hold; fetch the file anew or remove it"
-    most = _most_pixels()
-    if pixels > most:
-        return f"{claim}, and more than {most} are not decoded; cut it up, or set {_LIFT}={pixels}"
-    return None
-
-
-def png_damage(view: memoryview, checksums: bool = False) -> str | None:
-    """What is wrong with the chunks of a PNG, one after the other up to the last; None where nothing is.
-
-    A decoder makes room for as many bytes as a chunk claims, be it gigabytes.
-
-    Args:
-        view: the whole file.
-        checksums: whether those of the chunks that hold the picture are compared, too.
-    """
-    place = len(PNG)
-    while place + 12 <= len(view):
-        length, kind = struct.unpack_from(">I4s", view, place)
-        end = place + 12 + length
-        if end > len(view):
-            break
-        looked_at = checksums and kind in (b"IHDR", b"PLTE", b"IDAT")
-        if looked_at and zlib.crc32(view[place + 4 : end - 4]) != _u(view, end - 4, ">I"):
-            return f"a damaged PNG (chunk {kind.decode()} has not its checksum)"
-        if kind == b"IEND":
-            return None
-        place = end
-    return "a truncated PNG (no IEND chunk)"
-
-
-def _most_pixels() -> int:
-    most = os.environ.get(_LIFT)
-    if not most:
-        return MOST_PIXELS
-    if not most.isdecimal() or not int(most):
-        raise ValueError(f"{_LIFT}={most}: give a number of pixels, such as {2**30}")
-    return int(most)
 
 
 def _u(view: memoryview, place: int, form: str) -> int:
     """The one number at a place, by the `struct` format."""
     return struct.unpack_from(form, view, place)[0]
+
+
+def _cost(bits: int, alpha: bool = False) -> int:
+    """Bytes a pixel where all that is kept is the picture, once as it is decoded and once as it is given out."""
+    return (12 if alpha else 7) + (9 if bits > 8 else 0)
 
 
 def _png(view: memoryview) -> Header | None:
@@ -151,32 +107,36 @@ def _png(view: memoryview) -> Header | None:
     width, height, bits, colour = fields
     pixel = bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]  # bits, by the channels of the colour type
     most = _DEFLATE * len(view) * 8 // max(pixel, 1)
-    return Header("png", height, width, bits, orientation=turned, most=most)
+    return Header("png", height, width, bits, orientation=turned, most=most, cost=_cost(bits, colour == 6))
 
 
 def _jpeg(view: memoryview) -> Header | None:
     place, turned = 2, 1
-    while view[place] == 0xFF:
-        while view[place] == 0xFF:
-            place += 1
-        marker, length = view[place], _u(view, place + 1, ">H")
-        if marker in _FRAMES:
-            bits, height, width = struct.unpack_from(">BHH", view, place + 3)
-            # Huffman codes spend a bit on each block of 8 x 8 pixels; arithmetic ones may spend nothing.
-            most = None if marker in _ARITHMETIC else 512 * len(view)
-            return Header("jpeg", height, width, bits, orientation=turned, most=most, lossy=True)
+    for _ in range(_STEPS):
+        marker = view[place + 1]
+        if view[place] != 0xFF or marker in _BARE:
+            place += 1  # as decoders pass over what stands between two segments
+            continue
         if marker == 0xDA:
             return None
-        body = bytes(view[place + 3 : place + 1 + length]) if marker == 0xE1 else b""
+        length = _u(view, place + 2, ">H")
+        if marker in _FRAMES:
+            bits, height, width = struct.unpack_from(">BHH", view, place + 4)
+            # Huffman codes spend a bit on each block of 8 x 8 pixels; arithmetic ones may spend nothing.
+            most = None if marker in _ARITHMETIC else 512 * len(view)
+            # In several passes all coefficients are kept, two bytes each.
+            cost = 13 if marker in _PROGRESSIVE else 7
+            return Header("jpeg", height, width, bits, orientation=turned, most=most, lossy=True, cost=cost)
+        body = bytes(view[place + 4 : place + 2 + length]) if marker == 0xE1 else b""
         if body.startswith(b"Exif\x00\x00"):
             turned = exif_orientation(body[6:])
-        place += 1 + length
+        place += 2 + length
     return None
 
 
 def _gif(view: memoryview) -> Header:
     width, height = struct.unpack_from("<HH", view, 6)
-    return Header("gif", height, width, most=_LZW * len(view))
+    return Header("gif", height, width, most=_LZW * len(view), cost=10)
 
 
 def _bmp(view: memoryview) -> Header:
@@ -195,7 +155,7 @@ def _webp(view: memoryview) -> Header | None:
     kind = bytes(view[12:16])
     if kind == b"VP8L":
         packed = _u(view, 21, "<I")
-        return Header("webp", (packed >> 14 & 0x3FFF) + 1, (packed & 0x3FFF) + 1)
+        return Header("webp", (packed >> 14 & 0x3FFF) + 1, (packed & 0x3FFF) + 1, cost=12)
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", view, 26)
         return Header("webp", height & 0x3FFF, width & 0x3FFF, lossy=True)
@@ -203,7 +163,9 @@ def _webp(view: memoryview) -> Header | None:
         width, height = (int.from_bytes(view[at : at + 3], "little") + 1 for at in (24, 27))
         chunks = _riff_chunks(view)
         exif = bytes(chunks.get(b"EXIF", b"")).removeprefix(b"Exif\0\0")
-        return Header("webp", height, width, orientation=exif_orientation(exif), lossy=b"VP8 " in chunks)
+        return Header(
+            "webp", height, width, orientation=exif_orientation(exif), lossy=b"VP8 " in chunks, cost=12
+        )
     return None
 
 
@@ -249,9 +211,10 @@ def _tiff(view: memoryview) -> Header:
     growth = _TIFF_GROWTH.get(compression)
     most = None if growth is None else growth * len(view) * 8 // max(bits * tags.get(277, 1), 1)
     levels = {_SIGNED: "signed", _FLOAT: "float"}.get(tags.get(339), "unsigned")
-    turned = tags.get(_ORIENTATION, 1)
+    turned = tags.get(ORIENTATION, 1)
     turned = turned if 1 <= turned <= 8 else 1
-    return Header("tiff", height, width, bits, levels, turned, most, compression in _TIFF_JPEG)
+    cost = 3 + _cost(bits, alpha=tags.get(277, 1) > 3)  # a strip may be the whole picture
+    return Header("tiff", height, width, bits, levels, turned, most, compression in _TIFF_JPEG, cost)
 
 
 def _pnm(view: memoryview) -> Header:
@@ -274,17 +237,46 @@ def _ras(view: memoryview) -> Header:
     return Header("ras", height, width, most=grown * 8 * len(view) // max(bits, 1))
 
 
+def _pam(view: memoryview) -> Header:
+    fields = {name: int(value) for name, value in _PAM_FIELDS.findall(bytes(view[:1024]))}
+    width, height, channels, highest = (fields[n] for n in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
+    pixel = channels * (1 if highest < 256 else 2)  # bytes
+    return Header("pam", height, width, 8 if highest < 256 else 16, most=len(view) // max(pixel, 1))
+
+
+def _pfm(view: memoryview) -> Header:
+    kind, width, height = _PFM_START.match(bytes(view[:1024])).groups()
+    channels = 3 if kind == b"F" else 1
+    return Header("pfm", int(height), int(width), most=len(view) // (4 * channels), cost=22)
+
+
+def _hdr(view: memoryview) -> Header:
+    height, width = _HDR_SIZE.search(bytes(view[: 2**16])).groups()
+    # Runs of at most 127 in two bytes, of four channels.
+    return Header("hdr", int(height), int(width), most=16 * len(view), cost=22)
+
+
 def _jp2(view: memoryview) -> Header:
-    place = bytes(view[:512]).index(b"ihdr") + 4
-    height, width, _, bits = struct.unpack_from(">IIHB", view, place)
-    return Header("jp2", height, width, (bits & 0x7F) + 1, "signed" if bits & 0x80 else "unsigned")
+    place = 0
+    while bytes(view[place + 4 : place + 8]) != b"jp2c":
+        length = _u(view, place, ">I")
+        # A length of 1 says that it follows, in 64 bits; one of less than a box's head is none.
+        place += max(_u(view, place + 8, ">Q") if length == 1 else length, 8)
+    return _codestream(view[place + (16 if _u(view, place, ">I") == 1 else 8) :])
+
+
+def _codestream(view: memoryview) -> Header:
+    right, bottom, left, top = struct.unpack_from(">IIII", view, 8)
+    bits = view[42]
+    levels = "signed" if bits & 0x80 else "unsigned"
+    return Header("jp2", bottom - top, right - left, (bits & 0x7F) + 1, levels, cost=22)
 
 
 def _avif(view: memoryview) -> Header:
-    head = bytes(view[: 2**16])
+    head = bytes(view[: 2**20])
     boxes = [struct.unpack_from(">II", head, match.end() + 4) for match in re.finditer(b"ispe", head)]
     width, height = max(boxes, key=lambda sides: sides[0] * sides[1])
-    return Header("avif", height, width)
+    return Header("avif", height, width, cost=22)
 
 
 _READERS = (
@@ -297,20 +289,9 @@ _READERS = (
     (lambda start: start[:1] == b"P" and start[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6"), _pnm),
     (lambda start: start.startswith(b"\x59\xa6\x6a\x95"), _ras),
     (lambda start: start.startswith(b"\0\0\0\x0cjP  "), _jp2),
-    (lambda start: start[4:12] in (b"ftypavif", b"ftypavis"), _avif),
+    (lambda start: start.startswith(_CODESTREAM), _codestream),
+    (lambda start: start[4:8] == b"ftyp", _avif),
+    (lambda start: start.startswith(b"P7"), _pam),
+    (lambda start: start.startswith((b"PF", b"Pf")), _pfm),
+    (lambda start: start.startswith((b"#?RGBE", b"#?RADIANCE")), _hdr),
 )
-
-
-def exif_orientation(tiff: bytes) -> int:
-    """The orientation tag of an EXIF block: 1 to 8, and 1 where it has none or is broken."""
-    try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
-        (offset,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, offset)
-        for entry in range(offset + 2, offset + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
-            if tag == _ORIENTATION:
-                return value if 1 <= value <= 8 else 1
-    except (KeyError, struct.error):
-        pass
-    return 1

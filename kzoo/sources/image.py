@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kzoo.sources.header import JPEG, PNG, Header, complaint, png_damage, read_header
+from kzoo.sources.claims import complaint, png_damage
+from kzoo.sources.header import JPEG, PNG, Header, read_header
 from kzoo.system.files import write_atomically
 from kzoo.system.messages import one_line
 from kzoo.system.reading import beginning, open_file
@@ -22,6 +23,7 @@ _COLOUR = cv2.IMREAD_COLOR if _RGB is None else _RGB
 _LEAST_BITS, _MOST_BITS = 8, 16
 # What cameras and microscopes give, to guess from.
 _USUAL_BITS = (10, 12, 14)
+_NO_IMAGE = "not an image that OpenCV can decode"
 _SEVERAL = {"gif": "frames", "png": "frames", "webp": "frames", "avif": "frames", "tiff": "pages"}
 
 
@@ -30,7 +32,8 @@ def read_image(path: str | Path, bits: int | None = None) -> np.ndarray:
 
     EXIF rotation is applied, greyscale and palette images become RGB, 16-bit images are scaled to 8 bits,
     and an alpha channel is dropped: colours stay as stored, not blended with a ground. Of several frames or pages
-    the first is read. At most 2**28 pixels are decoded; the environment's KZOO_MAX_PIXELS sets another number.
+    the first is read. At most 2**28 pixels are decoded, and less of small files (see `kzoo.sources.claims`); the
+    environment's KZOO_MAX_PIXELS sets another number.
 
     Args:
         path: a JPEG, PNG, BMP, TIFF, WebP or whatever else OpenCV reads.
@@ -71,15 +74,14 @@ def decode_image(data: np.ndarray | bytes, name: str | Path = "image", bits: int
     data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
     header = read_header(memoryview(data))
     _refuse(data, header, name)
-    deep = bits is not None and header is not None and header.bits == _MOST_BITS
-    if header is not None:
-        _refuse_levels(header, name, bits)
+    deep = bits is not None and header.bits == _MOST_BITS
+    _refuse_levels(header, name, bits)
     try:
         image = cv2.imdecode(data, _COLOUR | cv2.IMREAD_ANYDEPTH if deep else _COLOUR)
     except cv2.error as error:
         raise ValueError(f"{name}: cannot be decoded: {' '.join(error.err.split())}") from None
     if image is None:
-        raise ValueError(f"{name}: not an image that OpenCV can decode; replace or remove the file")
+        raise ValueError(f"{name}: {_NO_IMAGE}; replace or remove the file")
     if deep:
         image = _to_8_bits(image, bits, name)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image) if _RGB is None else image
@@ -101,13 +103,15 @@ def save_picture(path: str | Path, image: np.ndarray) -> Path:
 
 
 def _refuse(data: np.ndarray, header: Header | None, name: str | Path, checksums: bool = False) -> None:
-    """Raises where a file's size or its end show that it is not to be decoded; or a PNG's checksums, if wanted."""
+    """Raises where a file's header or its end show that it is not to be decoded; or a PNG's checksums, if wanted."""
     reason = complaint(header, data.size)
     if reason:
         raise ValueError(f"{name}: {reason}")
     reason = _truncation(data, checksums)
     if reason:
         raise ValueError(f"{name}: {reason}; fetch the file anew or remove it")
+    if header is None:  # how much a decoder would make of it nobody knows
+        raise ValueError(f"{name}: {_NO_IMAGE}; replace or remove the file")
 
 
 def _refuse_levels(header: Header, name: str | Path, bits: int | None) -> None:

@@ -155,7 +155,7 @@ def _count_pixels(
         FaultError: it cannot be used.
     """
     outlined = record.mask is None and record.polygons is not None
-    if outlined and not decode and not (record.crowd | record.difficult).any():
+    if outlined and not decode and not (record.crowd | record.difficult | (record.labels < 0)).any():
         refuse_sizes(record, size)
         return None
     return np.bincount(dataset.mask_of(index, record, size).ravel(), minlength=256)

@@ -130,18 +130,7 @@ def test_image_id_given_twice(tmp_path):
         ('{"images": [], "annotations": {}}', "not COCO's format"),
         (content([{}], categories=[]), "no 'categories'"),
         (content(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "id 1 is 'a' already"),
-        (
-            content(categories=[{"id": 1, "name": "a\ud800"}]),
-            r"categories\[0\]: needs a whole number 'id' and a",
-        ),
-        (
-            content(categories=[{"id": True, "name": "a"}]),
-            r"categories\[0\]: needs a whole number 'id' and a",
-        ),
-        (
-            content(categories=[{"id": 10**400, "name": "a"}]),
-            r"categories\[0\]: needs a whole number 'id' and a",
-        ),
+        (content([{}], categories=[{"id": "x"}]), r"categories\[0\]: needs a whole number 'id' and a"),
     ],
 )
 def test_faulty_files(tmp_path, value, message):
@@ -385,6 +374,43 @@ def test_encodings(tmp_path, encoding):
     folder(tmp_path, {}, ["a.png"])
     (tmp_path / "train.json").write_bytes(json.dumps(content()).encode(encoding))
     assert len(kzoo.data.load(tmp_path)) == 1
+
+
+NO_CATEGORIES = [
+    *({"id": value, "name": "b"} for value in ("x", True, None, 1.5, [1], 10**400)),
+    *({"id": 4, "name": value} for value in ("b\ud800", False, None, {})),
+    *(5, None, []),
+]
+
+
+@pytest.mark.parametrize("category", NO_CATEGORIES, ids=range(len(NO_CATEGORIES)))
+@pytest.mark.parametrize("task", ["detect", "segment", "instance"])
+def test_categories_that_are_none_are_reported_and_passed_over(tmp_path, category, task):
+    rows = [
+        {"bbox": [10, 10, 9, 9], "segmentation": [[10, 10, 19, 10, 19, 19]], "category_id": 3},
+        {"bbox": [0, 0, 5, 5], "segmentation": [[0, 0, 5, 0, 5, 5, 0, 5]], "category_id": 4},
+    ]
+    only(tmp_path, *rows, categories=[category, {"id": 3, "name": "car"}])
+    data = kzoo.data.load(tmp_path, task=task)
+    assert data.classes[-1] == "car" and len(data.classes) == 1 + (task == "segment")
+    faults = [(fault.element, fault.line, fault.kind) for fault in check(data).errors]
+    assert sorted(faults) == [("annotations", 1, "unknown-class"), ("categories", 0, "malformed")]
+    sound = require_sound(data, skip_faulty=True)
+    assert [sample.labels.tolist() for sample in sound] == [[len(data.classes) - 1]]
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_an_image_that_unknown_categories_cover_is_left_out_of_masks(tmp_path, decode):
+    rows = [
+        {"bbox": [0, 0, 5, 5], "segmentation": [[0, 0, 5, 0, 5, 5, 0, 5]]},
+        {"image_id": 8, "category_id": 99, "segmentation": [[0, 0, 40, 0, 40, 30, 0, 30]]},
+    ]
+    images = [{"id": key, "file_name": name} for key, name in ((7, "a.png"), (8, "b.png"))]
+    folder(tmp_path, {"train.json": content(rows, images)}, ["images/a.png", "images/b.png"])
+    data = kzoo.data.load(tmp_path, task="segment")
+    kinds = sorted(fault.kind for fault in check(data, decode=decode).errors)
+    assert kinds == ["all-ignored", "unknown-class"]
+    assert [sample.id for sample in require_sound(data, skip_faulty=True, decode=decode)] == [7]
 
 
 def test_faults_are_reported_and_skipped_for_boxes_and_for_masks(tmp_path):

@@ -80,7 +80,7 @@ class Part:
         ids: how many images have an id.
         by_image: positions of annotations by the id of their image.
         folder: where the images are, most likely.
-        faults: entries that belong to no image.
+        faults: entries that belong to no image, or are no category.
 
     Raises:
         ValueError: the file is not COCO's JSON.
@@ -128,6 +128,19 @@ class Part:
             self.faults.append(Fault(self.path, position, KIND, str(error), element="images"))
             return False
         return True
+
+    def category_at(self, position: int) -> int | None:
+        """The id of an entry of `categories`; None of one that is no class, which becomes a fault."""
+        category = self.categories[position]
+        identifier = category_of(category.get("id")) if isinstance(category, dict) else None
+        name = category.get("name") if isinstance(category, dict) else None
+        if identifier is None or isinstance(name, bool) or not (is_text(name) or isinstance(name, int)):
+            message = (
+                f"needs a whole number 'id' and a 'name', has {shown(category)}; the entry is passed over"
+            )
+            self._complain("categories", position, message)
+            return None
+        return identifier
 
     def _complain_of_twins(self) -> None:
         """Of images that have one file: only the first is read."""
@@ -224,31 +237,31 @@ def read_content(path: Path) -> dict:
 
 
 def read_categories(parts: Iterable[Part]) -> dict[int, dict]:
-    """Categories by id, in ascending order of the ids, over all files.
+    """Categories by id, in ascending order of the ids, over all files. Entries that are none become faults of their
+    part, and what is annotated with them is of no class.
 
     Raises:
-        ValueError: one has no id or name, or an id has two names.
+        ValueError: an id has two names, or none is left for what is annotated.
     """
     categories: dict[int, dict] = {}
     parts = list(parts)
     for part in parts:
         own: set[int] = set()
         for position, category in enumerate(part.categories):
-            where = f"{part.path}:categories[{position}]"
-            identifier = category_of(category.get("id")) if isinstance(category, dict) else None
-            name = category.get("name") if isinstance(category, dict) else None
-            if identifier is None or isinstance(name, bool) or not (is_text(name) or isinstance(name, int)):
-                raise ValueError(
-                    f"{where}: needs a whole number 'id' and a 'name', has {shown(category)}; correct it"
-                )
-            known = str(categories.setdefault(identifier, category)["name"])
+            identifier = part.category_at(position)
+            if identifier is None:
+                continue
+            name, known = category["name"], str(categories.setdefault(identifier, category)["name"])
             if identifier in own or known != str(name):
                 raise ValueError(
-                    f"{where}: id {identifier} is {shown(known)} already; give every class one id"
+                    f"{part.path}:categories[{position}]: id {identifier} is {shown(known)} already; give every class "
+                    "one id"
                 )
             own.add(identifier)
     if not categories and any(part.annotations for part in parts):
-        raise ValueError(f"{parts[0].path}: no 'categories'; list every class with its id and name")
+        told = next((f"{fault.place}: {fault.message}" for part in parts for fault in part.faults
+                     if fault.element == "categories"), f"{parts[0].path}: no 'categories'")  # fmt: skip
+        raise ValueError(f"{told}; list every class with its id and name")
     return dict(sorted(categories.items()))
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from kzoo.data.fault import Fault, FaultError
 from kzoo.data.formats.masks.indices import with_plain_palette
 from kzoo.data.painting.mask_faults import unreadable_mask
-from kzoo.sources.header import JPEG, complaint, png_damage, read_header
+from kzoo.sources.claims import complaint, png_damage
+from kzoo.sources.header import JPEG, read_header
 from kzoo.system.reading import UnfitFileError, beginning, read_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -83,6 +84,8 @@ def _refuse(path: Path, raw: bytes) -> None:
     reason = complaint(header, len(raw)) or (
         png_damage(memoryview(raw)) if raw.startswith(_SIGNATURE) else None
     )
+    if header is None and not reason:
+        reason = "not an image that OpenCV can decode"
     if reason:
         raise unreadable_mask(path, reason)
 
