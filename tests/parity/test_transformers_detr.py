@@ -9,6 +9,7 @@ from keras import ops
 from torch_reference import torchvision
 
 import kzoo
+from kzoo.layers.positions import LearntMap
 
 CLASSES, QUERIES = 5, 20
 SMALL = {"width": 0.25, "num_classes": CLASSES, "queries": QUERIES}
@@ -90,6 +91,21 @@ def reference(shared):
         return model
 
     return make
+
+
+def test_learnt_positions(shared):
+    torchvision(shared)
+    there = pytest.importorskip("transformers.models.detr.modeling_detr")
+    import torch
+
+    theirs, mine = there.DetrLearnedPositionEmbedding(8), LearntMap(16)
+    maps = np.zeros((2, 5, 7, 3), np.float32)
+    mine.build(maps.shape)
+    for own, known in ((mine.columns, theirs.column_embeddings), (mine.rows, theirs.row_embeddings)):
+        own.assign(known.weight.detach().numpy())
+    with torch.no_grad():
+        wanted = theirs((2, 3, 5, 7), "cpu", torch.float32).permute(0, 2, 3, 1).reshape(2, 35, 16)
+    np.testing.assert_array_equal(mine(maps), wanted[:1])
 
 
 @pytest.mark.parametrize(
