@@ -18,6 +18,7 @@ CLASSES = {
     "kzoo.heads.corner": ("CornerHead",),
     "kzoo.heads.conditional_detr": ("ConditionalDETRHead",),
     "kzoo.heads.d_fine": ("DFineHead",),
+    "kzoo.heads.dab_deformable_detr": ("DABDeformableDETRHead",),
     "kzoo.heads.dab_detr": ("DABDETRHead",),
     "kzoo.heads.deformable_detr": ("DeformableDETRHead",),
     "kzoo.heads.detr": ("DETRHead",),

@@ -11,7 +11,7 @@ Example:
 
 from kzoo.augment.border import BorderWeights
 from kzoo.augment.compose import PRESETS, TRANSFORMS, Compose, place, transforms
-from kzoo.augment.crop import RandomResizedCrop, SSDCrop
+from kzoo.augment.crop import DETRCrop, RandomResizedCrop, SSDCrop
 from kzoo.augment.darknet import DarknetColor, DarknetJitter, scale_hsv
 from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
 from kzoo.augment.erase import Cutout, GridMask, HideAndSeek, RandomErasing
@@ -30,7 +30,7 @@ from kzoo.augment.mix import CopyPaste, CutMix, MixUp, Pair
 from kzoo.augment.mosaic import Mosaic
 from kzoo.augment.named import FromAlbumentations
 from kzoo.augment.perspective import Perspective
-from kzoo.augment.photometric import Albumentations, ColorJitter, Recolor, adjust_color
+from kzoo.augment.photometric import Albumentations, ColorJitter, Distort, Recolor, adjust_color
 
 __all__ = [
     "PRESETS",
@@ -45,8 +45,10 @@ __all__ = [
     "CopyPaste",
     "CutMix",
     "Cutout",
+    "DETRCrop",
     "DarknetColor",
     "DarknetJitter",
+    "Distort",
     "Flip",
     "FlipVertical",
     "FromAlbumentations",

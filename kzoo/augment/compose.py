@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kzoo.augment.border import BorderWeights
-from kzoo.augment.crop import RandomResizedCrop, SSDCrop
+from kzoo.augment.crop import DETRCrop, RandomResizedCrop, SSDCrop
 from kzoo.augment.darknet import DarknetColor, DarknetJitter
 from kzoo.augment.degrade import Clahe, Gamma, GaussianBlur, Gray, Jpeg, MedianBlur, MotionBlur, Noise
 from kzoo.augment.erase import Cutout, GridMask, HideAndSeek, RandomErasing
@@ -19,7 +19,7 @@ from kzoo.augment.mosaic import Mosaic
 from kzoo.augment.named import FromAlbumentations
 from kzoo.augment.objects import clip_proposals
 from kzoo.augment.perspective import Perspective
-from kzoo.augment.photometric import ColorJitter, Recolor
+from kzoo.augment.photometric import ColorJitter, Distort, Recolor
 from kzoo.structures import Sample
 
 Transform = Callable[[np.random.Generator, Sample], Sample]
@@ -36,6 +36,8 @@ TRANSFORMS = {
     "cutout": Cutout,
     "darknet_color": DarknetColor,
     "darknet_jitter": DarknetJitter,
+    "detr_crop": DETRCrop,
+    "distort": Distort,
     "flip": Flip,
     "flip_vertical": FlipVertical,
     "gamma": Gamma,
@@ -66,6 +68,14 @@ PRESETS = {
         "flip",
         {"darknet_color": {"hue": 0.1, "saturation": 1.5, "exposure": 1.5}},
     ),
+    "detr": ("flip", "detr_crop"),
+    # The ground in half of the samples, and then by itself a crop of what there is in four fifths.
+    "rt-detr": (
+        "distort",
+        {"ssd_crop": {"min_iou": ()}},
+        {"ssd_crop": {"zoom_out": 1.0, "p": 0.8}},
+        "flip",
+    ),
 }
 
 
@@ -73,8 +83,9 @@ def transforms(augment: Augment) -> list[Transform]:
     """The transforms that a preset, or a list of names and callables, stands for.
 
     Args:
-        augment: "none", "light", "mosaic" or "yolov4"; or a list of names out of `TRANSFORMS`, of names with
-            arguments, such as `{"flip": {"p": 0.3}}`, and of callables `(rng, sample) -> sample`; None is "none".
+        augment: a name out of `PRESETS`, "none", "light", "mosaic", "yolov4", "detr" or "rt-detr"; or a list of names
+            out of `TRANSFORMS`, of names with arguments, such as `{"flip": {"p": 0.3}}`, and of callables
+            `(rng, sample) -> sample`; None is "none".
 
     Raises:
         ValueError: a name or an argument is unknown; the message has the nearest name.

@@ -130,6 +130,74 @@ class SSDCrop(Geometric):
         return sample, matrix
 
 
+@dataclass(frozen=True)
+class DETRCrop(Geometric):
+    """DETR's sizes: the picture, or a crop of it, smaller than the largest that fits, beside the ground.
+
+    The authors resize pictures until the shorter side has one of several lengths, a share of them after a crop out
+    of a smaller copy. Inputs of one size show the same where the longest of these lengths is that of a picture that
+    fills its input. It lies in the input's top left corner, as the authors' batches are filled up on the right and
+    below. Shapes are kept: a crop is not stretched.
+
+    Attributes:
+        scale: least and greatest length of the shorter side, as a share of the largest that fits, above 0 to 1.
+        steps: number of lengths, evenly spread, 1 or more, that are drawn equally often.
+        shorter: lengths of the shorter side, 1 or more, that a picture has before it is cropped, drawn equally often.
+        crop: least and greatest side of a crop, in the pixels of `shorter`, drawn evenly and each side by itself.
+        min_visible: objects of which a smaller share of the box is in the crop are left out; the others' boxes are
+            clipped to it.
+        p: the share of samples that are cropped; the others are resized alone.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+
+    Source: Carion et al. 2020, DETR, arXiv:2005.12872, section 4, whose lengths are 480 to 800 by 32.
+    """
+
+    scale: tuple[float, float] = (0.6, 1.0)
+    steps: int = 11
+    shorter: tuple[int, ...] = (400, 500, 600)
+    crop: tuple[int, int] = (384, 600)
+    min_visible: float = MIN_VISIBLE
+    p: float = 0.5
+
+    def __post_init__(self):
+        check_range("detr_crop", "scale", self.scale, 0.01, 1.0)
+        check_number("detr_crop", "steps", self.steps, 1, 1000, whole=True)
+        check_range("detr_crop", "crop", self.crop, 1, 100_000, whole=True)
+        if not self.shorter:
+            raise ValueError("detr_crop: shorter is empty; give at least one length in pixels")
+        for length in self.shorter:
+            check_number("detr_crop", "shorter", length, self.crop[0], 100_000, whole=True)
+        check_number("detr_crop", "min_visible", self.min_visible, 0.0, 1.0)
+        check_number("detr_crop", "p", self.p, 0.0, 1.0)
+
+    def extend(
+        self, rng: np.random.Generator, sample: Sample, matrix: np.ndarray, size: tuple[int, int]
+    ) -> tuple[Sample, np.ndarray]:
+        # All is drawn in any case, so that `p` does not shift the draws of the transforms that follow.
+        applied, length = rng.random() < self.p, rng.choice(self.shorter)
+        draws, places = rng.random(2), rng.random(2)
+        share = rng.choice(np.linspace(*self.scale, self.steps))
+        part = picture = _picture(sample, matrix, size)
+        if applied:
+            whole = picture[2:] - picture[:2]
+            unit = whole.min() / length  # pixels of the frame for one of `shorter`
+            least, most = (np.minimum(side * unit, whole) for side in self.crop)
+            sides = least + (most - least) * draws
+            corner = picture[:2] + (whole - sides) * places
+            part = np.concatenate([corner, corner + sides])
+            boxes = transform_boxes(sample.boxes, matrix)  # (N, 4)
+            shares = (common_areas(part[None], boxes) / np.maximum(areas(boxes), 1e-9))[0]  # (N,)
+            keep = (shares >= self.min_visible) & (shares > 0)
+            sample, matrix = _cut(sample, keep, _bounds_before(part, matrix), matrix)
+        # The part as large as its shape allows, and then a share of that.
+        ratio = share * (np.array([size[1], size[0]]) / (part[2:] - part[:2])).min()
+        resizing = np.diag([ratio, ratio, 1.0])
+        resizing[:2, 2] = -ratio * part[:2]
+        return sample, resizing @ matrix
+
+
 def _picture(sample: Sample, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """What of the frame the picture covers: x1, y1, x2, y2; the frame where it covers nothing."""
     height, width = sample.size

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from kzoo.augment.arguments import check_number
 from kzoo.augment.geometric import MIN_SIDE, MIN_VISIBLE, select
 from kzoo.augment.objects import clip_proposals
 from kzoo.structures import Sample
@@ -82,6 +83,55 @@ class ColorJitter(Recolor):
         bounds = self.brightness, self.contrast, self.saturation, self.hue
         *changes, hue = ((2 * draw - 1) * bound for draw, bound in zip(draws, bounds, strict=True))
         return adjust_color(image, *(max(0.0, 1.0 + change) for change in changes), hue, out)
+
+
+@dataclass(frozen=True)
+class Distort(Recolor):
+    """Photometric distortion: each of brightness, contrast, saturation and hue changed by itself, or not at all; and
+    the channels exchanged.
+
+    Attributes:
+        brightness: greatest change of the factor on all pixels, 0 to 1: 0.125 draws from 0.875 to 1.125.
+        contrast: greatest change of the factor on a pixel's distance to the picture's mean grey, 0 to 1.
+        saturation: greatest change of the factor on a pixel's distance to its own grey, 0 to 1.
+        hue: greatest turn either way, as a share of the colour circle, 0 to 0.5.
+        p: the share of samples that each of the five is applied to.
+
+    Raises:
+        ValueError: an argument is out of its bounds.
+
+    Source: Liu et al. 2016, SSD, arXiv:1512.02325, section 2.2; in numbers as torchvision's
+        `RandomPhotometricDistort`, with which RT-DETR is trained.
+    """
+
+    brightness: float = 0.125
+    contrast: float = 0.5
+    saturation: float = 0.5
+    hue: float = 0.05
+    p: float = 0.5
+
+    def __post_init__(self):
+        for name, most in {
+            "brightness": 1.0,
+            "contrast": 1.0,
+            "saturation": 1.0,
+            "hue": 0.5,
+            "p": 1.0,
+        }.items():
+            check_number("distort", name, getattr(self, name), 0.0, most)
+
+    def recolor(
+        self, rng: np.random.Generator, image: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        # All figures are drawn in any case, so that `p` does not shift those of the transforms that follow.
+        applied = [rng.random() < self.p for _ in range(5)]
+        bounds = self.brightness, self.contrast, self.saturation, self.hue
+        draws = ((2 * rng.random() - 1) * bound for bound in bounds)
+        *changes, hue = (draw * there for draw, there in zip(draws, applied[:4], strict=True))
+        order = rng.permutation(3)
+        if any(applied[:4]):
+            image = adjust_color(image, *(1.0 + change for change in changes), hue, out)
+        return image[..., order] if applied[4] else image
 
 
 def adjust_color(

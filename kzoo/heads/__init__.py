@@ -8,6 +8,7 @@ from kzoo.heads.classify import ClassifyHead
 from kzoo.heads.conditional_detr import ConditionalDETRHead
 from kzoo.heads.corner import CornerHead
 from kzoo.heads.d_fine import DFineHead
+from kzoo.heads.dab_deformable_detr import DABDeformableDETRHead
 from kzoo.heads.dab_detr import DABDETRHead
 from kzoo.heads.deformable_detr import DeformableDETRHead
 from kzoo.heads.detection import DetectionHead
@@ -40,6 +41,7 @@ __all__ = [
     "ConditionalDETRHead",
     "CornerHead",
     "DABDETRHead",
+    "DABDeformableDETRHead",
     "DETRHead",
     "DFineHead",
     "DINOHead",

@@ -19,7 +19,7 @@ from kzoo.ops.gather import enough_rows, stable_top_k, take_rows
 from kzoo.options import checked
 from kzoo.options.queries import DEFORMABLE_DETR
 
-_SMALL = -2.0  # logit of a box's sides at first, where they come from no reference
+_SMALL = -2.0  # what is added to the logits of a box's sides at first, where they are to be small
 _DEFAULTS = {
     "class_loss": "focal",
     "class_weight": 2.0,
@@ -100,11 +100,7 @@ class DeformableDETRHead(QueryHead):
 
     def box_layer(self, name):
         # Without boxes to begin with, the first that are told would be as large as half the image.
-        first = name in ("box_", "box0_") and not self.two_stage
-        bias = np.array([0.0, 0.0, _SMALL, _SMALL] if first else [0.0] * 4, "float32")
-        widths = (self.query_width, self.query_width, 4)
-        start = lambda shape, dtype=None: ops.convert_to_tensor(bias, dtype)  # noqa: E731
-        return MLP(self.query_width, widths, last="zeros", last_bias=start, name=name)
+        return box_differences(self.query_width, name in ("box_", "box0_") and not self.two_stage, name)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -171,3 +167,16 @@ class DeformableDETRHead(QueryHead):
         cells = sum(shape[1] * shape[2] for shape in shapes)
         choice = 2 * cells * width * (width + self.num_classes) + self.encoder_box.operations(cells)
         return total + choice + 8 * self.queries * width * width
+
+
+def box_differences(width: int, small: bool, name: str) -> MLP:
+    """What gives the differences of boxes from references: at first none, but for sides.
+
+    Args:
+        width: number of channels of the queries.
+        small: whether sides are a part of the references' at first.
+        name: name of the layer.
+    """
+    bias = np.array([0.0, 0.0, _SMALL, _SMALL] if small else [0.0] * 4, "float32")
+    start = lambda shape, dtype=None: ops.convert_to_tensor(bias, dtype)  # noqa: E731
+    return MLP(width, (width, width, 4), last="zeros", last_bias=start, name=name)

@@ -74,7 +74,9 @@ class MultiHeadAttention(layers.Layer):
         **kwargs: arguments of every Keras layer; parts have names that begin with this one's.
 
     Shapes:
-        inputs: query (B, N, width), key (B, M, width), value (B, M, width); bias as `attend` takes it.
+        inputs: query (B, N, width), key (B, M, width), value (B, M, width); bias as `attend` takes it; and by its
+            name `there` (B, M) bool, which keys are no padding: nothing looks at others. Where an image has none,
+            queries see the mean of its values.
         outputs: (B, N, width).
     """
 
@@ -93,7 +95,10 @@ class MultiHeadAttention(layers.Layer):
             layer.build((None, None, self.width))
         self.built = True
 
-    def call(self, query, key, value, bias=None, training=None):
+    def call(self, query, key, value, bias=None, there=None, training=None):
+        if there is not None:
+            padding = unseen(ops.expand_dims(there, 1))  # (B, 1, 1, M)
+            bias = padding if bias is None else bias + padding
         projected = [layer(x) for layer, x in zip(self.projections, (query, key, value), strict=True)]
         return self.out(attend(*projected, self.heads, bias, self.dropout))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from keras import layers, ops
+from keras.initializers import RandomUniform
 
 TURN = 2 * math.pi
 
@@ -112,6 +113,52 @@ def sine_boxes(boxes, width: int, temperature: float = 10000.0):
     order = (1, 0, 2, 3)[: boxes.shape[-1]]
     waves = [sines(boxes[..., axis] * TURN, width, temperature) for axis in order]
     return ops.concatenate(waves, axis=-1)
+
+
+class LearntMap(layers.Layer):
+    """The positions of a map's cells, learnt: a vector for each column, and one for each row behind it.
+
+    DETR's alternative to sines. Maps may be smaller than what there are vectors for.
+
+    Args:
+        channels: number of features, even: half of them tell the column, half the row.
+        most: number of rows, and of columns, that there are vectors for, 1 or more, 50 by default.
+        **kwargs: arguments of every Keras layer.
+
+    Shapes: a map (B, H, W, C) in; (1, H * W, channels) out, row by row.
+
+    Raises:
+        ValueError: `channels` is odd, or the map has more than `most` rows or columns.
+
+    Source: Carion et al. 2020, arXiv:2005.12872, table 3 and appendix; in numbers as the authors' code.
+    """
+
+    def __init__(self, channels: int, most: int = 50, **kwargs):
+        super().__init__(**kwargs)
+        if channels % 2:
+            raise ValueError(f"channels={channels}: give an even number, half for columns and half for rows")
+        self.channels, self.most = channels, most
+
+    def build(self, input_shape=None):
+        shape = (self.most, self.channels // 2)
+        start = RandomUniform(0.0, 1.0)
+        self.columns, self.rows = (
+            self.add_weight(shape=shape, initializer=start, name=name) for name in ("columns", "rows")
+        )
+        self.built = True
+
+    def call(self, x):
+        height, width = ops.shape(x)[1:3]
+        known = [side for side in x.shape[1:3] if side is not None]
+        if known and max(known) > self.most:
+            raise ValueError(f"{self.name}: a map of {known} cells; make it with most={max(known)} or more")
+        half = (height, width, self.channels // 2)
+        columns, rows = (ops.cast(each, self.compute_dtype) for each in (self.columns, self.rows))
+        both = [
+            ops.broadcast_to(ops.expand_dims(columns[:width], 0), half),
+            ops.broadcast_to(ops.expand_dims(rows[:height], 1), half),
+        ]
+        return ops.reshape(ops.concatenate(both, axis=-1), (1, height * width, self.channels))
 
 
 class Learnt(layers.Layer):

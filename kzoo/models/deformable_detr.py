@@ -105,8 +105,9 @@ def encoded_levels(
     batch_norm: str | None,
     load: tuple[str | Path | None, str | Path | None],
     encoder: keras.layers.Layer,
+    levels: int = 4,
 ) -> keras.Model:
-    """Images to four maps of the same channels, at strides 8 to 64, whose cells have looked at each other.
+    """Images to maps of the same channels, the coarsest at stride 64, whose cells have looked at each other.
 
     Args:
         width: factor of the channels, above 0; of 256 channels of the maps.
@@ -115,6 +116,7 @@ def encoded_levels(
         batch_norm: kind of the backbone's batch normalisation; where None "frozen" with weights and "trained" without.
         load: the backbone's weights and the weights that are going to be loaded, or None.
         encoder: a list of maps to a list of maps.
+        levels: number of maps: 4 (default), the finest at stride 8, or 5, at stride 4.
     """
     if batch_norm is None and backbone not in CONVNEXTS:
         batch_norm = "trained" if load == (None, None) else "frozen"
@@ -125,10 +127,11 @@ def encoded_levels(
     channels = scaled(CHANNELS, width)
     maps = [
         _grouped(layers.Conv2D(channels, 1, name=f"neck_input{i}")(x), f"neck_input{i}_norm")
-        for i, x in enumerate(stages[1:])
+        for i, x in enumerate(stages[1 - levels :])
     ]
-    x = layers.ZeroPadding2D(1, name="neck_input3_pad")(stages[-1])
-    maps.append(_grouped(layers.Conv2D(channels, 3, 2, name="neck_input3")(x), "neck_input3_norm"))
+    last = f"neck_input{levels - 1}"
+    x = layers.ZeroPadding2D(1, name=f"{last}_pad")(stages[-1])
+    maps.append(_grouped(layers.Conv2D(channels, 3, 2, name=last)(x), f"{last}_norm"))
     return keras.Model(inputs, encoder(maps), name="network")
 
 

@@ -93,7 +93,9 @@ EPOCHS = Special(
 SCHEDULE = Special(takes=_schedule, form="cosine, step or constant")
 # What the names mean is asked of `kzoo.augment.compose.transforms`.
 AUGMENT = Special(
-    reads=_word_or_list, takes=_augment, form="none, light, mosaic, yolov4, or transforms joined by commas"
+    reads=_word_or_list,
+    takes=_augment,
+    form="none, light, mosaic, yolov4, detr, rt-detr, or transforms joined by commas",
 )
 ANCHORS = Special(
     reads=_word_or_numbers,

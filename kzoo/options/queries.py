@@ -41,6 +41,7 @@ DEFORMABLE_DETR: dict[str, Option] = {
     "points": Whole(least=1, most=1000),
     **{name: Flag() for name in ("refine", "two_stage")},
 }
+DAB_DEFORMABLE_DETR: dict[str, Option] = {**QUERY, "points": Whole(least=1, most=1000)}
 # Heads with further queries in training, made of the truth and spoilt.
 DENOISING: dict[str, Option] = {
     **QUERY,

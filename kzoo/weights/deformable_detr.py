@@ -1,4 +1,4 @@
-"""What layers of Deformable DETR and DINO are called by their authors, and in transformers."""
+"""What layers of Deformable DETR, DAB-Deformable-DETR and DINO are called by their authors, and in transformers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _NAMES = (
     (r"\.self_attn\.o_proj\.", r".self_attn.out_proj."),
     (r"\.encoder_attn\.", r".cross_attn."),
     (r"^transformer\.level_embed$", r"transformer.level_embed.weight"),
+    (r"^tgt_embed\.", r"transformer.tgt_embed."),
 )
 # Kept twice, under the decoder and without it.
 _TWICE = re.compile(r"^(?:transformer|model)\.decoder\.(?:bbox|class)_embed\.")
@@ -72,6 +73,8 @@ _RULES = (
     (r"head_position_norm", r"transformer.pos_trans_norm"),
     (r"head_queries", r"query_embed"),
     (r"head_content", r"transformer.tgt_embed"),
+    (r"head_scale(\d)", r"transformer.decoder.query_scale.layers.\1"),
+    (r"head_query_boxes", r"refpoint_embed"),
     (r"head_labels", r"label_enc"),
     (r"head_reference", r"transformer.reference_points"),
     (r"head_encoder_dense", r"transformer.enc_output"),

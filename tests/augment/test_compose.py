@@ -11,9 +11,12 @@ from kzoo.augment import (
     Compose,
     DarknetColor,
     DarknetJitter,
+    DETRCrop,
+    Distort,
     Flip,
     Mosaic,
     Rotate90,
+    SSDCrop,
     letterbox,
     place,
     transforms,
@@ -51,6 +54,14 @@ def test_presets_and_names():
         DarknetJitter(jitter=0.3),
         Flip(),
         DarknetColor(hue=0.1, saturation=1.5, exposure=1.5),
+    ]
+    assert transforms("detr") == [Flip(), DETRCrop()]
+    # torchvision's, in RT-DETR's order; the ground comes whether there is a crop or not.
+    assert transforms("rt-detr") == [
+        Distort(),
+        SSDCrop(min_iou=(), zoom_out=4.0, zoom_out_p=0.5, p=1.0),
+        SSDCrop(zoom_out=1.0, p=0.8),
+        Flip(),
     ]
 
 

@@ -10,7 +10,7 @@ from painting import assert_mask_follows_image, assert_sound, painted, tight
 from pycocotools import mask as coco
 
 from kzoo.augment import Affine, Compose, Flip, Mosaic, Rotate90, place
-from kzoo.augment.crop import RandomResizedCrop, SSDCrop
+from kzoo.augment.crop import DETRCrop, RandomResizedCrop, SSDCrop
 from kzoo.structures import Sample
 
 CROPS = [
@@ -20,6 +20,8 @@ CROPS = [
     [SSDCrop(zoom_out=1.0)],
     [Flip(p=1.0), SSDCrop(), RandomResizedCrop()],
     [RandomResizedCrop(), Affine(rotate=0.0, shear=0.0)],
+    [Flip(), DETRCrop()],
+    [DETRCrop(crop=(30, 200), p=1.0)],
 ]
 SHAPES = st.tuples(st.integers(20, 200), st.integers(20, 200))
 
@@ -224,6 +226,47 @@ def test_zoom_out_lays_the_picture_on_grey_ground():
     assert 0.4 < np.mean(np.array(sometimes) < 80) < 0.6
 
 
+def test_detr_s_sizes_are_those_of_the_paper():
+    """Without a crop the shorter side is one of 480, 512, ... 800 where 800 fills the input, equally often."""
+    sample, seen = blank(60, 60, [[0, 0, 60, 60]]), []
+    for seed in range(600):
+        after = place(np.random.default_rng(seed), sample, (800, 800), [DETRCrop(p=0.0)])
+        assert after.boxes[0, :2].tolist() == [0, 0] and after.boxes[0, 2] == pytest.approx(after.boxes[0, 3])
+        seen.append(round(float(after.boxes[0, 2])))
+    lengths, counts = np.unique(seen, return_counts=True)
+    assert lengths.tolist() == list(range(480, 801, 32))
+    assert counts.min() > 600 / 11 * 0.6 and counts.max() < 600 / 11 * 1.5
+
+
+@pytest.mark.parametrize("resize", ["corner", "letterbox", "stretch"])
+def test_detr_s_crops_keep_their_shape_in_the_corner(resize):
+    """Sides of a crop are 384 to 600 pixels of a copy whose shorter side is 400, 500 or 600, or all that it has."""
+    sample, sides, shares = blank(100, 200, [[0, 0, 200, 100]]), [], []
+    for seed in range(300):
+        after = place(np.random.default_rng(seed), sample, (120, 160), [DETRCrop(p=1.0)], resize)
+        x1, y1, x2, y2 = after.boxes[0]  # what is seen of an object that fills the picture: the crop
+        assert (x1, y1) == (0, 0) and x2 <= 160 and y2 <= 120
+        share = max((x2 - x1) / 160, (y2 - y1) / 120)
+        shares.append(share)
+        sides.append((x2 / share, y2 / share))
+        covered = (after.image > 184).all(2)
+        np.testing.assert_allclose(tight(covered), after.boxes[0], atol=2.5)
+    assert min(shares) > 0.59 and max(shares) < 1.01 and np.ptp(shares) > 0.38
+    ratios = np.array([width / height for width, height in sides])
+    assert 0.6 < ratios.min() < 0.8 and 1.4 < ratios.max() < 1.62  # of 384 to 600 and of 600 to 384
+
+
+def test_detr_s_crops_fall_on_all_of_the_picture():
+    """A small object is in the crop as often as crops of that size cover its place, and its surroundings with it."""
+    sample = blank(100, 100, [[49, 49, 51, 51]])
+    edge = blank(100, 100, [[0, 0, 2, 2]])
+    crop = DETRCrop(p=1.0, shorter=(600,), crop=(300, 300))
+    kept = [len(place(np.random.default_rng(seed), sample, (100, 100), [crop]).boxes) for seed in range(200)]
+    assert np.mean(kept) > 0.97  # half of either side, wherever it lies, has the middle
+    kept = [len(place(np.random.default_rng(seed), edge, (100, 100), [crop]).boxes) for seed in range(200)]
+    assert np.mean(kept) < 0.03
+
+
 def test_pictures_without_objects_and_tiny_ones():
     for shape in ((1, 1), (1, 50), (3, 2)):
         for chain in CROPS:
@@ -246,7 +289,12 @@ def test_turned_pictures_are_cropped_too():
 
 
 @pytest.mark.parametrize(
-    "transform", [RandomResizedCrop(p=0.3), SSDCrop(min_iou=(0.0,), zoom_out_p=1.0, p=0.3)]
+    "transform",
+    [
+        RandomResizedCrop(p=0.3),
+        SSDCrop(min_iou=(0.0,), zoom_out_p=1.0, p=0.3),
+        DETRCrop(scale=(1.0, 1.0), crop=(300, 350), p=0.3),
+    ],
 )
 def test_share_of_samples(transform):
     sample = blank(50, 50)
@@ -269,6 +317,11 @@ def test_share_of_samples(transform):
         (SSDCrop, {"min_iou": (0.5, 1.5)}, "ssd_crop: min_iou=1.5"),
         (SSDCrop, {"zoom_out": 0.5}, "zoom_out=0.5; give a number from 1 to 32"),
         (SSDCrop, {"p": float("nan")}, "p=nan"),
+        (DETRCrop, {"scale": (0.5, 1.5)}, "detr_crop: scale=.*from 0.01 to 1"),
+        (DETRCrop, {"shorter": ()}, "detr_crop: shorter is empty; give at least one length"),
+        (DETRCrop, {"shorter": (300,)}, "detr_crop: shorter=300; give a whole number from 384 to 100000"),
+        (DETRCrop, {"crop": (600, 384)}, "detr_crop: crop=.*the smaller first"),
+        (DETRCrop, {"steps": 0.5}, "detr_crop: steps=0.5; give a whole number"),
     ],
 )
 def test_wrong_arguments_are_refused(kind, arguments, message):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kzoo.augment import Albumentations, ColorJitter, adjust_color
+from kzoo.augment import Albumentations, ColorJitter, Distort, adjust_color
 from kzoo.structures import Sample
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -68,6 +68,41 @@ def test_jitter_is_within_its_bounds(image):
         for i in range(200)
     ]
     assert 0.69 < min(means) < 0.75 and 1.22 < max(means) < 1.31
+
+
+def test_distortions_come_by_themselves(image):
+    """Half of the pictures are brighter or darker, half have other colours, and so on, each apart from the others."""
+    only = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+    for name in only:
+        chosen = Distort(**{**only, name: 0.4})
+        same = []
+        for seed in range(200):
+            changed = chosen(np.random.default_rng(seed), Sample(image)).image
+            # The channels may be exchanged besides, in which case they are the same in another order.
+            same.append(np.array_equal(np.sort(changed, axis=2), np.sort(image, axis=2)))
+        assert 0.4 < np.mean(same) < 0.62, name
+    orders = [
+        Distort(**only)(np.random.default_rng(seed), Sample(image)).image[0, 0].tolist()
+        for seed in range(300)
+    ]
+    found = {tuple(order) for order in orders}
+    assert len(found) == 6 and 0.5 < np.mean([order == image[0, 0].tolist() for order in orders]) < 0.67
+
+
+def test_distortion_is_within_its_bounds_and_leaves_the_original(image):
+    before = image.copy()
+    means = [
+        Distort(brightness=0.3, contrast=0, saturation=0, hue=0, p=1.0)(
+            np.random.default_rng(seed), Sample(image)
+        ).image.mean()
+        / image.mean()
+        for seed in range(200)
+    ]
+    assert 0.69 < min(means) < 0.75 and 1.22 < max(means) < 1.31
+    np.testing.assert_array_equal(image, before)
+    assert Distort(p=0.0)(np.random.default_rng(0), sample := Sample(image)) is sample
+    with pytest.raises(ValueError, match=r"distort: hue=0\.7; give a number from 0 to 0\.5"):
+        Distort(hue=0.7)
 
 
 def flipping() -> Albumentations:

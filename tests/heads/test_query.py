@@ -1,5 +1,7 @@
 """Heads with queries: what they refuse, what counts how much, what is given out. Their figures: tests/parity."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -127,6 +129,29 @@ def test_costs_decide_who_finds_what():
     for costs, winner in (({"class": 1.0, "box": 0.0, "giou": 0.0}, 1), (usual, 0)):
         match = QueryLoss("focal", 0.1, 2.0, 0.25, usual, costs).match(truth, logits, boxes)
         assert ops.convert_to_numpy(match.positive)[0, 0].tolist() == [winner == 0, winner == 1]
+
+
+def test_more_objects_than_queries_leave_out_those_that_cost_most():
+    """The loss of five objects and two queries is that of the two objects whose pairs cost least, all others away."""
+    head = make("conditional", queries=2, decoder_depth=1)
+    corners = np.float32(
+        [[4, 4, 30, 28], [34, 30, 60, 62], [10, 20, 80, 50], [50, 2, 94, 60], [2, 40, 20, 62]]
+    )
+    outputs = {name: x[:1] for name, x in head(maps(), training=True).items()}
+
+    def losses_of(rows):
+        truth = {"boxes": corners[None, rows], "labels": np.int32([[row % 3 for row in rows]])}
+        return {name: float(value) for name, value in head.loss(truth, outputs).items()}
+
+    everything = list(range(len(corners)))
+    truth = truth_of({"boxes": corners[None], "labels": np.int32([[0, 1, 2, 0, 1]])}, (64, 96))
+    memory = head.memory(head.features(outputs))
+    logits, boxes = head.run(head.start(memory, True), memory, None, True, 1, every=True)
+    (cost,) = ops.convert_to_numpy(head.set_loss.cost(truth, ops.stack(logits), ops.stack(boxes)))[0]
+    pairs = min(itertools.permutations(everything, 2), key=lambda rows: cost[[0, 1], rows].sum())
+    # Sums are divided by the number of objects, whether a query has them or not.
+    wanted = {name: value * 2 / 5 for name, value in losses_of(sorted(pairs)).items()}
+    assert losses_of(everything) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_fewer_layers_in_inference_are_the_first_ones():

@@ -47,6 +47,39 @@ def test_attention(masked):
     np.testing.assert_allclose(given, wanted.detach(), atol=1e-5)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_to_keys_of_which_some_are_padding(masked):
+    theirs = torch.nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+    mine = MultiHeadAttention(WIDTH, HEADS)
+    mine.build()
+    copied(mine, theirs)
+    query, key, value = drawn(2, 5, WIDTH), drawn(2, 7, WIDTH), drawn(2, 7, WIDTH)
+    there = np.array([[True] * 7, [True] * 3 + [False] * 4])
+    visible = RNG.random((5, 7)) < 0.6
+    visible[:, 0] = True
+    wanted, _ = theirs(
+        *(torch.tensor(x) for x in (query, key, value)),
+        attn_mask=torch.tensor(~visible) if masked else None,
+        key_padding_mask=torch.tensor(~there),
+    )
+    bias = unseen(ops.convert_to_tensor(visible)) if masked else None
+    given = mine(query, key, value, bias=bias, there=ops.convert_to_tensor(there))
+    np.testing.assert_allclose(given, wanted.detach(), atol=1e-5)
+    # What padding holds changes nothing, and what is no padding does.
+    for column, same in ((5, True), (1, False)):
+        other = value.copy()
+        other[1, column] += 1
+        again = mine(query, key, other, bias=bias, there=ops.convert_to_tensor(there))
+        assert np.allclose(again, given, atol=1e-6) == same
+
+
+def test_where_all_keys_are_padding_nothing_becomes_nan():
+    mine = MultiHeadAttention(WIDTH, HEADS)
+    mine.build()
+    query, key = drawn(1, 2, WIDTH), drawn(1, 3, WIDTH)
+    assert np.isfinite(mine(query, key, key, there=ops.zeros((1, 3), dtype="bool"))).all()
+
+
 def test_a_query_that_sees_nothing_stays_finite():
     bias = unseen(ops.zeros((2, 3), dtype="bool"))
     assert np.isfinite(attend(drawn(1, 2, 8), drawn(1, 3, 8), drawn(1, 3, 8), 2, bias)).all()

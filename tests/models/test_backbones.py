@@ -22,7 +22,7 @@ FAMILIES = (
     "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
     "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn", "centernet-resnet18", "fcos", "yolop",
     "detr-r50", "conditional-detr-r50", "dab-detr-r50", "dn-detr-r50", "anchor-detr-r50", "smca-detr-r50",
-    "deformable-detr-r50", "dino-r50", "efficient-detr-r50", "rt-detr-r50m", "d-fine-l",
+    "dab-deformable-detr-r50", "deformable-detr-r50", "dino-r50", "efficient-detr-r50", "rt-detr-r50m", "d-fine-l",
 )  # fmt: skip
 SIDE = 64
 SMALL = {"num_classes": 3, "image_size": (SIDE, SIDE), "width": 0.25, "depth": 0.05}

@@ -87,6 +87,20 @@ def test_padding_of_targets_changes_nothing(name):
         np.testing.assert_allclose(losses[1][key], losses[0][key], rtol=1e-4, atol=1e-6, err_msg=key)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name", ["rt-detr-r18", *(pytest.param(name, marks=pytest.mark.slow) for name in LAYERED[1:])]
+)
+def test_more_objects_than_queries(name):
+    """Queries that all have an object, and objects without one, leave every term finite."""
+    model = build(name, queries=2)
+    corners = [(8 * i, 4 * i, 8 * i + 20, 4 * i + 16) for i in range(5)]
+    losses = model.head.loss(truth(corners), model(pictures(), training=True))
+    assert set(losses) == set(model.head.loss_names)
+    assert all(np.isfinite(float(value)) for value in losses.values())
+    assert float(losses["box"]) > 0
+
+
 def test_the_choice_passes_no_gradient_to_the_cells():
     """Queries' classes and boxes train the cells they look at, and not the layers that chose them."""
     import tensorflow as tf

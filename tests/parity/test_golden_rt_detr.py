@@ -1,4 +1,4 @@
-"""RT-DETR, DINO and D-FINE beside numbers of the authors' own programs: what each layer of the decoder tells.
+"""RT-DETR, DINO, DAB-Deformable-DETR and D-FINE beside numbers of the authors' own programs, layer by layer.
 
 Networks' weights follow from tensors' names and shapes by the rule that `golden/detr_keypoints_README.md` states.
 """
@@ -37,6 +37,7 @@ def state_file(folder, name, path):
 
 MODELS = {
     "rtdetrv2_hgnetv2_l": ("rt-detr-v2-l", 80, 60),
+    "dab_deformable_detr_r50": ("dab-deformable-detr-r50", 91, 60),
     "dino_r50_4scale": ("dino-r50", 91, 100),
     "dfine_hgnetv2_n": ("d-fine-n", 80, 60),
 }

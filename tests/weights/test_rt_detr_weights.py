@@ -28,7 +28,9 @@ FILES = {
     "orig_deformable_detr_r50": PLAIN,
     "orig_deformable_detr_r50_refine": REFINED,
     "orig_deformable_detr_r50_two_stage": TWO_STAGE,
+    "orig_dab_deformable_detr_r50": "dab-deformable-detr-r50",
     "orig_dino_DINO_4scale_r50": "dino-r50",
+    "orig_dino_DINO_5scale_r50": "dino-r50-5scale",
 }
 QUICK = ("hf_rt_detr_r18", "rtdetr_r18vd_6x_coco", "dfine_hgnetv2_n_coco", "orig_dino_DINO_4scale_r50")
 

@@ -58,7 +58,7 @@ def batches(
         image_size: (height, width) of the network's input in pixels, or one number for a square; a list of
             sizes trains at all of them, another one every `size_steps` batches.
         batch_size: images in a batch.
-        augment: "none", "light", "mosaic" or "yolov4", or a list of transforms and their names (see
+        augment: the name of a preset, such as "light", or a list of transforms and their names (see
             `kzoo.augment.transforms`); None is "none".
         shuffle: whether every epoch has an order of its own.
         seed: seeds order, augmentation and sizes, 0 or more; the same seed gives the same batches, byte for byte.

@@ -38,7 +38,7 @@ def preview(
 
     Args:
         dataset: the dataset that the pictures are drawn from: anything with `len`, `[i] -> Sample` and `classes`.
-        augment: "none", "light", "mosaic" or "yolov4", or a list of transforms and their names (see
+        augment: the name of a preset, such as "light", or a list of transforms and their names (see
             `kzoo.augment.transforms`).
         image_size: (height, width) of the network's input in pixels, or one number for a square: what the
             transforms work at.

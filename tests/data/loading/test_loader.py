@@ -65,7 +65,7 @@ def test_every_epoch_augments_anew():
     assert not any((a == b).all() for a, b in zip(one[0], two[0], strict=True))
 
 
-@pytest.mark.parametrize("augment", ["none", "light", "mosaic", "yolov4", MANY], ids=str)
+@pytest.mark.parametrize("augment", ["none", "light", "mosaic", "yolov4", "detr", "rt-detr", MANY], ids=str)
 def test_threads_make_the_same_batches(augment):
     alone = first(12, Drawn(), 64, 4, augment, seed=3)
     assert not equal(alone[0], alone[5])
