@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from kzoo.heads.corner import CornerHead
+from kzoo.heads.heat_layers import SURE
 from kzoo.heads.keypoints import Aim, heat_term
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.heatmaps import draw_peaks, find_peaks, in_cells
@@ -110,6 +111,12 @@ class SaccadeHead(CornerHead):
         )
         found = super().terms(aims, maps, counts, sample_weight)
         return {**found, "attention": self.attention_weight * attention}
+
+    def encode(self, targets, sizes) -> dict:
+        aims = self.aims(targets, *self.objects(targets), sizes[-1])
+        attention = {f"attention_{size}": aims[f"attention_{size}"].heat for size in SIZES}
+        sure = {kind: SURE * (2.0 * heat - 1.0) for kind, heat in attention.items()}
+        return {**super().encode(targets, sizes), **self.of_all_stacks(sure)}
 
     def places(self, outputs):
         """Where to look again, the most attended first: (B, looks, 4), x and y in pixels, how much enlarged, attention.

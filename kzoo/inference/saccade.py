@@ -141,7 +141,7 @@ def _attended(
     Args:
         looks: (L, 4) x and y in the input's pixels, how much enlarged, attention; 0 of none.
         place: the view.
-        photograph: its height and width in pixels.
+        photograph: height and width in pixels of the whole.
         size: height and width of the input in pixels.
     """
     if place.scale > _ENLARGED:
