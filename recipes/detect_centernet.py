@@ -25,10 +25,20 @@ parser.add_argument("--batch-size", type=int, default=16)
 parser.add_argument("--image-size", type=int, default=128, help="a multiple of 32, of hourglasses 128")
 parser.add_argument("--width", type=float, default=0.25)
 parser.add_argument("--depth", type=float, default=1.0)
+parser.add_argument(
+    "--output-stride",
+    type=int,
+    default=8,
+    help="of the backbone of centernet-resnet...: no coarser than objects are large; 32 as published",
+)
 parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms")
 parser.add_argument("--learning-rate", type=float, default=1e-3)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
+
+head = {"score_threshold": 0.001}
+if args.model.startswith("centernet-resnet"):
+    head["output_stride"] = args.output_stride
 
 # What falls below the least score of a detection still counts for average precision.
 result = kzoo.train(
@@ -41,7 +51,7 @@ result = kzoo.train(
     depth=args.depth,
     learning_rate=args.learning_rate,
     augment=args.augment,
-    head={"score_threshold": 0.001},
+    head=head,
     skip_faulty=True,
     seed=args.seed,
     run=args.run,

@@ -20,6 +20,7 @@ _DECODING = (
     "class_agnostic",
     "nms_kind",
     "masks_aligned",
+    "looks",
 )
 
 

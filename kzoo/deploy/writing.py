@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kzoo.options.commands import EXPORT, QUANTIZED
 from kzoo.system.files import disk_error, replacing, sweep
 from kzoo.system.memory import check_batch
 
+log = logging.getLogger("kzoo")
 FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 DEFAULT_FOLDER = Path("saved_models")
 CALIBRATION_IMAGES = 100
@@ -91,6 +93,10 @@ def export(
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
     images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
+    if "looks" in meta.decoding:
+        log.warning(
+            "%s: takes one look, and says where to look again, as detect(..., method='saccade') does", target
+        )
     sweep(target.parent, [target.name])
     with _naming_disks(target), replacing(target) as fresh:
         write(fresh, inference_model(model), format, meta, images, opset=opset)

@@ -8,13 +8,25 @@ import keras
 from keras import ops
 
 from kzoo.heads.corner import CornerHead
+from kzoo.heads.heat_layers import SURE
 from kzoo.heads.keypoints import Aim, heat_term
-from kzoo.ops.heatmaps import draw_peaks, in_cells
+from kzoo.ops.gather import stable_top_k, take_rows
+from kzoo.ops.heatmaps import draw_peaks, find_peaks, in_cells
 from kzoo.options import checked
 from kzoo.options.heatmaps import SACCADE
 
 # By the longer side of objects in pixels, above and below which they belong to the next: the smallest and the largest.
 SIZES = {"large": (96.0, float("inf")), "medium": (32.0, 96.0), "small": (0.0, 32.0)}
+ZOOMS = {
+    "large": 1.0,
+    "medium": 2.0,
+    "small": 4.0,
+}  # how much such objects are enlarged to be looked at again
+STEPS = {
+    "large": 4,
+    "medium": 2,
+    "small": 1,
+}  # strides of the maps of corners that a cell of attention is long
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -22,8 +34,8 @@ class SaccadeHead(CornerHead):
     """Corners as `kzoo.heads.corner.CornerHead` has them, and attention: how likely an object of a size is there.
 
     The authors look once at a downsized image, then at parts of it where attention is above 0.3, enlarged 4, 2 or 1
-    times by the size of what is there, and join what they find. This head detects in one look at the whole image;
-    attention is trained, and given out as raw outputs, from which parts can be chosen.
+    times by the size of what is there, and join what they find. This head detects in one look at the whole image, and
+    says beside where to look again, and how much enlarged: `kzoo.inference.saccade` does so.
 
     Shapes, of maps of h x w cells, besides those of `CornerHead`:
         inputs: five feature maps a stack: of top left and bottom right corners, and of large, medium and small objects,
@@ -34,6 +46,8 @@ class SaccadeHead(CornerHead):
     Args:
         num_classes: number of classes, 1 or more.
         attention_weight: factor of the attention term, 0 or more, 1 by default.
+        attention_threshold: attention, 0 to 1, 0.3 by default, above which a place is worth another look.
+        looks: number of such places that are given out at most, 1 or more, 30 by default.
         **kwargs: arguments of `CornerHead`; `stacks` is 3 by default, `overlap` 0.5, `tag_distance` 0.3, `multiple` 32,
             and `nms_sigma` 0.7, with "soft-gaussian".
 
@@ -44,12 +58,21 @@ class SaccadeHead(CornerHead):
     loss_names = (*CornerHead.loss_names, "attention")
 
     @checked(SACCADE)
-    def __init__(self, num_classes: int, attention_weight: float = 1.0, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        attention_weight: float = 1.0,
+        attention_threshold: float = 0.3,
+        looks: int = 30,
+        **kwargs,
+    ):
         kwargs = {"stacks": 3, "overlap": 0.5, "tag_distance": 0.3, "multiple": 32, **kwargs}
         if kwargs.get("nms_kind", "soft-gaussian") == "soft-gaussian":
             kwargs = {"nms_sigma": 0.7, **kwargs}
         super().__init__(num_classes, **kwargs)
         self.attention_weight = attention_weight
+        self.attention_threshold = attention_threshold
+        self.looks = looks
 
     def make_maps(self):
         kinds = [f"attention_{size}" for size in SIZES]
@@ -65,7 +88,8 @@ class SaccadeHead(CornerHead):
         height, width = size
         sides = (boxes[..., 2:] - boxes[..., :2]) * self.stride  # (B, M, 2) pixels
         longer = ops.maximum(sides[..., 0], sides[..., 1])
-        for step, (name, (least, most)) in zip((4, 2, 1), SIZES.items(), strict=True):
+        for name, (least, most) in SIZES.items():
+            step = STEPS[name]
             cells, offset = in_cells(
                 (boxes[..., :2] + boxes[..., 2:]) / (2 * step), height // step, width // step
             )
@@ -87,3 +111,30 @@ class SaccadeHead(CornerHead):
         )
         found = super().terms(aims, maps, counts, sample_weight)
         return {**found, "attention": self.attention_weight * attention}
+
+    def encode(self, targets, sizes) -> dict:
+        aims = self.aims(targets, *self.objects(targets), sizes[-1])
+        attention = {f"attention_{size}": aims[f"attention_{size}"].heat for size in SIZES}
+        sure = {kind: SURE * (2.0 * heat - 1.0) for kind, heat in attention.items()}
+        return {**super().encode(targets, sizes), **self.of_all_stacks(sure)}
+
+    def places(self, outputs):
+        """Where to look again, the most attended first: (B, looks, 4), x and y in pixels, how much enlarged, attention.
+
+        Where there are fewer the rest is 0.
+        """
+        found = []
+        for size, zoom in ZOOMS.items():
+            cell = self.stride * STEPS[size]  # pixels
+            heat = ops.sigmoid(outputs[f"attention_{size}"])
+            scores, _, columns, rows = find_peaks(heat, self.looks)  # (B, L) each
+            x, y = ((ops.cast(place, "float32") + 0.5) * cell for place in (columns, rows))
+            found.append(ops.stack([x, y, zoom * ops.ones_like(x), scores], axis=-1))
+        found = ops.concatenate(found, axis=1)  # (B, 3 * L, 4)
+        _, order = stable_top_k(found[..., 3], self.looks)
+        found = take_rows(found, order)
+        return ops.where(found[..., 3:] > self.attention_threshold, found, 0.0)
+
+    def decode(self, outputs):
+        """Detections as `CornerHead` gives them, and `looks` (B, looks, 4), where to look again: see `places`."""
+        return {**super().decode(outputs), "looks": self.places(outputs)}

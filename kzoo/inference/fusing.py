@@ -1,4 +1,5 @@
-"""Boxes of one photograph that was looked at several times, as one list: averaged over views, joined over tiles.
+"""Boxes of one photograph that was looked at several times, as one list: averaged over views, joined over tiles,
+or the best of all that overlap.
 
 Boxes are NumPy arrays (N, 4) xyxy in the photograph's pixels, in dictionaries with `scores` and `labels` (N,).
 """
@@ -102,6 +103,30 @@ def joined(tiles: Sequence[Found], areas: np.ndarray, size: tuple[int, int]) -> 
         "labels": np.array([labels[group[0]] for group in groups.values()], np.int64),
     }
     return by_score(_without_pieces(found, np.array([piece for _, piece in merged], bool)))
+
+
+def softened(found: Found, sigma: float, most: int) -> Found:
+    """The best boxes, of which each takes score from those of its class that overlap it.
+
+    Args:
+        found: `boxes` (N, 4) xyxy, `scores` and `labels` (N,).
+        sigma: width of the kernel, above 0: scores are multiplied by exp(-IoU^2 / sigma).
+        most: number of boxes that are kept.
+
+    Returns:
+        One row a box, best score first.
+
+    Source: Bodla et al. 2017, arXiv:1704.04503 (Soft-NMS), section 3.
+    """
+    boxes, labels, scores = found["boxes"], found["labels"], found["scores"].astype(np.float64)
+    left, chosen = np.ones(len(scores), bool), []
+    for _ in range(min(most, len(scores))):
+        best = int(np.where(left, scores, -1.0).argmax())
+        chosen.append(best)
+        left[best] = False
+        overlap = iou(boxes[best : best + 1], boxes)[0] * (labels == labels[best]) * left
+        scores = scores * np.exp(-(overlap**2) / sigma)
+    return {"boxes": boxes[chosen], "scores": scores[chosen], "labels": labels[chosen]}
 
 
 def is_cut(boxes: np.ndarray, area: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from kzoo.augment.letterbox import fit
 from kzoo.inference.decoded import kept, takes_fractions
 from kzoo.inference.fusing import Found, averaged, joined
+from kzoo.inference.saccade import second_looks
 from kzoo.inference.tiles import Tiling
 from kzoo.options import check_values, refuse_idle
 from kzoo.options.commands import PREDICT
@@ -23,7 +24,8 @@ class Looks:
 
     Attributes:
         method: "resize" brings the photograph to the input's size; "window" lays tiles of that size over it at its own
-            resolution, and joins objects that their borders cut.
+            resolution, and joins objects that their borders cut; "saccade" looks again, enlarged, where a detector with
+            attention says that there is something: see `kzoo.inference.saccade`.
         overlap: pixels by which neighbouring tiles of "window" overlap, and a quarter of that besides; a quarter of
             the tile where None. An object is found whole somewhere if it is no larger.
         flips: mirror images to average over as well: "horizontal", "vertical" or both; none by default.
@@ -43,7 +45,8 @@ class Looks:
         given = {one.name: getattr(self, one.name) for one in fields(self)}
         for name, value in check_values(given, PREDICT).items():
             object.__setattr__(self, name, value)  # the class is frozen, also for itself
-        refuse_idle({"overlap": self.overlap, "sizes": self.sizes}, PREDICT, {"method": self.method}.get)
+        asked = {"overlap": self.overlap, "sizes": self.sizes, "flips": self.flips or None}
+        refuse_idle(asked, PREDICT, {"method": self.method}.get)
 
     @property
     def single(self) -> bool:
@@ -61,6 +64,10 @@ class Looks:
         if not self.single and task != "detect":
             raise ValueError(
                 f"{name}: a model for the task {task!r}, whose results are not joined; leave method, flips, sizes out"
+            )
+        if self.method == "saccade" and not _attentive(detector):
+            raise ValueError(
+                f"method='saccade': {name} does not say where to look again; take a cornernet-saccade, or leave it out"
             )
         for size in self.sizes or ():
             if hasattr(detector, "check_size"):
@@ -85,6 +92,8 @@ class Looks:
         """
         if self.method == "window":
             return self._in_tiles(detector, image, score_threshold, batch_size)
+        if self.method == "saccade":
+            return second_looks(detector, image, score_threshold, batch_size)
         views, exact = [], takes_fractions(detector)
         for size in self.sizes or [detector.image_size]:
             inputs, placement = fit(image, tuple(size), resize, exact)
@@ -127,6 +136,13 @@ class Looks:
             ]
             found.append([{**row, "boxes": _turned_back(row["boxes"], view, height, width)} for row in rows])
         return found
+
+
+def _attentive(detector) -> bool:
+    """Whether a detector says where to look again: its head, or what the description of an export says."""
+    if hasattr(detector, "metadata"):
+        return "looks" in detector.metadata.decoding
+    return hasattr(getattr(detector, "head", None), "looks")
 
 
 def _turned_back(boxes: np.ndarray, view: Sequence[str], height: int, width: int) -> np.ndarray:

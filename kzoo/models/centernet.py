@@ -21,6 +21,7 @@ from kzoo.weights.state_dicts import SUFFIXES
 
 MULTIPLE = 32  # of the image's sides
 STEPS = (256, 128, 64)  # channels of the steps from stride 32 to stride 4
+FINEST = 4  # stride that they end with
 
 
 @architecture(CenterHead, backbones=())
@@ -31,6 +32,7 @@ def centernet(
     depth: float = 1.0,
     backbone: str = "resnet18",
     deformable: bool = True,
+    output_stride: int = 32,
     normalize: str | None = None,
     names: Sequence[str] | None = None,
     weights: str | None = None,
@@ -38,7 +40,7 @@ def centernet(
     name: str = "centernet-resnet18",
     **head,
 ) -> ZooModel:
-    """CenterNet on a residual network: three steps back to stride 4, and three small branches.
+    """CenterNet on a residual network: steps back to stride 4, three from stride 32, and three small branches.
 
     Args:
         num_classes: number of classes, 1 or more, 80 by default.
@@ -49,6 +51,9 @@ def centernet(
         backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet18" by default.
         deformable: whether each step begins with a deformable convolution (default); without, the steps are transposed
             convolutions alone, of 256 channels each.
+        output_stride: stride of the backbone's last map, from which the steps go back: 32 (default), 16 or 8. Nothing
+            goes past it, so that objects as small as its cells are learnt slowly from scratch: of 12 to 46 pixels on
+            drawn shapes of 128, none in 20 epochs at 32, nearly all at 8.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; where None "centernet"
             with a state dict of the authors, and what the backbone's weights ask for with others.
         names: class names, in the order of the labels; none where None.
@@ -64,8 +69,11 @@ def centernet(
     check_arguments(num_classes, image_size, names, MULTIPLE)
     if normalize is None and Path(weights or "").suffix in SUFFIXES:
         normalize = "centernet"
-    inputs, features = named_features(backbone, width, depth, backbone_weights, weights, normalize)
-    filters = [scaled(count, width) for count in (STEPS if deformable else (256, 256, 256))]
+    inputs, features = named_features(
+        backbone, width, depth, backbone_weights, weights, normalize, output_stride
+    )
+    steps = (STEPS if deformable else (256, 256, 256))[-(output_stride.bit_length() - FINEST.bit_length()) :]
+    filters = [scaled(count, width) for count in steps]
     x = upsampling_steps(features[-1], filters, "neck", deformable)
     network = keras.Model(inputs, [x], name="network")
     head = CenterHead(num_classes, name="head", **{"branch_width": scaled(64, width), **head})

@@ -18,6 +18,7 @@ def named_features(
     backbone_weights: str | Path | None,
     weights: str | Path | None,
     normalize: str | None = None,
+    output_stride: int = 32,
 ):
     """Images (B, H, W, 3) as a network's input, and a backbone's maps at strides 4, 8, 16 and 32.
 
@@ -29,8 +30,9 @@ def named_features(
         weights: what the architecture function got under this name, for the same reason.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; what the weights ask for
             where None (default).
+        output_stride: stride of the last map, 32 (default), 16 or 8: later stages then dilate in the place of strides.
     """
     read = reading(backbone_weights, weights, backbone=backbone)
     inputs = keras.Input((None, None, 3), name="images")
     x = normalized(inputs, normalize or read.normalize)
-    return inputs, backbone_features(x, backbone, 32, width, depth, **read.strides)
+    return inputs, backbone_features(x, backbone, output_stride, width, depth, **read.strides)

@@ -19,6 +19,7 @@ SUPPRESSIONS = (
     *("matrix", "matrix-linear", "weighted"),
 )
 METHODS, FLIPS = ("resize", "window"), ("horizontal", "vertical")
+LOOKS = (*METHODS, "saccade")
 FORMATS, QUANTIZED = ("saved_model", "tflite", "onnx"), ("float16", "int8")
 FORMS = ("keras", "saved_model", "tflite", "tflite-float16", "tflite-int8", "onnx")
 LAYOUTS = ("voc", "yolo", "coco")
@@ -155,9 +156,14 @@ EVALUATE: dict[str, Option] = {
 PREDICT: dict[str, Option] = {
     **INFERENCE,
     # Detectors look in windows and at mirror images, too, but their evaluation does not.
-    "method": METHOD.but(task=""),
+    "method": METHOD.but(
+        help="How an image goes through the network; resized to its input, in windows of that size, or with a second "
+        "look at what a detector attends to (saccade).",
+        choices=LOOKS,
+        task="",
+    ),
     "overlap": OVERLAP.but(task=""),
-    "flips": MIRRORED.but(task=""),
+    "flips": MIRRORED.but(task="", needs={"method": METHODS}),
     "sizes": SIZES,
     "model": MODEL,
     "out": OUT.but(

@@ -27,7 +27,12 @@ CORNER: dict[str, Option] = {
     **dict.fromkeys(("pull_weight", "push_weight", "tag_distance"), _WEIGHT),
     "border": Flag(),
 }
-SACCADE: dict[str, Option] = {**CORNER, "attention_weight": _WEIGHT}
+SACCADE: dict[str, Option] = {
+    **CORNER,
+    "attention_weight": _WEIGHT,
+    "attention_threshold": _SHARE,
+    "looks": Whole(least=1, most=1000),
+}
 TRIPLET: dict[str, Option] = {**CORNER, "small_area": _WEIGHT}
 EXTREME: dict[str, Option] = {
     **KEYPOINTS,

@@ -16,7 +16,7 @@ from kzoo.registry import architecture_function, build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
 from kzoo.training.freezing import freeze
-from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer
+from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer, slow_weights
 from kzoo.weights.classes import with_classes
 from kzoo.weights.saved import open_saved, recast, with_options
 from kzoo.weights.shipped import is_saved, model_file
@@ -174,7 +174,7 @@ def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) ->
     freeze(model, config)
     model.checkpoint_gradients = config.checkpoint_gradients
     hasten_statistics(model, config.epochs * steps_per_epoch)
-    optimizer = make_optimizer(config, steps_per_epoch)
+    optimizer = make_optimizer(config, steps_per_epoch, slow_weights(model))
     model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale or bool(config.sizes)))
     exclude_from_decay(model)
     model.optimizer.build(model.trainable_variables)

@@ -153,7 +153,7 @@ def test_a_list_of_photographs():
 @pytest.mark.parametrize(
     "asked, said",
     [
-        ({"method": "tiles"}, "method='tiles': give resize or window"),
+        ({"method": "tiles"}, "method='tiles': give resize, window or saccade"),
         ({"overlap": 8}, "overlap=8: has an effect with method=window alone"),
         ({"method": "window", "sizes": [64]}, "sizes=.*has an effect with method=resize alone"),
         ({"flips": ["diagonal"]}, "flips="),
