@@ -1,4 +1,4 @@
-"""`kzoo export`: a trained model as SavedModel, TFLite or ONNX."""
+"""`kzoo export`: a trained model as SavedModel, TFLite, ONNX or OpenVINO."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def export(
     out: parameter(
         EXPORT["path"].but(
             help="The file or folder to write.",
-            otherwise="saved_models/NAME/VERSION, saved_models/NAME.tflite or saved_models/NAME.onnx",
+            otherwise="saved_models/NAME/VERSION or saved_models/NAME.SUFFIX",
         )
     ) = None,
     bits: Bits = None,

@@ -33,7 +33,7 @@ class Metadata:
         image_size: height and width in pixels of the input.
         names: class names.
         batch_size: number of images that the graph takes at once; any where None.
-        quantize: "float16", "int8", or None for float32.
+        quantize: "float16", "bfloat16", "int8", or None for float32.
         score_threshold: score from which detections are shown where nothing else is asked for.
         decoding: the head's settings, such as thresholds, that are fixed in the graph.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`.
@@ -84,6 +84,31 @@ class Metadata:
     def to_json(self) -> str:
         """The description as JSON, for `from_json`."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+
+    def store(self, folder: Path) -> None:
+        """Puts the description and the class names into a folder."""
+        (folder / FILE_NAME).write_text(self.to_json(), encoding="utf-8")
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in self.names), encoding="utf-8")
+
+    @classmethod
+    def stored(cls, folder: Path, path: Path, format: str) -> Metadata:
+        """What `store` put into a folder.
+
+        Args:
+            folder: the folder.
+            path: the export that it is part of, for the error's sake.
+            format: the format that it was written in, which the error's remedy names.
+
+        Raises:
+            ValueError: the folder has no such description, or it cannot be read.
+        """
+        file = folder / FILE_NAME
+        if not file.is_file():
+            raise ValueError(
+                f"{path}: holds no description by kzoo ({file.relative_to(path)}); "
+                f"write it with `kzoo export MODEL --format {format}`"
+            )
+        return cls.from_json(file.read_bytes(), file)
 
     @classmethod
     def from_json(cls, text: str | bytes, path: str | Path) -> Metadata:

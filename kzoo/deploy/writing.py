@@ -1,4 +1,4 @@
-"""From a model to a SavedModel, TFLite or ONNX file that needs nothing of kzoo to run."""
+"""From a model to a SavedModel, TFLite, ONNX or OpenVINO file that needs nothing of kzoo to run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.inference.detect import with_nms
 from kzoo.options import checked, refuse_idle
-from kzoo.options.commands import EXPORT, QUANTIZED
+from kzoo.options.commands import EXPORT, EXPORT_SUFFIXES, NUMBERS, SUFFIXES
 from kzoo.system.files import disk_error, replacing, sweep
 from kzoo.system.memory import check_batch
 
-FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 DEFAULT_FOLDER = Path("saved_models")
 CALIBRATION_IMAGES = 100
 
@@ -47,11 +46,13 @@ def export(
     Args:
         model: a `ZooModel`.
         path: the file, or the folder of a SavedModel; where None `saved_models/NAME/VERSION`, with the next free
-            version, or `saved_models/NAME.tflite`, `saved_models/NAME.onnx`. What is there already is replaced
+            version, or `saved_models/NAME` with the format's suffix, such as `.onnx`. What is there already is replaced
             once the new one is whole.
-        format: "saved_model", "tflite" or "onnx"; where None, by the path's suffix: SavedModel for none.
-        quantize: how a TFLite file keeps its weights: "float16" halves the file; "int8" also computes all but the
-            head's last layers in integers; float32 where None.
+        format: "saved_model", "tflite", "onnx" or "openvino", which is a folder, too; where None, by the path's suffix:
+            SavedModel for none.
+        quantize: how TFLite and OpenVINO keep weights: "float16" halves the file; "int8" also computes all but the
+            head's last layers in integers; "bfloat16", of OpenVINO alone, computes in shorter floats; float32 where
+            None.
         data: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8, for int8: about a
             hundred images that look like those to come.
         image_size: height and width in pixels; the model's own where None.
@@ -126,7 +127,7 @@ def write(
     Args:
         path: the file or folder to write, which must not exist.
         model: the model to write.
-        format: "saved_model", "tflite" or "onnx".
+        format: one of `kzoo.options.commands.FORMATS`.
         meta: the description of the export.
         images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
@@ -142,6 +143,10 @@ def write(
         from kzoo.deploy.tflite import write_tflite
 
         write_tflite(path, model, meta, images, part)
+    elif format == "openvino":
+        from kzoo.deploy.openvino import write_openvino
+
+        write_openvino(path, model, meta, images, part)
     else:
         from kzoo.deploy.onnx import write_onnx
 
@@ -192,23 +197,22 @@ def check_format(path, format: str | None, quantize: str | None, data, opset: in
         ValueError: path, format, quantisation and data do not go together.
     """
     suffix = Path(path).suffix.lower() if path is not None else ""
-    by_suffix = next((name for name, ending in FORMATS.items() if ending and ending == suffix), None)
+    by_suffix = next((name for name, ending in SUFFIXES.items() if ending and ending == suffix), None)
     if format is None and not by_suffix and suffix.strip(".0123456789"):
         raise ValueError(
-            f"{path}: {suffix} is the suffix of no format; end it in .tflite or .onnx, or give format='saved_model' "
-            "(--format saved_model) for a folder of that name"
+            f"{path}: {suffix} is the suffix of no format; end it in {', '.join(EXPORT_SUFFIXES)}, or give "
+            "format='saved_model' (--format saved_model) for a folder of that name"
         )
     format = format or by_suffix or "saved_model"
-    if path is not None and FORMATS[format] and suffix != FORMATS[format]:
-        raise ValueError(f"{path}: a file of format {format} must end in {FORMATS[format]}")
+    if path is not None and SUFFIXES[format] and suffix != SUFFIXES[format]:
+        raise ValueError(f"{path}: a file of format {format} must end in {SUFFIXES[format]}")
     if format == "saved_model" and by_suffix:
         raise ValueError(
             f"{path}: a SavedModel is a folder; leave out the suffix, or use format={by_suffix!r}"
         )
-    if quantize is not None and format != "tflite":
-        raise ValueError(
-            f"quantize={quantize!r} with format={format!r}: TFLite takes {' or '.join(QUANTIZED)}"
-        )
+    if quantize is not None and quantize not in NUMBERS.get(format, ()):
+        takes = " and ".join(f"format={one!r} takes {', '.join(kinds)}" for one, kinds in NUMBERS.items())
+        raise ValueError(f"quantize={quantize!r} with format={format!r}: {takes}")
     if opset is not None and format != "onnx":
         raise ValueError(f"opset={opset}: format={format!r} has no such; give format='onnx', or leave it out")
     refuse_idle({"data": data}, EXPORT, {"quantize": quantize}.get)
@@ -221,6 +225,7 @@ def check_format(path, format: str | None, quantize: str | None, data, opset: in
 
 def _check_target(target: Path, format: str) -> None:
     """Only an export gives way to an export."""
+    from kzoo.deploy.opening import is_openvino
     from kzoo.deploy.saved_model import is_saved_model
 
     if format == "saved_model":
@@ -228,8 +233,11 @@ def _check_target(target: Path, format: str) -> None:
             raise ValueError(f"{target}: is a file; a SavedModel needs a folder of its own")
         if target.is_dir() and any(target.iterdir()) and not is_saved_model(target):
             raise ValueError(f"{target}: is a folder with other things in it; give a new or empty one")
+    elif format == "openvino":
+        if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_openvino(target)):
+            raise ValueError(f"{target}: is there, and no export to OpenVINO; give the name of a new folder")
     elif target.is_dir():
-        raise ValueError(f"{target}: is a folder; give a file name that ends in {FORMATS[format]}")
+        raise ValueError(f"{target}: is a folder; give a file name that ends in {SUFFIXES[format]}")
 
 
 def _default_path(name: str, format: str) -> Path:
@@ -238,4 +246,4 @@ def _default_path(name: str, format: str) -> Path:
 
     if format == "saved_model":
         return next_version(DEFAULT_FOLDER / name)
-    return DEFAULT_FOLDER / f"{name}{FORMATS[format]}"
+    return DEFAULT_FOLDER / f"{name}{SUFFIXES[format]}"
