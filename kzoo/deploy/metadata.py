@@ -19,6 +19,9 @@ _DECODING = (
     "max_detections",
     "class_agnostic",
     "nms_kind",
+    "nms_beta",
+    "nms_sigma",
+    "candidates",
     "masks_aligned",
 )
 
@@ -41,6 +44,8 @@ class Metadata:
         version: the version of kzoo that wrote the export.
         searching: how proposals are found where nobody gives any, for a graph that takes them beside the images:
             arguments of `kzoo.proposals.Proposer`, of which `count` is the graph's own. None for other graphs.
+        suppressed: whether boxes that lie on one another are suppressed inside; where not, whoever opens it does, as
+            `decoding` says.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Metadata:
     multiple: int = 32
     version: str = kzoo.__version__
     searching: dict | None = None
+    suppressed: bool = True
 
     @classmethod
     def of(
@@ -65,6 +71,7 @@ class Metadata:
         quantize=None,
         name: str | None = None,
         resize: str | None = None,
+        suppressed: bool = True,
     ) -> Metadata:
         """The description of a `ZooModel` that is about to be exported."""
         decoding = {key: getattr(model.head, key) for key in _DECODING if hasattr(model.head, key)}
@@ -79,6 +86,7 @@ class Metadata:
             resize=resize or model.resize,
             multiple=model.multiple,
             searching=model.head.searching() if model.head.needs_proposals else None,
+            suppressed=suppressed,
         )
 
     def to_json(self) -> str:
@@ -123,8 +131,8 @@ class Metadata:
         """
         try:
             values = parse_json(text, Path(path))
-            # Files from before photographs could be resized in any other way do not say how they are.
-            values = {"resize": "letterbox", "searching": None, **values}
+            # Older files do not say what they could be in one way alone.
+            values = {"resize": "letterbox", "searching": None, "suppressed": True, **values}
             known = {field.name: values[field.name] for field in dataclasses.fields(cls)}
             check_resize(known["resize"])
             known["image_size"], known["names"] = tuple(known["image_size"]), tuple(known["names"])

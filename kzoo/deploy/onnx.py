@@ -14,6 +14,7 @@ from kzoo.deploy.graph import PARTS, Graph
 from kzoo.deploy.metadata import FILE_NAME, Metadata
 from kzoo.deploy.onnx_loops import open_loops
 from kzoo.deploy.onnx_padding import say_padding
+from kzoo.deploy.onnx_suppression import append_suppression
 from kzoo.model import ZooModel
 from kzoo.system.quiet import native_output_hidden
 
@@ -85,6 +86,8 @@ def convert(graph: Graph, opset: int | None = None):
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
     say_padding(proto)
+    if graph.suppressing is not None:
+        append_suppression(proto, graph.suppressing)
     return proto
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.deploy.metadata import Metadata
+from kzoo.deploy.suppression import suppressed
 from kzoo.proposals import Proposer
 from kzoo.structures.images import check_images, check_inputs, check_proposals, images_of
 
@@ -64,7 +67,7 @@ class Exported:
         inputs = self.inputs(x)
         count = len(inputs["images"])
         if not self.batch_size or count == self.batch_size:
-            return self.run(**inputs)
+            return self._detections(self.run(**inputs))
         parts = []
         for start in range(0, count, self.batch_size):
             part = {name: values[start : start + self.batch_size] for name, values in inputs.items()}
@@ -75,7 +78,23 @@ class Exported:
                 for name, values in part.items()
             }
             parts.append({key: value[:own] for key, value in self.run(**filled).items()})
-        return _joined(parts)
+        return self._detections(_joined(parts))
+
+    def _detections(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What a model gives, of what the file does."""
+        return found if self.metadata.suppressed else suppressed(found, self.metadata.decoding)
+
+    def suppressing(self, kind: str, sigma: float | None = None) -> Exported:
+        """The same file without suppression inside, with another one behind it.
+
+        Args:
+            kind: one of `kzoo.ops.nms.KINDS`.
+            sigma: width of the suppression's kernel, above 0; the paper's where None.
+        """
+        other = copy.copy(self)
+        decoding = {**self.metadata.decoding, "nms_kind": kind, "nms_sigma": sigma}
+        other.metadata = dataclasses.replace(self.metadata, decoding=decoding)
+        return other
 
     def inputs(self, x) -> dict[str, np.ndarray]:
         """What the file takes, by name: images, and where it takes them proposals, searched for if need be."""

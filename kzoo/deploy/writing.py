@@ -10,7 +10,7 @@ import numpy as np
 
 from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
-from kzoo.inference.detect import with_nms
+from kzoo.deploy.suppression import left_open, with_own_nms
 from kzoo.options import checked, refuse_idle
 from kzoo.options.commands import EXPORT, EXPORT_SUFFIXES, NUMBERS, SUFFIXES
 from kzoo.system.files import disk_error, replacing, sweep
@@ -28,7 +28,7 @@ def export(
     quantize: str | None = None,
     data=None,
     image_size: Sequence[int] | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
     name: str | None = None,
     resize: str | None = None,
     nms: str | None = None,
@@ -56,10 +56,14 @@ def export(
         data: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8, for int8: about a
             hundred images that look like those to come.
         image_size: height and width in pixels; the model's own where None.
-        batch_size: number of images that the graph takes at once; where None any, but for TFLite, which takes 1.
+        batch_size: number of images that the graph takes at once, or "dynamic" for any; where None any, but for TFLite,
+            which takes 1.
         name: what the export calls itself; the model's own name where None.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`; the model's own way where None.
-        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
+        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None;
+            "none" leaves it to whoever opens the file, as `kzoo.load` does: `scores` (B, N, classes) of all `boxes`
+            (B, N, 4), or of heads that rate pairs of a box and a class `scores` and `labels` (B, N); "onnx" has
+            ONNX's `NonMaxSuppression` do it, greedily.
         opset: the version of the operators of an ONNX file, 13 to 18; 17 where None.
 
     Returns:
@@ -76,25 +80,25 @@ def export(
     from kzoo.deploy.inference import inference_model
 
     _check_model(model)
-    model = with_nms(model, nms)
+    model = with_own_nms(model, nms)
     resize = check_resize(model.resize if resize is None else resize)
     image_size = model.check_size(image_size or model.image_size)
     format = check_format(path, format, quantize, data, opset)
-    if batch_size is None and format == "tflite":
-        batch_size = 1
+    opened = left_open(model, nms, format)
+    batch_size = _batch(batch_size, format)
     check_batch(batch_size or 1, image_size)
     if quantize == "int8" and model.head.needs_proposals:
         raise ValueError(
             f"quantize='int8': {model.name} takes proposals, whose edges integers would round; give float16, or leave "
             "it out"
         )
-    meta = Metadata.of(model, image_size, batch_size, quantize, name, resize)
+    meta = Metadata.of(model, image_size, batch_size, quantize, name, resize, opened != "candidates")
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
     images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
     sweep(target.parent, [target.name])
     with _naming_disks(target), replacing(target) as fresh:
-        write(fresh, inference_model(model), format, meta, images, opset=opset)
+        write(fresh, inference_model(model, opened), format, meta, images, opset=opset)
     return target
 
 
@@ -171,6 +175,17 @@ def calibration_images(
     for i in chosen.tolist():
         image = data[i] if isinstance(data, np.ndarray) else data[i].image
         yield fit(np.asarray(image, np.uint8), image_size, resize)[0][None]
+
+
+def _batch(batch_size: int | str | None, format: str) -> int | None:
+    """The number of images that the graph takes at once; None for any."""
+    if format != "tflite":
+        return None if batch_size == "dynamic" else batch_size
+    if batch_size == "dynamic":
+        raise ValueError(
+            "batch_size='dynamic': format='tflite' takes a number of images, 1 by default; give one"
+        )
+    return batch_size or 1
 
 
 def _check_model(model) -> None:

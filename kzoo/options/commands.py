@@ -216,14 +216,21 @@ EXPORT: dict[str, Option] = {
     ),
     "split": SPLIT.but(help="The part of that dataset to take, such as train.", otherwise="all of it"),
     "image_size": SIDE,
-    "batch_size": BATCH.but(
-        help="Number of images that the export takes at once.",
-        otherwise="any number; 1 for TFLite",
+    "batch_size": Special(
+        help="Number of images that the export takes at once; dynamic is any.",
+        otherwise="dynamic; 1 for TFLite",
+        reads=lambda text: text if text == "dynamic" else BATCH.parse(text),
+        takes=lambda value: value if isinstance(value, str) and value == "dynamic" else BATCH.sound(value),
+        form=f"{BATCH.wanted}, or dynamic",
         none=True,
     ),
     "name": Component(none=True),
     "resize": RESIZE,
-    "nms": NMS,
+    "nms": NMS.but(
+        help="How boxes that overlap are suppressed; weighted fuses them, none leaves it to whoever opens the file, "
+        "onnx to ONNX's own operator.",
+        choices=(*SUPPRESSIONS, "none", "onnx"),
+    ),
     "opset": Whole(
         help="Version of the operators of an ONNX file.", otherwise="17", least=13, most=18, none=True
     ),
