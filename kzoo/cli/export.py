@@ -1,4 +1,4 @@
-"""`kzoo export`: a trained model as SavedModel, TFLite or ONNX."""
+"""`kzoo export`: a trained model as SavedModel, TFLite, ONNX or OpenVINO."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from kzoo.cli.options import Bits, Names, Nms, Resize, Weights, argument, parameter
+from kzoo.cli.options import Bits, Names, Resize, Weights, argument, parameter
 from kzoo.options.commands import EXPORT
 
 
@@ -24,16 +24,16 @@ def export(
     data: parameter(EXPORT["data"]) = None,
     split: parameter(EXPORT["split"]) = None,
     image_size: parameter(EXPORT["image_size"]) = None,
-    batch_size: parameter(EXPORT["batch_size"]) = None,
+    batch_size: parameter(EXPORT["batch_size"], "--batch", "--batch-size") = None,
     out: parameter(
         EXPORT["path"].but(
             help="The file or folder to write.",
-            otherwise="saved_models/NAME/VERSION, saved_models/NAME.tflite or saved_models/NAME.onnx",
+            otherwise="saved_models/NAME/VERSION or saved_models/NAME.SUFFIX",
         )
     ) = None,
     bits: Bits = None,
     resize: Resize = None,
-    nms: Nms = None,
+    nms: parameter(EXPORT["nms"], metavar="KIND") = None,
     opset: parameter(EXPORT["opset"]) = None,
     weights: Weights = None,
     names: Names = None,
@@ -41,20 +41,21 @@ def export(
     """Write a model with normalisation, decoding and suppression inside, and compare what it gives with Keras."""
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
+    from kzoo.deploy.suppression import with_own_nms
     from kzoo.evaluation import data_task
-    from kzoo.inference.detect import resize_of, with_nms
+    from kzoo.inference.detect import resize_of
     from kzoo.weights.opening import load
 
     writing.check_format(out, format, quantize, data, opset)  # before what takes its time
     if split is not None and data is None:
         raise typer.BadParameter(f"--split {split}: a part of no dataset; give --data, or leave it out")
-    opened = with_nms(load(model, weights=weights, names=names), nms)
+    opened = with_own_nms(load(model, weights=weights, names=names), nms)
     images = load_data(data, split, task=data_task(opened), bits=bits) if data is not None else None
     size = opened.check_size(image_size or opened.image_size)
     name = _name(model, opened.name)
     with _spinner("exporting"):
         path = writing.export(
-            opened, out, format, quantize, images, size, batch_size, name, resize, opset=opset
+            opened, out, format, quantize, images, size, batch_size, name, resize, nms, opset
         )
         agreement = checking.compare(opened, path, checking.picture(images, size, resize_of(opened, resize)))
     bytes_written = sum(file.stat().st_size for file in _files(path))

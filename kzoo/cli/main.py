@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
@@ -27,6 +28,7 @@ from kzoo.cli import (
     serve,
     train,
 )
+from kzoo.options.commands import EXPORT_SUFFIXES
 from kzoo.system.messages import printable
 
 # Click's `ClickException`, the base of all that is wrong with a command line. Newer versions of Typer bring a click of
@@ -51,7 +53,7 @@ def _quietly(command: Callable) -> Callable:
     @functools.wraps(command)
     def run(*args, **kwargs):
         arguments = inspect.signature(command).bind(*args, **kwargs).arguments
-        if not str(arguments.get("model")).endswith((".tflite", ".onnx")):
+        if Path(str(arguments.get("model"))).suffix.lower() not in EXPORT_SUFFIXES:
             from kzoo.system.quiet import native_output_hidden
 
             with native_output_hidden():

@@ -22,7 +22,7 @@ from kzoo.deploy.runtime import Exported, cores
 from kzoo.deploy.writing import write
 from kzoo.inference.detect import resize_of
 from kzoo.options import checked
-from kzoo.options.commands import BENCHMARK
+from kzoo.options.commands import BENCHMARK, SUFFIXES
 
 # Format and quantisation of each form.
 FORMS = {
@@ -32,10 +32,17 @@ FORMS = {
     "tflite-float16": ("tflite", "float16"),
     "tflite-int8": ("tflite", "int8"),
     "onnx": ("onnx", None),
+    "openvino": ("openvino", None),
+    "openvino-float16": ("openvino", "float16"),
+    "openvino-bfloat16": ("openvino", "bfloat16"),
+    "openvino-int8": ("openvino", "int8"),
 }
-# What a format needs beyond kzoo's own requirements, by extra.
-_EXTRAS = {"onnx": ("onnx", "tf2onnx", "onnxruntime")}
-DEFAULT_FORMS = ("keras", "saved_model", "tflite", "tflite-int8", "onnx")
+# What a format needs beyond kzoo's own requirements: extras and packages.
+_EXTRAS = {
+    "onnx": ("onnx", ("onnx", "tf2onnx", "onnxruntime")),
+    "openvino": ("onnx,openvino", ("onnx", "tf2onnx", "openvino", "nncf")),
+}
+DEFAULT_FORMS = tuple(form for form, (_, numbers) in FORMS.items() if numbers in (None, "int8"))
 PARTS = ("network", "decoding", "whole")
 PHOTOGRAPH = (480, 640)
 _WARM_UP = 2
@@ -147,7 +154,7 @@ def benchmark(
 
     Args:
         model: a `ZooModel`, or an export that was opened, which is its only form.
-        forms: names out of `FORMS`; all but "tflite-float16" by default.
+        forms: names out of `FORMS`; all in float32 and int8 by default.
         runs: number of runs of every part of every form, 20 by default.
         threads: number of processor cores that each form may use; all where None.
         say: a function that takes a line at the beginning of every step.
@@ -177,8 +184,7 @@ def benchmark(
 def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict[str, Path]]]:
     """Writes the parts of every form that can be run."""
     if isinstance(model, Exported):
-        kind = {"TFLiteFile": "tflite", "OnnxFile": "onnx"}.get(type(model).__name__, "saved_model")
-        form = f"{kind}-{model.metadata.quantize}" if model.metadata.quantize else kind
+        form = "-".join(filter(None, (model.format, model.metadata.quantize)))
         yield FormResult(form, size=_size(model.path)), {"whole": model.path}
         return
     from kzoo.deploy.inference import inference_model
@@ -186,8 +192,9 @@ def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict
     ready = inference_model(model) if set(forms) - {"keras"} else None
     for form in forms:
         format = FORMS[form][0]
-        if any(importlib.util.find_spec(module) is None for module in _EXTRAS.get(format, ())):
-            yield FormResult(form, missing=f"pip install 'kzoo[{format}]'"), {}
+        extras, modules = _EXTRAS.get(format, ("", ()))
+        if any(importlib.util.find_spec(module) is None for module in modules):
+            yield FormResult(form, missing=f"pip install 'kzoo[{extras}]'"), {}
             continue
         if form != "keras" and FORMS[form][1] == "int8" and ready.head.needs_proposals:
             yield FormResult(form, missing="a model without proposals, whose edges integers round"), {}
@@ -210,8 +217,7 @@ def _write_parts(ready, form: str, folder: Path) -> dict[str, Path]:
         # The head computes in float32 whatever the network does.
         kept = None if part == "decoding" else quantize
         meta = Metadata.of(ready, ready.image_size, 1, kept)
-        suffix = "" if format == "saved_model" else f".{format}"
-        paths[part] = folder / f"{form}-{part}{suffix}"
+        paths[part] = folder / f"{form}-{part}{SUFFIXES[format]}"
         noise = np.random.default_rng(0).integers(0, 256, (2, 1, *ready.image_size, 3), np.uint8)
         write(paths[part], ready, format, meta, noise, part)
     return paths

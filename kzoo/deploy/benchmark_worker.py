@@ -74,7 +74,7 @@ def _keras_parts(request: dict, images: np.ndarray) -> tuple[dict[str, Callable]
 
 
 def _export_parts(request: dict, images: np.ndarray) -> tuple[dict[str, Callable], dict]:
-    from kzoo.deploy.runtime import open_export
+    from kzoo.deploy.opening import open_export
 
     threads, paths = request["threads"], request["paths"]
     whole = open_export(paths["whole"], threads)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kzoo.augment.letterbox import fit
-from kzoo.deploy.runtime import open_export
+from kzoo.deploy.opening import open_export
 from kzoo.inference.decoded import kept
 from kzoo.inference.roads import ROAD_MAPS
 from kzoo.metrics.matching import iou

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,11 +23,14 @@ class Graph:
         owner: the Keras model or layer whose variables the function reads.
         function: takes tensors and gives a dictionary of tensors.
         signature: shapes, types and names of the inputs.
+        suppressing: the head whose detections ONNX's own operator chooses of the function's pairs; None where it is
+            not to.
     """
 
     owner: keras.Model | keras.layers.Layer
     function: Callable
     signature: list[tf.TensorSpec]
+    suppressing: keras.layers.Layer | None = None
 
     def outputs(self) -> list[tf.TensorSpec]:
         """Shapes, types and names of what the function gives."""
@@ -42,7 +46,8 @@ def whole(model: ZooModel, meta: Metadata) -> Graph:
     (B, P, 4) come beside.
     """
     raw = raw_outputs(model, meta)
-    return Graph(model, lambda *inputs: model.head.decode(raw.function(*inputs)), raw.signature)
+    decoded = Graph(model, lambda *inputs: model.head.decode(raw.function(*inputs)), raw.signature)
+    return _by_operator(decoded, model.head)
 
 
 def raw_outputs(model: ZooModel, meta: Metadata) -> Graph:
@@ -57,7 +62,8 @@ def raw_outputs(model: ZooModel, meta: Metadata) -> Graph:
 def decoding(model: ZooModel, meta: Metadata) -> Graph:
     """Raw outputs -> results."""
     specs = raw_outputs(model, meta).outputs()
-    return Graph(model.head, lambda *raw: model.head.decode(_named(specs, raw)), specs)
+    decoded = Graph(model.head, lambda *raw: model.head.decode(_named(specs, raw)), specs)
+    return _by_operator(decoded, model.head)
 
 
 def split_at_head(model: ZooModel, meta: Metadata, decode: bool = True) -> tuple[Graph, Graph]:
@@ -73,7 +79,8 @@ def split_at_head(model: ZooModel, meta: Metadata, decode: bool = True) -> tuple
         return model.head.decode(outputs) if decode else outputs
 
     front = Graph(model, front_outputs, raw_outputs(model, meta).signature)
-    return front, Graph(model.head, head_outputs, front.outputs())
+    back = Graph(model.head, head_outputs, front.outputs())
+    return front, _by_operator(back, model.head) if decode else back
 
 
 PARTS = {"whole": whole, "network": raw_outputs, "decoding": decoding}
@@ -85,6 +92,12 @@ def write_saved_model(path, graph: Graph) -> None:
     # It finds the variables in the function; those of a tracked model it would write a second time.
     archive.add_endpoint("serve", graph.function, input_signature=graph.signature)
     archive.write_out(str(path), verbose=False)
+
+
+def _by_operator(graph: Graph, head) -> Graph:
+    """The graph of what a head decodes, which says whether it gives pairs for ONNX's operator to choose of."""
+    pairs = getattr(head, "left_open", "") == "pairs"
+    return dataclasses.replace(graph, suppressing=head if pairs else None)
 
 
 def _taken(images, proposals=None):

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kzoo.deploy.graph import PARTS
+from kzoo.deploy.graph import PARTS, Graph
 from kzoo.deploy.metadata import FILE_NAME, Metadata
 from kzoo.deploy.onnx_loops import open_loops
 from kzoo.deploy.onnx_padding import say_padding
+from kzoo.deploy.onnx_suppression import append_suppression
 from kzoo.model import ZooModel
 from kzoo.system.quiet import native_output_hidden
 
@@ -37,13 +38,31 @@ def write_onnx(
     Raises:
         ImportError: the extra `onnx` is not installed.
     """
+    proto = convert(PARTS[part](model, meta), opset)
+    import onnx
+
+    onnx.helper.set_model_props(proto, {FILE_NAME: meta.to_json()})
+    proto.producer_name, proto.producer_version = "kzoo", meta.version
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def convert(graph: Graph, opset: int | None = None):
+    """An `onnx.ModelProto` of standard operators alone.
+
+    Args:
+        graph: the function that it computes.
+        opset: the version of ONNX's operators; 17 where None.
+
+    Raises:
+        ImportError: the extra `onnx` is not installed.
+    """
     try:
-        import onnx
+        import onnx  # noqa: F401, which what follows needs
         import tf2onnx
     except ImportError as error:
         raise ImportError(f"writing ONNX needs more packages ({error}): pip install 'kzoo[onnx]'") from error
 
-    graph = PARTS[part](model, meta)
     large = [variable for variable in graph.owner.variables if np.prod(variable.shape) > _LARGE]
     weights = {f"weight{i}": variable for i, variable in enumerate(large)}
     count = len(graph.signature)
@@ -63,14 +82,13 @@ def write_onnx(
         )
     open_loops(proto.graph)
     _insert(proto.graph, {name: np.asarray(variable) for name, variable in weights.items()})
-    if meta.batch_size is None:
+    if graph.signature[0].shape[0] is None:
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
     say_padding(proto)
-    onnx.helper.set_model_props(proto, {FILE_NAME: meta.to_json()})
-    proto.producer_name, proto.producer_version = "kzoo", meta.version
-    onnx.checker.check_model(proto)
-    onnx.save(proto, path)
+    if graph.suppressing is not None:
+        append_suppression(proto, graph.suppressing)
+    return proto
 
 
 @contextlib.contextmanager

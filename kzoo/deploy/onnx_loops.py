@@ -38,11 +38,11 @@ def _read_from_outside(graph, loop, body) -> None:
         name, outside = body.input[i + 2].name, loop.input[i + 2]
         if body.output[i + 1].name != name or loop.output[i] in read:
             continue
-        _rename(body, name, outside)
+        rename(body, name, outside)
         del loop.input[i + 2], loop.output[i], body.input[i + 2], body.output[i + 1]
 
 
-def _rename(graph, old: str, new: str) -> None:
+def rename(graph, old: str, new: str) -> None:
     """Has the nodes of a graph, and of those inside it, read one value in the place of another."""
     for node in graph.node:
         for i, name in enumerate(node.input):
@@ -50,7 +50,7 @@ def _rename(graph, old: str, new: str) -> None:
                 node.input[i] = new
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _rename(attribute.g, old, new)
+                rename(attribute.g, old, new)
 
 
 def _hand_on(body) -> None:

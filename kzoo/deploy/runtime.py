@@ -1,18 +1,19 @@
-"""Opening exported files: the same `predict` and `detect` as a model's, without Keras."""
+"""What every exported file can do once it is open: the same `predict` and `detect` as a model's, without Keras."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from kzoo.deploy.metadata import FILE_NAME, Metadata
+from kzoo.deploy.metadata import Metadata
+from kzoo.deploy.suppression import suppressed
 from kzoo.proposals import Proposer
 from kzoo.structures.images import check_images, check_inputs, check_proposals, images_of
-from kzoo.system.quiet import native_output_hidden
 
 
 def cores() -> int:
@@ -27,10 +28,14 @@ class Exported:
         path: the file or folder.
         metadata: what the file says of itself.
         runtime: name and version of what runs it.
+        format: what was written: one of `kzoo.options.commands.FORMATS`.
+        is_folder: whether that is a folder, not a file.
         name, task, names, image_size, batch_size, resize, multiple: the fields of the metadata with these names.
     """
 
     runtime = ""
+    format = ""
+    is_folder = False
 
     def __init__(self, path: Path, metadata: Metadata):
         self.path = path
@@ -62,7 +67,7 @@ class Exported:
         inputs = self.inputs(x)
         count = len(inputs["images"])
         if not self.batch_size or count == self.batch_size:
-            return self.run(**inputs)
+            return self._detections(self.run(**inputs))
         parts = []
         for start in range(0, count, self.batch_size):
             part = {name: values[start : start + self.batch_size] for name, values in inputs.items()}
@@ -73,7 +78,23 @@ class Exported:
                 for name, values in part.items()
             }
             parts.append({key: value[:own] for key, value in self.run(**filled).items()})
-        return _joined(parts)
+        return self._detections(_joined(parts))
+
+    def _detections(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What a model gives, of what the file does."""
+        return found if self.metadata.suppressed else suppressed(found, self.metadata.decoding)
+
+    def suppressing(self, kind: str, sigma: float | None = None) -> Exported:
+        """The same file without suppression inside, with another one behind it.
+
+        Args:
+            kind: one of `kzoo.ops.nms.KINDS`.
+            sigma: width of the suppression's kernel, above 0; the paper's where None.
+        """
+        other = copy.copy(self)
+        decoding = {**self.metadata.decoding, "nms_kind": kind, "nms_sigma": sigma}
+        other.metadata = dataclasses.replace(self.metadata, decoding=decoding)
+        return other
 
     def inputs(self, x) -> dict[str, np.ndarray]:
         """What the file takes, by name: images, and where it takes them proposals, searched for if need be."""
@@ -151,144 +172,3 @@ class Exported:
 def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
     """The results of several batches as those of one."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-
-class TFLiteFile(Exported):
-    """A `.tflite` file, run by ai-edge-litert, or by TensorFlow's own interpreter where that is missing.
-
-    Its interpreter has one set of tensors and kills the process when two threads run it at once, so calls wait for
-    each other. Threads that are to run side by side open the file once each.
-    """
-
-    def __init__(self, path: Path, threads: int | None = None):
-        from kzoo.deploy.tflite_metadata import read_metadata
-
-        super().__init__(path, read_metadata(path))
-        interpreter, self.runtime = _interpreter()
-        with native_output_hidden():
-            self._interpreter = interpreter(str(path), num_threads=threads or cores())
-            self._interpreter.allocate_tensors()
-        self._signature = self._interpreter.get_signature_runner("serving_default")
-        self._lock = threading.Lock()
-
-    def run(self, **inputs):
-        with self._lock:
-            return self._signature(**inputs)
-
-
-def _interpreter() -> tuple[type, str]:
-    """The class of TFLite's interpreter that is installed, with its name and version."""
-    try:
-        import importlib.metadata
-
-        from ai_edge_litert.interpreter import Interpreter
-
-        return Interpreter, f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
-    except ImportError:
-        pass
-    try:
-        import tensorflow as tf
-
-        return tf.lite.Interpreter, f"tensorflow {tf.__version__}"
-    except (ImportError, AttributeError) as error:
-        raise ImportError("running TFLite needs its runtime: pip install 'kzoo[tflite]'") from error
-
-
-class OnnxFile(Exported):
-    """An `.onnx` file, run by onnxruntime."""
-
-    def __init__(self, path: Path, threads: int | None = None):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ImportError("running ONNX needs its runtime: pip install 'kzoo[onnx]'") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime))
-        except Exception as error:  # its exceptions share no base but this one
-            raise ValueError(f"{path}: onnxruntime cannot read it: {str(error).splitlines()[0]}") from error
-        properties = self._session.get_modelmeta().custom_metadata_map
-        if FILE_NAME not in properties:
-            raise ValueError(
-                f"{path}: holds no description by kzoo; write it with `kzoo export MODEL --format onnx`"
-            )
-        super().__init__(path, Metadata.from_json(properties[FILE_NAME], path))
-        self.runtime = f"onnxruntime {onnxruntime.__version__}"
-        self._outputs = [output.name for output in self._session.get_outputs()]
-
-    def run(self, **inputs):
-        values = self._session.run(self._outputs, inputs)
-        return dict(zip(self._outputs, values, strict=True))
-
-
-def _providers(onnxruntime) -> list[str]:
-    """CUDA where the installed onnxruntime has it, and the CPU."""
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
-
-
-class SavedModelFolder(Exported):
-    """A SavedModel folder, run by TensorFlow."""
-
-    def __init__(self, path: Path, threads: int | None = None):
-        from kzoo.deploy.saved_model import read_metadata
-
-        super().__init__(path, read_metadata(path))
-        import tensorflow as tf
-
-        if threads is not None and threads != tf.config.threading.get_intra_op_parallelism_threads():
-            try:
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"{path}: threads={threads} comes too late, TensorFlow is running; open it first"
-                ) from error
-        self._loaded = tf.saved_model.load(str(path))
-        self._signature = self._loaded.signatures["serving_default"]
-        self._to_tensor = tf.convert_to_tensor
-        self.runtime = f"tensorflow {tf.__version__}"
-
-    def run(self, **inputs):
-        tensors = {name: self._to_tensor(value) for name, value in inputs.items()}
-        return {name: value.numpy() for name, value in self._signature(**tensors).items()}
-
-
-def open_export(path: str | Path, threads: int | None = None) -> Exported:
-    """Opens what `kzoo.export` wrote.
-
-    Args:
-        path: a `.tflite` or `.onnx` file, a SavedModel folder, or a folder of its versions, of which the latest
-            is opened.
-        threads: number of processor cores to use; all where None.
-
-    Raises:
-        FileNotFoundError: there is nothing.
-        ValueError: it is no export, or not by kzoo.
-        ImportError: its runtime is not installed.
-
-    Example:
-        >>> kzoo.deploy.open_export("cells.tflite").detect("blood.jpg").draw()
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: no such file or folder; give a .tflite or .onnx file or a SavedModel"
-        )
-    if path.is_dir():
-        return SavedModelFolder(_version_folder(path), threads)
-    openers = {".tflite": TFLiteFile, ".onnx": OnnxFile}
-    if path.suffix.lower() not in openers:
-        raise ValueError(f"{path}: is no export; give a .tflite or .onnx file or a SavedModel folder")
-    return openers[path.suffix.lower()](path, threads)
-
-
-def _version_folder(path: Path) -> Path:
-    from kzoo.deploy.saved_model import is_saved_model
-
-    if is_saved_model(path):
-        return path
-    versions = [v for v in path.iterdir() if v.name.isdigit() and is_saved_model(v)]
-    if not versions:
-        raise ValueError(f"{path}: is no SavedModel folder, nor one of versions of it")
-    return max(versions, key=lambda version: int(version.name))

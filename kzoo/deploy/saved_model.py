@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kzoo.deploy.metadata import FILE_NAME, Metadata
+from kzoo.deploy.metadata import Metadata
 
 # The folder that TensorFlow leaves to others; loaders and servers carry it along unread.
 _FOLDER = "assets.extra"
@@ -12,10 +12,8 @@ _FOLDER = "assets.extra"
 
 def describe(path: Path, meta: Metadata) -> None:
     """Puts the description and the class names into a SavedModel folder."""
-    extra = path / _FOLDER
-    extra.mkdir(exist_ok=True)
-    (extra / FILE_NAME).write_text(meta.to_json(), encoding="utf-8")
-    (extra / "labels.txt").write_text("".join(f"{name}\n" for name in meta.names), encoding="utf-8")
+    (path / _FOLDER).mkdir(exist_ok=True)
+    meta.store(path / _FOLDER)
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -24,13 +22,7 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         ValueError: the folder has no such description.
     """
-    file = path / _FOLDER / FILE_NAME
-    if not file.is_file():
-        raise ValueError(
-            f"{path}: holds no description by kzoo ({_FOLDER}/{FILE_NAME}); "
-            "write it with `kzoo export MODEL --format saved_model`"
-        )
-    return Metadata.from_json(file.read_bytes(), file)
+    return Metadata.stored(path / _FOLDER, path, "saved_model")
 
 
 def next_version(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""From a model to a SavedModel, TFLite or ONNX file that needs nothing of kzoo to run."""
+"""From a model to a SavedModel, TFLite, ONNX or OpenVINO file that needs nothing of kzoo to run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 
 from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
-from kzoo.inference.detect import with_nms
+from kzoo.deploy.suppression import left_open, with_own_nms
 from kzoo.options import checked, refuse_idle
-from kzoo.options.commands import EXPORT, QUANTIZED
+from kzoo.options.commands import EXPORT, EXPORT_SUFFIXES, NUMBERS, SUFFIXES
 from kzoo.system.files import disk_error, replacing, sweep
 from kzoo.system.memory import check_batch
 
 log = logging.getLogger("kzoo")
-FORMATS = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx"}
 DEFAULT_FOLDER = Path("saved_models")
 CALIBRATION_IMAGES = 100
 
@@ -31,7 +30,7 @@ def export(
     quantize: str | None = None,
     data=None,
     image_size: Sequence[int] | None = None,
-    batch_size: int | None = None,
+    batch_size: int | str | None = None,
     name: str | None = None,
     resize: str | None = None,
     nms: str | None = None,
@@ -49,18 +48,24 @@ def export(
     Args:
         model: a `ZooModel`.
         path: the file, or the folder of a SavedModel; where None `saved_models/NAME/VERSION`, with the next free
-            version, or `saved_models/NAME.tflite`, `saved_models/NAME.onnx`. What is there already is replaced
+            version, or `saved_models/NAME` with the format's suffix, such as `.onnx`. What is there already is replaced
             once the new one is whole.
-        format: "saved_model", "tflite" or "onnx"; where None, by the path's suffix: SavedModel for none.
-        quantize: how a TFLite file keeps its weights: "float16" halves the file; "int8" also computes all but the
-            head's last layers in integers; float32 where None.
+        format: "saved_model", "tflite", "onnx" or "openvino", which is a folder, too; where None, by the path's suffix:
+            SavedModel for none.
+        quantize: how TFLite and OpenVINO keep weights: "float16" halves the file; "int8" also computes all but the
+            head's last layers in integers; "bfloat16", of OpenVINO alone, computes in shorter floats; float32 where
+            None.
         data: a dataset with `__len__` and `__getitem__` -> `Sample`, or images (N, H, W, 3) uint8, for int8: about a
             hundred images that look like those to come.
         image_size: height and width in pixels; the model's own where None.
-        batch_size: number of images that the graph takes at once; where None any, but for TFLite, which takes 1.
+        batch_size: number of images that the graph takes at once, or "dynamic" for any; where None any, but for TFLite,
+            which takes 1.
         name: what the export calls itself; the model's own name where None.
         resize: how photographs become its input: one of `kzoo.augment.RESIZES`; the model's own way where None.
-        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None.
+        nms: how a detector suppresses boxes that overlap: one of `kzoo.ops.nms.KINDS`; the model's own way where None;
+            "none" leaves it to whoever opens the file, as `kzoo.load` does: `scores` (B, N, classes) of all `boxes`
+            (B, N, 4), or of heads that rate pairs of a box and a class `scores` and `labels` (B, N); "onnx" has
+            ONNX's `NonMaxSuppression` do it, greedily.
         opset: the version of the operators of an ONNX file, 13 to 18; 17 where None.
 
     Returns:
@@ -77,19 +82,19 @@ def export(
     from kzoo.deploy.inference import inference_model
 
     _check_model(model)
-    model = with_nms(model, nms)
+    model = with_own_nms(model, nms)
     resize = check_resize(model.resize if resize is None else resize)
     image_size = model.check_size(image_size or model.image_size)
     format = check_format(path, format, quantize, data, opset)
-    if batch_size is None and format == "tflite":
-        batch_size = 1
+    opened = left_open(model, nms, format)
+    batch_size = _batch(batch_size, format)
     check_batch(batch_size or 1, image_size)
     if quantize == "int8" and model.head.needs_proposals:
         raise ValueError(
             f"quantize='int8': {model.name} takes proposals, whose edges integers would round; give float16, or leave "
             "it out"
         )
-    meta = Metadata.of(model, image_size, batch_size, quantize, name, resize)
+    meta = Metadata.of(model, image_size, batch_size, quantize, name, resize, opened != "candidates")
     target = Path(path) if path is not None else _default_path(meta.name, format)
     _check_target(target, format)
     images = calibration_images(data, image_size, meta.resize) if quantize == "int8" else ()
@@ -99,7 +104,7 @@ def export(
         )
     sweep(target.parent, [target.name])
     with _naming_disks(target), replacing(target) as fresh:
-        write(fresh, inference_model(model), format, meta, images, opset=opset)
+        write(fresh, inference_model(model, opened), format, meta, images, opset=opset)
     return target
 
 
@@ -132,7 +137,7 @@ def write(
     Args:
         path: the file or folder to write, which must not exist.
         model: the model to write.
-        format: "saved_model", "tflite" or "onnx".
+        format: one of `kzoo.options.commands.FORMATS`.
         meta: the description of the export.
         images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
@@ -148,6 +153,10 @@ def write(
         from kzoo.deploy.tflite import write_tflite
 
         write_tflite(path, model, meta, images, part)
+    elif format == "openvino":
+        from kzoo.deploy.openvino import write_openvino
+
+        write_openvino(path, model, meta, images, part)
     else:
         from kzoo.deploy.onnx import write_onnx
 
@@ -174,6 +183,17 @@ def calibration_images(
         yield fit(np.asarray(image, np.uint8), image_size, resize)[0][None]
 
 
+def _batch(batch_size: int | str | None, format: str) -> int | None:
+    """The number of images that the graph takes at once; None for any."""
+    if format != "tflite":
+        return None if batch_size == "dynamic" else batch_size
+    if batch_size == "dynamic":
+        raise ValueError(
+            "batch_size='dynamic': format='tflite' takes a number of images, 1 by default; give one"
+        )
+    return batch_size or 1
+
+
 def _check_model(model) -> None:
     """Refuses what cannot be exported, and backends that cannot."""
     import keras
@@ -198,23 +218,22 @@ def check_format(path, format: str | None, quantize: str | None, data, opset: in
         ValueError: path, format, quantisation and data do not go together.
     """
     suffix = Path(path).suffix.lower() if path is not None else ""
-    by_suffix = next((name for name, ending in FORMATS.items() if ending and ending == suffix), None)
+    by_suffix = next((name for name, ending in SUFFIXES.items() if ending and ending == suffix), None)
     if format is None and not by_suffix and suffix.strip(".0123456789"):
         raise ValueError(
-            f"{path}: {suffix} is the suffix of no format; end it in .tflite or .onnx, or give format='saved_model' "
-            "(--format saved_model) for a folder of that name"
+            f"{path}: {suffix} is the suffix of no format; end it in {', '.join(EXPORT_SUFFIXES)}, or give "
+            "format='saved_model' (--format saved_model) for a folder of that name"
         )
     format = format or by_suffix or "saved_model"
-    if path is not None and FORMATS[format] and suffix != FORMATS[format]:
-        raise ValueError(f"{path}: a file of format {format} must end in {FORMATS[format]}")
+    if path is not None and SUFFIXES[format] and suffix != SUFFIXES[format]:
+        raise ValueError(f"{path}: a file of format {format} must end in {SUFFIXES[format]}")
     if format == "saved_model" and by_suffix:
         raise ValueError(
             f"{path}: a SavedModel is a folder; leave out the suffix, or use format={by_suffix!r}"
         )
-    if quantize is not None and format != "tflite":
-        raise ValueError(
-            f"quantize={quantize!r} with format={format!r}: TFLite takes {' or '.join(QUANTIZED)}"
-        )
+    if quantize is not None and quantize not in NUMBERS.get(format, ()):
+        takes = " and ".join(f"format={one!r} takes {', '.join(kinds)}" for one, kinds in NUMBERS.items())
+        raise ValueError(f"quantize={quantize!r} with format={format!r}: {takes}")
     if opset is not None and format != "onnx":
         raise ValueError(f"opset={opset}: format={format!r} has no such; give format='onnx', or leave it out")
     refuse_idle({"data": data}, EXPORT, {"quantize": quantize}.get)
@@ -227,6 +246,7 @@ def check_format(path, format: str | None, quantize: str | None, data, opset: in
 
 def _check_target(target: Path, format: str) -> None:
     """Only an export gives way to an export."""
+    from kzoo.deploy.opening import is_openvino
     from kzoo.deploy.saved_model import is_saved_model
 
     if format == "saved_model":
@@ -234,8 +254,11 @@ def _check_target(target: Path, format: str) -> None:
             raise ValueError(f"{target}: is a file; a SavedModel needs a folder of its own")
         if target.is_dir() and any(target.iterdir()) and not is_saved_model(target):
             raise ValueError(f"{target}: is a folder with other things in it; give a new or empty one")
+    elif format == "openvino":
+        if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_openvino(target)):
+            raise ValueError(f"{target}: is there, and no export to OpenVINO; give the name of a new folder")
     elif target.is_dir():
-        raise ValueError(f"{target}: is a folder; give a file name that ends in {FORMATS[format]}")
+        raise ValueError(f"{target}: is a folder; give a file name that ends in {SUFFIXES[format]}")
 
 
 def _default_path(name: str, format: str) -> Path:
@@ -244,4 +267,4 @@ def _default_path(name: str, format: str) -> Path:
 
     if format == "saved_model":
         return next_version(DEFAULT_FOLDER / name)
-    return DEFAULT_FOLDER / f"{name}{FORMATS[format]}"
+    return DEFAULT_FOLDER / f"{name}{SUFFIXES[format]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kzoo.heads.base import Head
-from kzoo.ops.nms import KINDS, check_suppression, multiclass_nms, pair_nms
+from kzoo.ops.nms import KINDS, check_suppression, multiclass_nms, multiclass_pairs, pair_nms
 from kzoo.options import checked
 from kzoo.options.building import DETECTION
 
@@ -15,6 +15,10 @@ class DetectionHead(Head):
 
     Attributes:
         nms_kinds: the kinds of suppression that it can do.
+        nms_last: whether nothing hangs on what the suppression leaves, so that whoever reads the boxes can do it.
+        left_open: what `suppress` gives in the place of detections, to whoever does it: "candidates", all boxes with
+            the scores of all classes; or "pairs", the best pairs of a box and a class. "" (default) for detections.
+            Exports set it.
 
     Args:
         num_classes: number of classes, 1 or more.
@@ -43,6 +47,8 @@ class DetectionHead(Head):
     options = DETECTION
     task = "detect"
     nms_kinds: tuple[str, ...] = KINDS
+    nms_last: bool = True
+    left_open: str = ""
 
     @checked(DETECTION)
     def __init__(
@@ -83,8 +89,10 @@ class DetectionHead(Head):
 
         Returns:
             `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there
-            is no detection.
+            is no detection. Where it is `left_open`, what was given, by name, or the pairs.
         """
+        if self.left_open:
+            return self._left_open(boxes, scores, labels, variance)
         settings = {
             "iou_threshold": self.nms_threshold,
             "score_threshold": self.score_threshold,
@@ -97,3 +105,12 @@ class DetectionHead(Head):
         if labels is not None:
             return pair_nms(boxes, scores, labels, variance=variance, **settings)
         return multiclass_nms(boxes, scores, self.candidates, **settings)
+
+    def _left_open(self, boxes, scores, labels, variance) -> dict:
+        """What whoever suppresses in the place of `suppress` needs, by name."""
+        if self.left_open == "pairs":
+            variance = None  # by which nobody votes
+            if labels is None:
+                boxes, scores, labels = multiclass_pairs(boxes, scores, self.candidates)
+        given = {"boxes": boxes, "scores": scores, "labels": labels, "variance": variance}
+        return {name: values for name, values in given.items() if values is not None}

@@ -63,6 +63,7 @@ class ExtremeHead(KeypointHead):
     """
 
     options = EXTREME
+    nms_last = False  # boxes around several objects lose score after it
     truth = "outlined"
     points = ("top", "left", "bottom", "right", "center")
     placed = ("top", "left", "bottom", "right")

@@ -59,6 +59,7 @@ class IoUNetHead(RCNNHead):
     options = IOU_NET
     loss_names = (*RCNNHead.loss_names, "iou")
     nms_kinds = (GUIDED, *KINDS)
+    nms_last = False  # boxes are refined after it, and overlaps that are predicted guide it
 
     @checked(IOU_NET)
     def __init__(

@@ -50,6 +50,7 @@ class MaskRCNNHead(RCNNHead):
     """
 
     options = MASK_RCNN
+    nms_last = False  # masks are found of what it leaves
     task = "instance"
     loss_names = (*RCNNHead.loss_names, "mask")
     meaning = (*RCNNHead.meaning, "mask_size", "masks_aligned")

@@ -96,7 +96,7 @@ def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
     """The same detector with another suppression; the one that is given stays as it is.
 
     Args:
-        detector: a `ZooModel`. An exported file has its suppression inside, and takes no other.
+        detector: a `ZooModel`, or an exported file without suppression; others have theirs inside, and take no other.
         kind: one of `kzoo.ops.nms.KINDS`; where None the detector itself is given back.
         sigma: width of the suppression's kernel, above 0, the head's `nms_sigma`; the paper's where None.
 
@@ -113,7 +113,7 @@ def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
         return detector
     head = getattr(detector, "head", None)
     if head is None:
-        return _with_its_own(detector, kind)
+        return _with_its_own(detector, kind, sigma)
     if not hasattr(head, "nms_kind"):
         raise ValueError(f"nms={kind!r}: {detector.name} is for the task {detector.task!r}; leave it out")
     from kzoo.ops.nms import check_kind
@@ -126,12 +126,16 @@ def with_nms(detector: Detector, kind: str | None, sigma: float | None = None):
     return remade
 
 
-def _with_its_own(detector, kind: str):
-    """An exported file, if the kind is what it has."""
+def _with_its_own(detector, kind: str, sigma: float | None):
+    """An exported file, if the kind is what it has, or comes behind it."""
     metadata = getattr(detector, "metadata", None)
     own = getattr(metadata, "decoding", {}).get("nms_kind")
     if own == kind:
         return detector
+    if not getattr(metadata, "suppressed", True):
+        from kzoo.ops.nms import check_kind
+
+        return detector.suppressing(check_kind(kind), sigma)
     raise ValueError(
         f"nms={kind!r}: {getattr(detector, 'path', detector)} has its suppression inside"
         f"{f', {own}' if own else ''}; export the model anew with nms={kind!r} (--nms {kind})"

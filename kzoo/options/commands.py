@@ -20,13 +20,21 @@ SUPPRESSIONS = (
 )
 METHODS, FLIPS = ("resize", "window"), ("horizontal", "vertical")
 LOOKS = (*METHODS, "saccade")
-FORMATS, QUANTIZED = ("saved_model", "tflite", "onnx"), ("float16", "int8")
-FORMS = ("keras", "saved_model", "tflite", "tflite-float16", "tflite-int8", "onnx")
+# Format of an export -> how the names of its files end, or of its folders.
+SUFFIXES = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx", "openvino": ".openvino"}
+FORMATS, EXPORT_SUFFIXES = tuple(SUFFIXES), tuple(filter(None, SUFFIXES.values()))
+# The formats that can be written in other numbers than float32, and in which.
+NUMBERS = {"tflite": ("float16", "int8"), "openvino": ("float16", "bfloat16", "int8")}
+QUANTIZED = tuple(dict.fromkeys(kind for kinds in NUMBERS.values() for kind in kinds))
+FORMS = (
+    *("keras", "saved_model", "tflite", "tflite-float16", "tflite-int8", "onnx"),
+    *("openvino", "openvino-float16", "openvino-bfloat16", "openvino-int8"),
+)
 LAYOUTS = ("voc", "yolo", "coco")
 
 MODEL = Place(
     help="The trained model: a .keras file, a run folder, hf://USER/NAME, a Darknet .cfg, an export (.tflite, .onnx, "
-    "SavedModel), or cards, cells or nuclei, which come with kzoo.",
+    ".openvino, SavedModel), or cards, cells or nuclei, which come with kzoo.",
     what="a model",
     others=True,
 )
@@ -201,7 +209,8 @@ EXPORT: dict[str, Option] = {
         none=True,
     ),
     "quantize": Word(
-        help="Numbers that a TFLite file keeps its weights in; half the size, or a quarter of it and faster.",
+        help="Numbers that TFLite and OpenVINO keep the weights in; float16 is half the size, int8 a quarter and "
+        "faster; bfloat16 is OpenVINO's alone, which computes in them.",
         otherwise="float32",
         choices=QUANTIZED,
         none=True,
@@ -213,14 +222,21 @@ EXPORT: dict[str, Option] = {
     ),
     "split": SPLIT.but(help="The part of that dataset to take, such as train.", otherwise="all of it"),
     "image_size": SIDE,
-    "batch_size": BATCH.but(
-        help="Number of images that the export takes at once.",
-        otherwise="any number; 1 for TFLite",
+    "batch_size": Special(
+        help="Number of images that the export takes at once; dynamic is any.",
+        otherwise="dynamic; 1 for TFLite",
+        reads=lambda text: text if text == "dynamic" else BATCH.parse(text),
+        takes=lambda value: value if isinstance(value, str) and value == "dynamic" else BATCH.sound(value),
+        form=f"{BATCH.wanted}, or dynamic",
         none=True,
     ),
     "name": Component(none=True),
     "resize": RESIZE,
-    "nms": NMS,
+    "nms": NMS.but(
+        help="How boxes that overlap are suppressed; weighted fuses them, none leaves it to whoever opens the file, "
+        "onnx to ONNX's own operator.",
+        choices=(*SUPPRESSIONS, "none", "onnx"),
+    ),
     "opset": Whole(
         help="Version of the operators of an ONNX file.", otherwise="17", least=13, most=18, none=True
     ),
@@ -228,7 +244,7 @@ EXPORT: dict[str, Option] = {
 BENCHMARK: dict[str, Option] = {
     "model": MODEL,
     "image_size": SIDE,
-    "forms": Names(help="The forms to time.", otherwise="all but tflite-float16", choices=FORMS, least=1),
+    "forms": Names(help="The forms to time.", otherwise="all in float32 and int8", choices=FORMS, least=1),
     "runs": Whole(
         help="Number of times that each form is run, taking turns.", unit="runs", least=1, most=1_000_000
     ),

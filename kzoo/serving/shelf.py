@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kzoo.options.commands import EXPORT_SUFFIXES
 from kzoo.serving.batching import Batcher
 from kzoo.serving.refusal import Refusal
 from kzoo.serving.running import Runner
@@ -91,7 +92,7 @@ def _named(text: str) -> tuple[str, str]:
     place = place if is_shipped(text) or is_address(text) else place.resolve()
     if place.name.isdecimal() and (place / _SAVED_MODEL).is_file():
         return place.parent.name, text
-    return (place.stem if place.is_file() else place.name), text
+    return (place.stem if place.is_file() or place.suffix in EXPORT_SUFFIXES else place.name), text
 
 
 class Served:

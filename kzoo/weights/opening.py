@@ -7,13 +7,14 @@ from pathlib import Path
 
 from kzoo.data.formats.names import class_names
 from kzoo.options import Place
+from kzoo.options.commands import EXPORT_SUFFIXES
 from kzoo.system.files import refuse_address
 from kzoo.weights.hub import MODEL_FILE
 from kzoo.weights.shipped import SHIPPED, model_file
 
 _FORMS = (
-    "give a .keras file, a run folder, a .tflite or .onnx file, a SavedModel folder, Darknet's .cfg, or "
-    "hf://USER/NAME"
+    "give a .keras file, a run folder, a .tflite or .onnx file, an .openvino or SavedModel folder, Darknet's .cfg, "
+    "or hf://USER/NAME"
 )
 
 
@@ -27,10 +28,10 @@ def load(
 
     Args:
         path: a `.keras` file; a run folder, whose best model is taken; a folder that `kzoo push` wrote; an
-            export: a `.tflite` or `.onnx` file, a SavedModel folder, or a folder of its versions, of which the
-            highest is taken; a network of Darknet's, by its `.cfg`; or a repository on Hugging Face's hub, as
-            `hf://USER/NAME`, `hf://USER/NAME@REVISION` or `hf://USER/NAME/FILE.keras`, which is fetched once,
-            and of which no code is run; or "cards", "cells" or "nuclei", which come with kzoo.
+            export: a `.tflite` or `.onnx` file, an `.openvino` or SavedModel folder, or a folder of SavedModels by
+            version, of which the highest is taken; a network of Darknet's, by its `.cfg`; or a repository on Hugging
+            Face's hub, as `hf://USER/NAME`, `hf://USER/NAME@REVISION` or `hf://USER/NAME/FILE.keras`, which is fetched
+            once, and of which no code is run; or "cards", "cells" or "nuclei", which come with kzoo.
         compile: whether a `.keras` file's optimizer and its state are restored too.
         weights: the `.weights` file of a `.cfg`; the file of the same name beside it where None.
         names: class names in the place of the model's own, or the file they are in: see `kzoo.data.formats.names`.
@@ -89,12 +90,13 @@ def _renamed(model, names, path: Path):
 
 def _open(path: Path, compile: bool):
     """A model whose file has its weights inside: Keras's, or an export."""
-    file = _in_folder(path) if path.is_dir() else path
+    export = path.suffix.lower() in EXPORT_SUFFIXES
+    file = _in_folder(path) if path.is_dir() and not export else path
     if file.suffix == ".keras":
         from kzoo.weights.saved import open_saved
 
         return open_saved(file, compile)
-    if file.is_dir() or file.suffix in (".tflite", ".onnx"):
+    if file.is_dir() or export:
         from kzoo.deploy import open_export
 
         return open_export(file)

@@ -97,5 +97,5 @@ def test_benchmark_says_what_is_missing(detector, monkeypatch):
 
 
 def test_an_unknown_form_is_one_line(detector):
-    with pytest.raises(ValueError, match=r"forms=\('openvino',\): give a list out of keras"):
-        benchmark(detector, ("openvino",))
+    with pytest.raises(ValueError, match=r"forms=\('caffe',\): give a list out of keras"):
+        benchmark(detector, ("caffe",))

@@ -31,10 +31,9 @@ def no_writing(monkeypatch):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"format": "openvino"}, ["openvino", "tflite"]),
+        ({"format": "caffe"}, ["caffe", "tflite", "openvino"]),
         ({"path": "m.tflite", "format": "onnx"}, ["m.tflite", ".onnx"]),
         ({"path": "m.tflite", "format": "saved_model"}, ["m.tflite", "folder"]),
-        ({"path": "m.onnx", "quantize": "int8"}, ["int8", "TFLite"]),
         ({"path": "m.tflite", "quantize": "int4"}, ["int4", "int8"]),
         ({"path": "m.tflite", "quantize": "int8"}, ["calibrate", "--data"]),
         ({"path": "m.tflite", "quantize": "int8", "data": np.zeros((0, 64, 64, 3))}, ["calibrate"]),

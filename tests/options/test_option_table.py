@@ -139,14 +139,14 @@ def test_help_says_what_holds_where_an_option_is_left_out():
 
 
 def test_choices_are_those_of_the_functions():
-    from kzoo.deploy import benchmark, writing
+    from kzoo.deploy import benchmark
     from kzoo.inference.segment import FLIPS
     from kzoo.ops.nms import KINDS
     from kzoo.training.config import LEARNING_RATES
 
     assert tuple(RESIZES) == commands.RESIZES and set(commands.SUPPRESSIONS) == set(KINDS)
     assert set(commands.FLIPS) == set(FLIPS) and tuple(benchmark.FORMS) == commands.FORMS
-    assert tuple(writing.FORMATS) == commands.FORMATS and tuple(LEARNING_RATES) == training.OPTIMIZERS
+    assert tuple(LEARNING_RATES) == training.OPTIMIZERS
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,14 @@
 """Non-maximum suppression on tensors: batched, of fixed output size, exact, in plain operators."""
 
-from kzoo.ops.nms.family import GUIDED, KINDS, check_kind, check_suppression, multiclass_nms, pair_nms
+from kzoo.ops.nms.family import (
+    GUIDED,
+    KINDS,
+    check_kind,
+    check_suppression,
+    multiclass_nms,
+    multiclass_pairs,
+    pair_nms,
+)
 from kzoo.ops.nms.fusion import weighted_boxes_fusion
 from kzoo.ops.nms.greedy import greedy_keep, greedy_nms
 from kzoo.ops.nms.guided import guided_nms
@@ -20,6 +28,7 @@ __all__ = [
     "matrix_nms",
     "multiclass_candidates",
     "multiclass_nms",
+    "multiclass_pairs",
     "pair_nms",
     "soft_nms",
     "softer_nms",

@@ -155,7 +155,21 @@ def multiclass_nms(
         `boxes` (B, M, 4), `scores` (B, M) best first and `labels` (B, M) int32, with 0, 0 and -1 where there is no
         detection.
     """
+    limits = (iou_threshold, score_threshold, max_detections, class_agnostic)
+    return pair_nms(*multiclass_pairs(boxes, scores, candidates), *limits, kind, beta, sigma)
+
+
+def multiclass_pairs(boxes, scores, candidates: int):
+    """The pairs of a box and a class that take part in a suppression.
+
+    Args:
+        boxes: (B, N, 4) xyxy.
+        scores: (B, N, C) score of every class.
+        candidates: number of pairs, the best ones, K; all where there are fewer.
+
+    Returns:
+        boxes (B, K, 4), scores (B, K) best first, and labels (B, K) int32.
+    """
     count = min(candidates, scores.shape[1] * scores.shape[2])
     scores, index, labels = multiclass_candidates(scores, count)  # (B, K) each
-    limits = (iou_threshold, score_threshold, max_detections, class_agnostic)
-    return pair_nms(take_rows(boxes, index), scores, labels, *limits, kind, beta, sigma)
+    return take_rows(boxes, index), scores, labels

@@ -1,0 +1,79 @@
+"""OpenVINO folders: the model in its own form, made from the ONNX one, and the description beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from kzoo.deploy.graph import INPUT, PARTS, Graph, split_at_head
+from kzoo.deploy.metadata import Metadata
+from kzoo.deploy.onnx import convert
+from kzoo.deploy.opening import OPENVINO_FILE, openvino_package
+from kzoo.model import ZooModel
+from kzoo.system.quiet import native_output_hidden
+
+
+def write_openvino(
+    path: Path, model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray] = (), part: str = "whole"
+) -> None:
+    """Writes a model that was made ready by `inference_model`.
+
+    Args:
+        path: the folder to write, which must not exist.
+        model: the model to write.
+        meta: the description of the export, which says how it is quantised. Weights of "float16" take half the place;
+            "bfloat16" is what whoever opens the folder is told to compute in.
+        calibration: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
+        part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).
+
+    Raises:
+        ImportError: the extra `openvino` or `onnx` is not installed.
+    """
+    openvino = openvino_package()
+    if meta.quantize == "int8":
+        written = _in_int8(model, meta, calibration, part == "whole")
+    else:
+        written = _read(PARTS[part](model, meta))
+    path.mkdir()
+    openvino.save_model(written, path / OPENVINO_FILE, compress_to_fp16=meta.quantize == "float16")
+    meta.store(path)
+
+
+def _read(graph: Graph):
+    """An `openvino.Model` that computes a function."""
+    content = io.BytesIO(convert(graph).SerializeToString())
+    return openvino_package().Core().read_model(content)
+
+
+def _in_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray], decode: bool):
+    """Integers where the time goes; floats in the head's last layers, in decoding and in suppression, as in TFLite."""
+    try:
+        with native_output_hidden():
+            import nncf
+    except ImportError as error:
+        raise ImportError(
+            f"quantize='int8' for OpenVINO needs one more package ({error}): pip install 'kzoo[openvino]'"
+        ) from error
+
+    network, head = (_read(graph) for graph in split_at_head(model, meta, decode))
+    count = meta.batch_size or 1
+    inputs = [{INPUT: np.repeat(image, count, axis=0)} for image in calibration]
+    with native_output_hidden():
+        # Ranges that are not the same on both sides of 0, for activations that are not: leaky, SiLU, Mish.
+        quantised = nncf.quantize(
+            network, nncf.Dataset(inputs), preset=nncf.QuantizationPreset.MIXED, subset_size=len(inputs)
+        )
+    return _joined(quantised, head)
+
+
+def _joined(first, second):
+    """One `openvino.Model` that feeds the first's outputs to the inputs of the same names of the second."""
+    made = {name: output.get_node().input_value(0) for output in first.outputs for name in output.get_names()}
+    for parameter in second.get_parameters():
+        taken = next(made[name] for name in parameter.output(0).get_names() if name in made)
+        for place in parameter.output(0).get_target_inputs():
+            place.replace_source_output(taken)
+    return openvino_package().Model(second.get_results(), first.get_parameters(), "joined")
