@@ -30,8 +30,14 @@ def gathered(values):
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
+
+    def whole_of(part):
+        # Across machines TensorFlow goes by where a tensor says that it is; it says nothing on a machine's only device.
+        with tf.device(tf.identity(part).device or context.strategy.extended.worker_devices[0]):
+            return context.all_gather(tf.identity(part), axis=0)
+
     count = tf.shape(next(one for one in keras.tree.flatten(values) if tf.is_tensor(one)))[:1]  # (1,)
-    counts = context.all_gather(count, axis=0)  # (devices,)
+    counts = whole_of(count)  # (devices,)
     start = tf.reduce_sum(counts[: context.replica_id_in_sync_group])
     end = start + count[0]
 
@@ -39,7 +45,7 @@ def gathered(values):
     def joined(part):
         # Truth values and bytes are not sent by every means of communication.
         sent = part if part.dtype.is_floating or part.dtype == tf.int32 else tf.cast(part, tf.int32)
-        whole = tf.cast(context.all_gather(sent, axis=0), part.dtype)  # (B, ...)
+        whole = tf.cast(whole_of(sent), part.dtype)  # (B, ...)
 
         def gradient(upstream):
             return context.num_replicas_in_sync * upstream[start:end]  # (b, ...)
@@ -47,3 +53,22 @@ def gathered(values):
         return tf.ensure_shape(whole, (None, *part.shape[1:])), gradient
 
     return keras.tree.map_structure(lambda one: joined(one) if tf.is_tensor(one) else one, values)
+
+
+def figures_of_devices(figures):
+    """What a step tells, as Keras can take the mean of it: across machines it does so along a first axis.
+
+    Args:
+        figures: scalars of this device by name.
+
+    Returns:
+        The same, (1,) each where several machines share the batch.
+    """
+    if replica_count() == 1:
+        return figures
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    if len(strategy.extended.worker_devices) == strategy.num_replicas_in_sync:  # one machine has them all
+        return figures
+    return {name: tf.reshape(value, (1,)) for name, value in figures.items()}
