@@ -30,6 +30,8 @@ class Head(keras.layers.Layer):
         options: for each of the constructor's arguments that is checked its type and range.
         needs_proposals: whether the network takes boxes in which objects may be, beside the images, and hands them on
             as the last of what it gives.
+        loss_by_device: whether each of several devices computes the loss of its own images, and the mean of theirs is
+            the batch's: of heads most of whose layers run in `loss`. Else each computes that of the whole batch.
     """
 
     task: str = ""
@@ -38,6 +40,7 @@ class Head(keras.layers.Layer):
     meaning: tuple[str, ...] = ()
     options: ClassVar[Mapping[str, Option]] = {}
     needs_proposals: bool = False
+    loss_by_device: bool = False
 
     def __init__(self, **kwargs):
         check_known(type(self).__name__, kwargs, (*_LAYER, *self.arguments()))

@@ -87,6 +87,7 @@ class SecondStage(RegionLayers):
     """
 
     loss_names: tuple[str, ...] = ("class", "box")
+    loss_by_device = True  # its regions are drawn and looked at in `loss`
     meaning = ("strides", "coder", "coder_weights", "pool", "pool_size")
 
     @checked(SECOND_STAGE)

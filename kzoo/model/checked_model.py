@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from kzoo.model.replicas import figures_of_devices
 from kzoo.model.streams import Look, as_stream, is_dataset
 
 
@@ -90,6 +91,23 @@ class CheckedModel(keras.Model):
         """As Keras's, which leaves out models whose `compile` is not its own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Builds the optimizer where devices share batches: all else is there.
+
+        Keras runs the model on a batch for that, of several machines on one that it cannot put together.
+        """
+        if self._distribute_strategy is not None and self.optimizer is not None and not self.optimizer.built:
+            with self._distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
+    def train_step(self, *arguments):
+        """As Keras has it."""
+        return figures_of_devices(super().train_step(*arguments))
+
+    def test_step(self, *arguments):
+        """As Keras has it."""
+        return figures_of_devices(super().test_step(*arguments))
 
     def fit(
         self,

@@ -243,6 +243,8 @@ def _from_grain(data, look):
         stream = stream.apply(tf.data.experimental.assert_cardinality(len(data)))
     options = tf.data.Options()
     options.autotune.enabled = False
+    # Of several machines each makes all batches, and takes its part of each.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return stream.with_options(options)
 
 

@@ -14,6 +14,7 @@ from kzoo.model.checked_model import CheckedModel, looked_at
 from kzoo.model.decoded_model import DecodedModel
 from kzoo.model.networks import input_specs
 from kzoo.model.recomputing import Recomputed
+from kzoo.model.replicas import gathered, replica_count
 from kzoo.model.streams import is_dataset
 from kzoo.policy import check_settings, dtype_policy
 from kzoo.proposals import Proposer
@@ -151,6 +152,9 @@ class ZooModel(CheckedModel):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         check_settings()
         check_keys(self.truth, y)
+        devices = replica_count()
+        if devices > 1 and not self.head.loss_by_device:
+            y, y_pred, sample_weight = gathered((y, y_pred, sample_weight))
         if sample_weight is None:
             losses = self.head.loss(y, y_pred)
         else:
@@ -161,9 +165,8 @@ class ZooModel(CheckedModel):
         count = ops.shape(keras.tree.flatten(y)[0])[0]
         for name, value in losses.items():
             self.loss_means[name].update_state(value, sample_weight=count)
-        # TensorFlow adds up the gradients of its replicas.
-        replicas = getattr(getattr(self, "distribute_strategy", None), "num_replicas_in_sync", 1)
-        return (sum(losses.values()) + sum(self.losses)) / replicas
+        # Gradients of all devices are added up.
+        return (sum(losses.values()) + sum(self.losses)) / devices
 
     def decoder(self, sides: tuple[int, ...] = ()) -> DecodedModel:
         """A model from images to decoded results, which `predict` runs and exports hold.

@@ -45,7 +45,6 @@ DATASET = Place(
 )
 SEED = Whole(help="Seed of all that is drawn at random.", least=0, most=2**32 - 1)
 SPLIT = Text(help="The part of the dataset to take, such as test.", none=True)
-TRAIN_BATCH = Whole(help="Number of images that make one batch.", unit="images", least=1, most=65536)
 BATCH = Whole(help="Number of images that the model gets at once.", unit="images", least=1, most=4096)
 OUT = Place(help="The file or folder that results are written to.", none=True, path=True)
 DARKNET_WEIGHTS = Place(

@@ -9,7 +9,9 @@ from kzoo.options.kinds import Special
 from kzoo.options.quantities import Number, Whole
 from kzoo.options.words import Text, Word
 
-ALL = "all"  # in the place of a number of epochs
+ALL = "all"  # in the place of a number of epochs, or of devices
+AUTO = "auto"  # in the place of a number of images
+MOST_IMAGES = 65536  # of a batch
 SCHEDULES = ("cosine", "step", "constant")
 # Darknet's learning rates, which a mapping asks for: see `kzoo.training.schedules.DarknetSchedule`.
 POLICIES = ("constant", "exp", "poly", "random", "sgdr", "sigmoid", "step", "steps")
@@ -85,6 +87,28 @@ def _epochs(value: Any) -> int | str:
     return value if value == ALL else Whole(least=0, most=1_000_000).sound(value)
 
 
+def _images(value: Any) -> int | str:
+    """A number of images, or "auto"."""
+    return (
+        value if isinstance(value, str) and value == AUTO else Whole(least=1, most=MOST_IMAGES).sound(value)
+    )
+
+
+def _devices(value: Any) -> int | str:
+    """A number of devices, or "all"."""
+    return value if isinstance(value, str) and value == ALL else Whole(least=1, most=4096).sound(value)
+
+
+DEVICES = Special(
+    reads=lambda text: text if text == ALL else int(text),
+    takes=_devices,
+    form="a whole number of devices, 1 or more, or all",
+)
+BATCH = Special(
+    reads=lambda text: text if text == AUTO else int(text),
+    takes=_images,
+    form=f"a whole number of images, 1 to {MOST_IMAGES}, or auto",
+)
 EPOCHS = Special(
     reads=lambda text: text if text == ALL else int(text),
     takes=_epochs,

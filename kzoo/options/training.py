@@ -8,7 +8,7 @@ from __future__ import annotations
 from kzoo.options import forms
 from kzoo.options.building import DEPTH, WEIGHTS, WIDTH
 from kzoo.options.checking import ANY
-from kzoo.options.commands import BITS, SEED, SIDE, SPLIT, TRAIN_BATCH
+from kzoo.options.commands import BITS, SEED, SIDE, SPLIT
 from kzoo.options.kinds import Flag, Option
 from kzoo.options.quantities import Number, Sizes, Whole
 from kzoo.options.words import Component, Place, Text, Word
@@ -24,7 +24,9 @@ _WITH_SGD, _WITH_ADAMW = {"optimizer": ("sgd",)}, {"optimizer": ("adamw",)}
 # look for. The others go by what they are about.
 FIRST: dict[str, Option] = {
     "epochs": Whole(help="Number of passes over the training images.", least=1, most=1_000_000),
-    "batch_size": TRAIN_BATCH.but(help="Number of images in a batch, which all devices share."),
+    "batch_size": forms.BATCH.but(
+        help="Number of images in a batch, which all devices share; auto measures how many fit into memory."
+    ),
     "image_size": SIDE,
     "learning_rate": Number(
         help="The highest learning rate of the schedule.",
@@ -217,6 +219,10 @@ RUN: dict[str, Option] = {
     "exist_ok": Flag(help="Replace the run that is in the folder of --run.", needs={"run": (ANY,)}),
 }
 SPEED: dict[str, Option] = {
+    "devices": forms.DEVICES.but(
+        help="Number of GPUs that share each batch; a machine without one has one device, or JAX's and TensorFlow's "
+        "virtual CPUs."
+    ),
     "precision": Word(
         help="Precision of the layers' arithmetic; auto is mixed_float16 on a GPU, mixed_bfloat16 on a CPU that is "
         "made for it, or else float32.",

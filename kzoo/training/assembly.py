@@ -11,12 +11,14 @@ import numpy as np
 from kzoo.data.anchors import input_shapes, kmeans_anchors, shape_iou
 from kzoo.heads.levels import anchors_by_level
 from kzoo.model import ZooModel
+from kzoo.options.forms import ALL
 from kzoo.policy import dtype_policy
 from kzoo.registry import architecture_function, build, entry
 from kzoo.training import devices
 from kzoo.training.config import TrainConfig
 from kzoo.training.freezing import freeze
 from kzoo.training.optimizers import exclude_from_decay, hasten_statistics, make_optimizer, slow_weights
+from kzoo.training.rates import LossScale
 from kzoo.weights.classes import with_classes
 from kzoo.weights.saved import open_saved, recast, with_options
 from kzoo.weights.shipped import is_saved, model_file
@@ -138,6 +140,11 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
     if other is not model:
         model.head.set_weights(other.head.get_weights())
         model.names = other.names
+    if config.devices not in (ALL, devices.replicas(model)):
+        raise ValueError(
+            f"devices={config.devices}: the model was built for {devices.replicas(model)}; leave it out, or build the "
+            "model within the scope of a strategy of so many"
+        )
     if config.image_size is not None:
         model.image_size = tuple(config.image_size)
     return model
@@ -174,7 +181,10 @@ def compile_model(model: ZooModel, config: TrainConfig, steps_per_epoch: int) ->
     freeze(model, config)
     model.checkpoint_gradients = config.checkpoint_gradients
     hasten_statistics(model, config.epochs * steps_per_epoch)
+    devices.synchronize(model)
     optimizer = make_optimizer(config, steps_per_epoch, slow_weights(model))
+    if model.dtype_policy.name == "mixed_float16":
+        optimizer = LossScale(optimizer)
     model.compile(optimizer, jit_compile=devices.resolve_jit(config.multi_scale or bool(config.sizes)))
     exclude_from_decay(model)
     model.optimizer.build(model.trainable_variables)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model.streams import as_stream
-from kzoo.training import devices
+from kzoo.training import devices, machines
 from kzoo.training.checkpoint import inference_copy, save_checkpoint, save_model
 from kzoo.training.optimizers import averaged_weights, averages_weights, swap_averages
 from kzoo.training.run import RunFolder
@@ -93,12 +93,15 @@ class Validation(Evaluation):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        with devices.strategy_of(self.model):
-            self._twin = inference_copy(self.model)
-            self._twin.compile(jit_compile=devices.resolve_jit(False))
+        # With several devices one of them measures: a batch that is dealt out gives its images in another order.
+        self._twin = inference_copy(self.model, alone=devices.replicas(self.model) > 1)
+        self._twin.compile(jit_compile=devices.resolve_jit(False))
         self._stream = as_stream(self.batches)
 
     def _measure(self) -> dict[str, float]:
+        return machines.told(self._measured() if machines.is_first() else None)
+
+    def _measured(self) -> dict[str, float]:
         if self._twin.head is not self.model.head:  # it shares no weights
             self._twin.set_weights(self.model.get_weights())
         losses = self._twin.evaluate(self._stream, steps=len(self.batches), verbose=0, return_dict=True)
@@ -166,8 +169,8 @@ def _main_figures(logs: dict | None) -> dict:
 class Recorder(keras.callbacks.Callback):
     """Keeps the run folder: results, the best model, the checkpoint; stops a training that no longer improves.
 
-    Each file is replaced whole, the checkpoint after the best model: a run that is killed between them repeats the
-    epoch from the checkpoint before, to the same results.
+    Of several machines the first one keeps it. Each file is replaced whole, the checkpoint after the best model: a run
+    that is killed between them repeats the epoch from the checkpoint before, to the same results.
 
     Args:
         folder: the folder of the run.
@@ -195,6 +198,8 @@ class Recorder(keras.callbacks.Callback):
             self.state.update(best=score, best_epoch=epoch + 1)
         elif self.patience and epoch + 1 - self._waiting_since() >= self.patience:
             self.state["stopped"] = self.model.stop_training = True
+        if not machines.is_first():
+            return
         # The files hold the averages: they are the better model, and resuming swaps them back.
         with averaged_weights(self.model):
             if improved:

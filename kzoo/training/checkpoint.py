@@ -156,11 +156,16 @@ def save_model(path: Path, model: ZooModel) -> None:
     _save(path, inference_copy(model), {})
 
 
-def inference_copy(model: ZooModel) -> ZooModel:
-    """The same model in float32 and uncompiled; it shares the weights where no layer has to change."""
+def inference_copy(model: ZooModel, alone: bool = False) -> ZooModel:
+    """The same model in float32 and uncompiled; it shares the weights where no layer has to change.
+
+    Args:
+        model: the model.
+        alone: whether the copy has weights of its own, on one device, in any case; False by default.
+    """
     config = model.get_config()
     changed = _plain_layers(config)
-    if changed == config:
+    if changed == config and not alone:
         return model.remade(model.network, model.head)
     copy = ZooModel.from_config(changed)
     copy.set_weights(model.get_weights())

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from kzoo.options import Option, check_known
 from kzoo.options.building import IMAGENET
+from kzoo.options.forms import ALL
 from kzoo.options.training import TRAIN
 
 # Learning rates from scratch. Every convolution is batch-normalised: AdamW's usual 1e-3 takes twice the epochs on blood
@@ -35,7 +36,7 @@ class TrainConfig:
     options: ClassVar[Mapping[str, Option]] = TRAIN
 
     epochs: int = 50
-    batch_size: int = 16
+    batch_size: int | str = 16
     image_size: int | Sequence[int] | None = None
     split: str | None = None
     val_split: str | None = None
@@ -56,6 +57,7 @@ class TrainConfig:
     accumulate: int = 1
     patience: int = 0
     precision: str = "auto"
+    devices: int | str = ALL
     checkpoint_gradients: bool = False
     freeze_backbone: int | str = 0
     backbone_rate: float = 1.0

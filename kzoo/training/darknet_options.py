@@ -8,7 +8,7 @@ from kzoo.augment.darknet import DarknetColor, DarknetJitter
 from kzoo.darknet.cfg import Cfg, Section
 from kzoo.darknet.plan import HEADS
 from kzoo.darknet.planning import make_plan
-from kzoo.options.forms import POLICIES
+from kzoo.options.forms import AUTO, POLICIES
 
 _UNCHANGED_COLORS = {"hue": 0.0, "saturation": 1.0, "exposure": 1.0}
 
@@ -34,6 +34,11 @@ def options_of(cfg: Cfg, overrides: dict[str, Any]) -> dict[str, Any]:
 def _batches(net: Section, overrides: dict[str, Any]) -> dict[str, int]:
     """`batch` images make an iteration, in `subdivisions` parts."""
     batch, parts = (net.integer(key, 1, least=1) for key in ("batch", "subdivisions"))
+    if overrides.get("batch_size") == AUTO:
+        raise net.fault(
+            "batch",
+            "says how many images make a step; give batch_size (--batch-size) as a number, or leave auto out",
+        )
     if "batch_size" in overrides:
         return {"accumulate": max(1, round(batch / overrides["batch_size"]))}
     if batch == 1:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 import keras
+
+from kzoo.options.forms import ALL, AUTO
+from kzoo.training import machines
 
 
 def resolve_precision(precision: str) -> str:
@@ -47,28 +51,93 @@ def gpus() -> list[str]:
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 
-def strategy(batch_size: int):
-    """A context to build and load a model in, so that all GPUs share its batches; with one device it does nothing.
+def shared_devices(count: int | str = ALL) -> list[str]:
+    """Names of the devices that share each batch: GPUs, or of a machine without one the CPUs that it is split into.
 
     Args:
-        batch_size: number of images in a batch, which the devices share.
+        count: number of devices, or "all".
 
     Raises:
-        ValueError: the devices cannot share the batch evenly.
+        ValueError: there are not so many, or the backend knows one alone.
     """
-    devices, backend = gpus(), keras.backend.backend()
-    if len(devices) < 2 or backend not in ("tensorflow", "jax"):
-        return contextlib.nullcontext()
-    if batch_size % len(devices):
+    there, backend = _devices(), keras.backend.backend()
+    wanted = len(there) if count == ALL else count
+    if wanted > 1 and backend not in ("tensorflow", "jax"):
+        if count == ALL:
+            return there[:1]
         raise ValueError(
-            f"batch_size={batch_size}: {len(devices)} GPUs share it; give a multiple of {len(devices)}"
+            f"devices={count}: on {backend} a training has one; leave it out, or set KERAS_BACKEND to tensorflow or jax"
         )
+    if wanted > len(there):
+        has = f"{len(there)} device{'s' * (len(there) > 1)}"
+        raise ValueError(f"devices={count}: this machine has {has} for {backend}; give fewer, or all")
+    return there[:wanted]
+
+
+def _devices() -> list[str]:
+    """Names of the GPUs, or else of the CPUs, that the backend can train on."""
+    there, backend = gpus(), keras.backend.backend()
+    if there or backend == "torch":
+        return there or ["cpu"]
     if backend == "jax":
+        return keras.distribution.list_devices("cpu")
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
+def strategy(batch_size: int | str, count: int | str = ALL):
+    """A context to build and load a model in, so that devices share its batches; with one device it does nothing.
+
+    Where the environment variable TF_CONFIG names several machines, those of all of them share the batches.
+
+    Args:
+        batch_size: number of images in a batch, which the devices share, or "auto".
+        count: number of this machine's devices, or "all".
+
+    Raises:
+        ValueError: there are not so many devices, or they cannot share the batch evenly.
+    """
+    across = machines.strategy()
+    devices = shared_devices(count)
+    number = len(devices) if across is None else across.num_replicas_in_sync
+    if batch_size != AUTO and batch_size % number:
+        raise ValueError(
+            f"batch_size={batch_size}: {number} devices share it; give a multiple of {number}, or fewer devices "
+            "(--devices)"
+        )
+    if across is not None:
+        return across.scope()
+    if number < 2:
+        return contextlib.nullcontext()
+    if keras.backend.backend() == "jax":
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
         return contextlib.nullcontext()
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(devices).scope()
+
+
+def replicas(model: keras.Model) -> int:
+    """Number of devices that share the batches of a model."""
+    distribution = keras.distribution.distribution() if keras.backend.backend() == "jax" else None
+    if distribution is not None:
+        return math.prod(distribution.device_mesh.shape)
+    return getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+
+
+def synchronize(model: keras.Model) -> None:
+    """Lets batch normalisation go by the images of all devices, as it does where one has the whole batch.
+
+    On JAX it does so by itself.
+
+    Args:
+        model: the model, built in the context of `strategy`.
+    """
+    together = keras.backend.backend() == "tensorflow" and replicas(model) > 1
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = together
 
 
 def strategy_of(model: keras.Model):

@@ -14,7 +14,7 @@ from kzoo.evaluation.detection import check_any_size
 from kzoo.model import ZooModel
 from kzoo.model.networks import input_specs
 from kzoo.options import refuse_idle
-from kzoo.options.forms import ALL
+from kzoo.options.forms import ALL, AUTO
 from kzoo.system.memory import check_batch
 from kzoo.training.config import TrainConfig
 from kzoo.training.inputs import input_sizes
@@ -117,10 +117,11 @@ def check_data(options: Mapping[str, Any], config: TrainConfig, train_set, val_s
         raise ValueError(
             "rectangular=True: there is nothing to validate on; leave it out, or give val (--val)"
         )
+    least = 1 if config.batch_size == AUTO else config.batch_size
     for size in input_sizes(config, image_size) if image_size else ():
-        check_batch(config.batch_size, size)
-    if config.balance is not None:
-        return  # which makes an epoch longer
+        check_batch(least, size)
+    if config.balance is not None or config.batch_size == AUTO:
+        return  # an epoch may be longer, or nobody knows yet how long it is
     steps = config.epochs * steps_per_epoch(len(train_set), config.batch_size)
     if config.accumulate > steps:
         raise ValueError(
@@ -152,7 +153,7 @@ def check_model(model: ZooModel, config: TrainConfig, val_set) -> None:
         if gpus():  # the memory that `check_batch` knows is not theirs
             return
     largest = max(sizes, key=math.prod)
-    check_batch(config.batch_size, largest, feature_bytes(model, largest))
+    check_batch(1 if config.batch_size == AUTO else config.batch_size, largest, feature_bytes(model, largest))
 
 
 def feature_bytes(model: ZooModel, image_size) -> int:

@@ -12,7 +12,8 @@ import keras
 
 from kzoo.model import ZooModel
 from kzoo.options import Place, checked, commands
-from kzoo.training import devices
+from kzoo.options.forms import AUTO
+from kzoo.training import devices, machines
 from kzoo.training.assembly import compile_model
 from kzoo.training.callbacks import Recorder
 from kzoo.training.checkpoint import check_state, load_checkpoint, read_state, save_checkpoint
@@ -24,6 +25,7 @@ from kzoo.training.optimizers import follow_options, swap_averages
 from kzoo.training.origins import Adopted, origin_of
 from kzoo.training.pretraining import cut_crops, pretrain
 from kzoo.training.resuming import changed, go_on, laid_out, with_transforms
+from kzoo.training.room import with_fitting_batch
 from kzoo.training.run import SOURCES, RunFolder
 from kzoo.training.running import TrainResult, run_epochs
 from kzoo.training.signals import Stopped, stopped_by_signals
@@ -61,6 +63,7 @@ def train(
         >>> kzoo.train("yolov3-tiny", "data/street", epochs=50, image_size=320).metrics.map50
         >>> kzoo.train("unet", "data/cells", epochs=50, width=0.25, loss="ce+dice").metrics.mean_iou
     """
+    machines.strategy()  # which has to be there before anything is computed
     origin = origin_of(model, options)
     config = TrainConfig.of(origin.options)
     check_options(options, config, origin.task, origin.is_new, origin.is_cfg)
@@ -74,6 +77,12 @@ def train(
     with origin.strategy(config):
         trained = origin.build(datasets[0], config)
         check_model(trained, config, datasets[1])
+        frozen = trained_backbone(trained)
+        if config.batch_size == AUTO:
+            config, line = with_fitting_batch(trained, config, datasets[0])
+            check_data(options, config, *datasets, trained.image_size)
+            if verbose:
+                print(line)
         batches = training_batches(
             datasets[0],
             config,
@@ -82,17 +91,13 @@ def train(
             task=trained.truth,
             searching=searching_of(trained),
         )
-        frozen = trained_backbone(trained)
         compile_model(trained, config, len(batches))
     crops = None if config.pretrain is None else cut_crops(trained, config, *datasets)
     task = task_of(trained)
-    if config.run is None:
-        folder = RunFolder.create(config.runs or f"runs/{trained.task}", config.name)
-    else:
-        folder = RunFolder(config.run)
+    folder = _new_folder(trained, config)
     sources = dict(zip(SOURCES, (origin.source(trained), _path(data), _path(val)), strict=True))
     with _guarded(folder):
-        if config.run is not None:
+        if config.run is not None and machines.is_first():
             RunFolder.at(config.run, config.exist_ok)
         folder.write_args({**sources, **config.to_dict()})
         if crops is not None:
@@ -100,8 +105,9 @@ def train(
             del crops  # of up to half a gigabyte
         recorder = Recorder(folder, config.patience)
         recorder.state["frozen"] = frozen
-        save_checkpoint(folder.last, trained, recorder.state)
-        picture_batch(task, batches.maker.batch(0, 0), trained.names, folder.train_batch)
+        if machines.is_first():
+            save_checkpoint(folder.last, trained, recorder.state)
+            picture_batch(task, batches.maker.batch(0, 0), trained.names, folder.train_batch)
         result = run_epochs(trained, config, batches, datasets, recorder, callbacks, verbose)
     if isinstance(origin, Adopted):
         model.set_weights(result.model.get_weights())
@@ -131,7 +137,8 @@ def resume(
         augment: the transforms, where some objects of your own were among them.
         callbacks: further Keras callbacks; their logs have the figures of `kzoo.training.Evaluation`.
         verbose: what is printed: 0 nothing, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
-        **changes: options that differ from now on: `epochs`, `patience`, `workers`, `worker_kind`, `cache`. A
+        **changes: options that differ from now on: `epochs`, `patience`, `workers`, `worker_kind`, `cache`,
+            `devices`. A
             training that `patience` has stopped goes on where `epochs` or `patience` is given.
 
     Raises:
@@ -142,6 +149,7 @@ def resume(
     Example:
         >>> kzoo.training.resume("runs/detect/exp", epochs=100).metrics.map50
     """
+    machines.strategy()
     folder = RunFolder(run)
     folder.check_resumable()
     with _guarded(folder):
@@ -152,9 +160,10 @@ def resume(
             config = with_transforms(folder, config, augment)
         data = _dataset_again(data, sources["data"], "data", folder)
         val = _dataset_again(val, sources["val"], "val", folder)
-        with devices.strategy(config.batch_size):
+        with devices.strategy(config.batch_size, config.devices):
             model, _ = load_checkpoint(folder.last)
             model.checkpoint_gradients = config.checkpoint_gradients
+            devices.synchronize(model)
             if state.pop("averaged", False):
                 swap_averages(model)
         datasets = open_inputs(data, val, config, model.task)
@@ -176,6 +185,16 @@ def resume(
         recorder = Recorder(folder, config.patience, state)
         folder.write_results(state["rows"])  # a kill may have come between checkpoint and table
         return run_epochs(model, config, batches, datasets, recorder, callbacks, verbose)
+
+
+def _new_folder(model: ZooModel, config: TrainConfig) -> RunFolder:
+    """The folder of a new run; of several machines the first one makes it."""
+    if config.run is not None:
+        return RunFolder(config.run)
+    folder = None
+    if machines.is_first():
+        folder = str(RunFolder.create(config.runs or f"runs/{model.task}", config.name).path)
+    return RunFolder(machines.told(folder))
 
 
 @contextlib.contextmanager

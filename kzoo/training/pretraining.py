@@ -102,7 +102,7 @@ def pretrain(
     stream = batches(
         crops,
         crops.side,
-        batch_size(len(crops)),
+        batch_size(len(crops), devices.replicas(model)),
         _transforms(config, crops),
         seed=config.seed,
         workers=worker_count(config),
@@ -131,17 +131,17 @@ def pretrain(
     set_trainable(model, names, not config.freeze_backbone)
 
 
-def batch_size(count: int) -> int:
+def batch_size(count: int, shared_by: int = 1) -> int:
     """Crops in a batch: 64, or of few crops as many as leave an epoch of 16 steps, but 8; all devices share them.
 
     Args:
         count: number of crops.
+        shared_by: number of devices, 1 by default.
     """
     size = _LARGEST_BATCH
     while size > _SMALLEST_BATCH and size * _STEPS > count:
         size //= 2
-    devices_there = max(1, len(devices.gpus()))
-    return -(-size // devices_there) * devices_there
+    return -(-size // shared_by) * shared_by
 
 
 def accuracy(model: ZooModel, crops: Crops) -> float:

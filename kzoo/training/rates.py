@@ -24,7 +24,10 @@ class _Following:
         schedule: what the rate follows.
         rates: factors of the rate by beginnings of layers' names.
         since: the update before which layers were not trained, by such beginnings; 0 for all others.
+        adds_up: whether it gets each device's own gradients, and adds them up; True by default.
     """
+
+    adds_up = True
 
     def __init__(
         self,
@@ -49,12 +52,18 @@ class _Following:
         return self.add_variable((), start, "float32", aggregation="only_first_replica", name=name)
 
     def apply(self, grads, trainable_variables=None):
+        if self.adds_up:
+            grads = added_up(grads)
         if not isinstance(self._learning_rate, keras.Variable):  # some callable of the user's
             return super().apply(grads, trainable_variables)
         self._heed()
         super().apply(grads, trainable_variables)
         self._learning_rate.assign(self._next_rate())
         self.known.assign(self._learning_rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Nothing is left to add up: that comes before the clipping, where Keras has it after."""
+        return grads_and_vars
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         """One update for each group of variables that have the same rate."""
@@ -103,6 +112,43 @@ class _Following:
         schedule = keras.optimizers.schedules.serialize(self.schedule)
         own = {"learning_rate": schedule, "rates": dict(self.rates), "since": dict(self.since)}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's scaling of float16's loss, which looks at the gradients of all devices together.
+
+    Keras's own leaves a step out only where the gradients of the first device are not finite.
+
+    Args:
+        inner_optimizer: an `AdamW` or `SGD` of this module.
+        **options: further arguments of `keras.optimizers.LossScaleOptimizer`.
+    """
+
+    def __init__(self, inner_optimizer, **options):
+        super().__init__(inner_optimizer, **options)
+        inner_optimizer.adds_up = False
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply(added_up(grads), trainable_variables)
+
+
+def added_up(gradients):
+    """The gradients of all devices that share a batch, where each has its own; on other backends they are sums already.
+
+    Args:
+        gradients: tensors, and None where there is no gradient.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return gradients
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return gradients
+    there = [tf.convert_to_tensor(one) for one in gradients if one is not None]
+    sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, there))
+    return [None if one is None else next(sums) for one in gradients]
 
 
 def _of(values: Mapping[str, float], variable: keras.Variable, otherwise: float) -> float:

@@ -11,7 +11,7 @@ from kzoo.training.config import TrainConfig
 from kzoo.training.run import RunFolder
 
 # The rest makes another training: other steps, other images or another model.
-CHANGEABLE = ("epochs", "patience", "workers", "worker_kind", "cache")
+CHANGEABLE = ("epochs", "patience", "workers", "worker_kind", "cache", "devices")
 # Iterations of Darknet's schedules that are places in the training.
 _STRETCHED = ("steps", "max_batches", "cycle")
 

@@ -16,6 +16,7 @@ from kzoo.data.fault import FaultError
 from kzoo.data.formats.parsing import read_yaml
 from kzoo.data.formats.text import read_text
 from kzoo.system.files import hold, release, sweep, write_atomically
+from kzoo.training import machines
 from kzoo.training.config import TrainConfig
 
 SOURCES = ("model", "data", "val")  # what `args.yaml` says besides the options
@@ -85,12 +86,16 @@ class RunFolder:
     def held(self) -> Iterator[None]:
         """Keeps every other training out of the folder for the time of the block, and removes what killed ones left.
 
-        The system lets go of it with the process, however that ends. The folder is made where there is none.
+        The system lets go of it with the process, however that ends. The folder is made where there is none. Of several
+        machines the first one holds it, and it alone writes.
 
         Raises:
             BlockingIOError: another training is at work in it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        if not machines.is_first():
+            yield
+            return
         try:
             descriptor = hold(self.path)
         except BlockingIOError:
@@ -118,7 +123,8 @@ class RunFolder:
 
     def write_args(self, args: dict) -> None:
         """Saves what the training was asked to do."""
-        write_atomically(self.args, yaml.safe_dump(args, sort_keys=False, allow_unicode=True))
+        if machines.is_first():
+            write_atomically(self.args, yaml.safe_dump(args, sort_keys=False, allow_unicode=True))
 
     def read_args(self) -> tuple[dict, TrainConfig]:
         """What the training was asked to do: the model's and the data's names by `SOURCES`, and the options.
@@ -165,7 +171,8 @@ class RunFolder:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        write_atomically(self.results, text.getvalue())
+        if machines.is_first():
+            write_atomically(self.results, text.getvalue())
 
     def read_results(self) -> list[dict[str, float]]:
         """The figures of each epoch by name, the epoch's number among them; without those that an epoch lacks.

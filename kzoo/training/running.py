@@ -14,7 +14,7 @@ from kzoo.metrics import DetectionMetrics, SegmentationMetrics
 from kzoo.model import ZooModel
 from kzoo.options.forms import ALL
 from kzoo.proposals import ProposalCache
-from kzoo.training import callbacks
+from kzoo.training import callbacks, machines
 from kzoo.training.adversarial import Adversary
 from kzoo.training.checkpoint import save_model
 from kzoo.training.config import TrainConfig
@@ -69,6 +69,7 @@ def run_epochs(
     """
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
+    verbose = verbose if machines.is_first() else 0
     folder, state, (train_set, val_set) = recorder.folder, recorder.state, datasets
     if verbose:
         _print_header(model, train_set, val_set, folder, state["epoch"], described(config))
@@ -76,6 +77,9 @@ def run_epochs(
         _fit(model, config, batches, val_set, recorder, user_callbacks, verbose)
     elif verbose:
         print(nothing_to_do(folder, config, state))
+    machines.told(None)  # until the first machine has written, none reads
+    if not machines.is_first():
+        return TrainResult(folder.path, load(folder.best), state["best_epoch"], None, state["rows"])
     if hasattr(model.head, "scores"):
         _finish(folder, config, train_set, verbose)
     return _report(folder, config, val_set, state, verbose)
@@ -102,7 +106,7 @@ def _fit(model, config: TrainConfig, batches, val_set, recorder, user_callbacks,
                 verbose=verbose,
             )
     except BaseException:
-        if state["rows"]:
+        if state["rows"] and machines.is_first():
             with contextlib.suppress(OSError):  # what stopped the training is what is to be told
                 plot_results(state["rows"], recorder.folder.results_plot)
         raise
@@ -140,7 +144,7 @@ def _ordered_callbacks(config: TrainConfig, val_set, val_batches, recorder, user
     release, event_logs = [], []
     if config.freeze_backbone and config.freeze_backbone != ALL:
         release.append(Release(config.freeze_backbone, recorder.state["frozen"]))
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and machines.is_first():
         event_logs.append(callbacks.EventLog(recorder.folder.logs))
     return [*release, *figures, *user_callbacks, *event_logs, recorder, callbacks.EpochBar()]
 
