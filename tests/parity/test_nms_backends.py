@@ -1,28 +1,16 @@
 """Suppression on the JAX and torch backends, each in a process of its own, against the plain loop."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from other_backend import BEGINNING, TESTS, run
 
-REFERENCE = Path(__file__).parents[1] / "ops"
-
-SCRIPT = textwrap.dedent(
+SCRIPT = BEGINNING + textwrap.dedent(
     """
-    import sys
-    import keras
-    import numpy as np
     from keras import ops
     from nms_reference import check, check_family
     from kzoo.ops.gather import stable_top_k
     from kzoo.ops.nms import greedy_nms, multiclass_candidates, pair_nms
-
-    assert keras.backend.backend() == sys.argv[1]
-    assert "tensorflow" not in sys.modules
 
     suppress, of_any_kind = greedy_nms, pair_nms
     if sys.argv[1] == "jax":
@@ -59,14 +47,4 @@ SCRIPT = textwrap.dedent(
 @pytest.mark.backends
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_equals_the_loop(backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed; pip install -e '.[parity]'")
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, backend],
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(REFERENCE)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == "ok"
+    assert run(backend, "-c", SCRIPT, backend, modules=TESTS / "ops").strip() == "ok"

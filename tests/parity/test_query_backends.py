@@ -1,24 +1,12 @@
 """Deformable attention and RT-DETR on the JAX and torch backends, each in a process of its own."""
 
-import importlib.util
-import os
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from other_backend import BEGINNING, TESTS, run
 
-TESTS = Path(__file__).parents[1]
-SCRIPT = textwrap.dedent(
+SCRIPT = BEGINNING + textwrap.dedent(
     """
-    import sys
-    import keras
-    import numpy as np
-    import kzoo
-
-    assert keras.backend.backend() == sys.argv[1]
-    assert "tensorflow" not in sys.modules
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     targets = {"boxes": np.zeros((2, 8, 4), "float32"), "labels": np.full((2, 8), -1, "int32")}
     targets["boxes"][0, :2] = [[4, 4, 30, 40], [30, 20, 60, 60]]
@@ -35,22 +23,6 @@ SCRIPT = textwrap.dedent(
         print(name, "ok")
     """
 )
-
-
-def run(backend, *command):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed; pip install -e '.[parity]'")
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    done = subprocess.run(
-        [sys.executable, *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=TESTS.parent,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return done.stdout
 
 
 @pytest.mark.backends
