@@ -478,6 +478,7 @@ RECIPES = {
         "0.1",
     ),
     "detect_retinanet.py": ("--data", "data/street", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
+    "detect_rt_detr.py": ("--data", "shapes:16:64", "--epochs", "1", "--image-size", "64", "--burn-in", "1"),
     "detect_ssd.py": ("--data", "shapes:16:64", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
     "instance_shapes.py": ("--data", "shapes:16:64", "--epochs", "1", "--image-size", "64", "--width", "0.1"),
     "proposals.py": ("--data", "data/street", "--images", "2", "--width", "64"),
