@@ -41,7 +41,7 @@ def export(
     The input is `images` (B, H, W, 3) uint8 RGB, of its size; the outputs are what `predict` gives: for a
     detector `boxes` (B, M, 4) xyxy pixels of the input, `scores` (B, M) and `labels` (B, M), -1 = none, and where it
     finds masks `masks` (B, M, S, S), probabilities inside each box, and of roads `drivable` and `lanes` (B, H, W), 0
-    or 1; for a segmenter `mask` (B, H, W) and
+    or 1, and of `cornernet-saccade` `looks` (B, L, 4), where to look again; for a segmenter `mask` (B, H, W) and
     `probabilities` (B, H, W, classes). Class names, input size, thresholds and the way photographs are resized are
     stored with it. Weights and arithmetic are float32, unless quantised.
 

@@ -52,8 +52,7 @@ def centernet(
         deformable: whether each step begins with a deformable convolution (default); without, the steps are transposed
             convolutions alone, of 256 channels each.
         output_stride: stride of the backbone's last map, from which the steps go back: 32 (default), 16 or 8. Nothing
-            goes past it, so that objects as small as its cells are learnt slowly from scratch: of 12 to 46 pixels on
-            drawn shapes of 128, none in 20 epochs at 32, nearly all at 8.
+            goes past that map, so that from scratch objects as small as its cells are learnt very slowly.
         normalize: normalisation of the images, one of `kzoo.layers.normalize.NORMALIZATIONS`; where None "centernet"
             with a state dict of the authors, and what the backbone's weights ask for with others.
         names: class names, in the order of the labels; none where None.

@@ -14,7 +14,7 @@ from samples import HEADS, TWINS, of_archetypes, small, smallest_of_each_family
 from shapes_only import shapes_only
 
 import kzoo
-from kzoo.heads import ClassifyHead, ExtremeHead, FCOSHead, PointHead, YoloHead
+from kzoo.heads import ClassifyHead, ExtremeHead, FCOSHead, PointHead, SaccadeHead, YoloHead
 from kzoo.heads.query import QueryHead
 from kzoo.model import flops
 from kzoo.ops.boxes import pairwise_iou
@@ -195,6 +195,8 @@ def check_result(model, result, height, width):
             assert shapes.pop(name) == (2, height, width) and set(np.unique(result[name])) <= {0, 1}
         points = shapes.pop("extremes", None)
         assert points == ((2, count, 4, 2) if isinstance(model.head, ExtremeHead) else None)
+        looks = shapes.pop("looks", None)
+        assert looks == ((2, model.head.looks, 4) if isinstance(model.head, SaccadeHead) else None)
         masks = shapes.pop("masks", None)
         assert masks == ((2, count, 28, 28) if model.task == "instance" else None)
         assert shapes == {"boxes": (2, count, 4), "scores": (2, count), "labels": (2, count)}
