@@ -22,8 +22,7 @@ def matrix(
     rows = {}
     for name in names or smallest():
         model = _small(name, image_size, width, depth)
-        made = dict(cells(model, forms or EXPORTS))
-        rows[name] = [str(made.get(form, "")) for form in EXPORTS]
+        rows[name] = {form: str(cell) for form, cell in cells(model, forms or EXPORTS)}
         if page is None:
             continue
         put(page, {name: rows[name]})

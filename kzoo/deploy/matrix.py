@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from kzoo.deploy.metadata import Metadata
 from kzoo.deploy.opening import open_export
 from kzoo.deploy.writing import export
 from kzoo.options.exports import SUFFIXES
+from kzoo.system.files import write_atomically
 from kzoo.system.messages import markdown_table, one_line
 
 EXPORTS = tuple(form for form in FORMS if form != "keras")
 _IMAGES, _RUNS, _LEAST_SCORE = 2, 5, 0.001
 _LONGEST = 90  # letters of what is said of a failure
+_BORDER = r"(?<!\\)\|"  # of a Markdown table's cells
 _BEGIN, _END = "<!-- `kzoo matrix` -->", "<!-- end of the table -->"
 
 
@@ -94,21 +97,24 @@ def _cell(model, path: Path, images: np.ndarray) -> Cell:
     return Cell(compare(model, path, images, _LEAST_SCORE), float(np.median(seconds)), bytes_of(path))
 
 
-def table(rows: Mapping[str, Sequence[str]]) -> str:
-    """A Markdown table of cells by the names of models.
+def table(rows: Mapping[str, Mapping[str, str]]) -> str:
+    """A Markdown table with a row for each model, and a column for each form.
 
     Args:
-        rows: name of each model -> its cells, in the order of `EXPORTS`.
+        rows: name of each model -> its cells by form; those that are missing stay empty.
     """
-    return markdown_table(["", *EXPORTS], [[f"`{name}`", *rows[name]] for name in sorted(rows)])
+    return markdown_table(
+        ["", *EXPORTS],
+        [[f"`{name}`", *(rows[name].get(form, "") for form in EXPORTS)] for name in sorted(rows)],
+    )
 
 
-def put(page: Path, rows: Mapping[str, Sequence[str]]) -> None:
-    """Puts rows into the table of a page, in the place of those of the same names; others stay.
+def put(page: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
+    """Puts cells into the table of a page, in the place of those of the same names and forms; others stay.
 
     Args:
         page: the page, with a table between its two comments, or nothing.
-        rows: name of each model -> its cells, in the order of `EXPORTS`.
+        rows: name of each model -> its cells by form.
 
     Raises:
         ValueError: the page has no such comments.
@@ -118,6 +124,10 @@ def put(page: Path, rows: Mapping[str, Sequence[str]]) -> None:
     there, end, behind = rest.partition(_END)
     if not begin or not end:
         raise ValueError(f"{page}: has no place for the table; put {_BEGIN} and {_END} where it is to be")
-    split = [line.strip("| ").split(" | ") for line in there.strip().splitlines()[2:]]
-    known = {name.strip("`"): cells for name, *cells in split}
-    page.write_text(f"{before}{begin}\n\n{table({**known, **rows})}\n\n{end}{behind}", encoding="utf-8")
+    lines = [[cell.strip() for cell in re.split(_BORDER, line)[1:-1]] for line in there.strip().splitlines()]
+    heads, known = lines[0] if lines else [], {}
+    for name, *cells_there in lines[2:]:
+        known[name.strip("`")] = dict(zip(heads[1:], cells_there, strict=True))
+    for name, cells_now in rows.items():
+        known[name] = {**known.get(name, {}), **cells_now}
+    write_atomically(page, f"{before}{begin}\n\n{table(known)}\n\n{end}{behind}")

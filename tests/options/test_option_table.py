@@ -25,6 +25,7 @@ NEEDED = {
     "push": ("nothing", "nowhere"),
     "serve": ("nothing.keras",),
     "benchmark": ("nothing.keras",),
+    "matrix": ("nothing",),
     "anchors": ("--data", "nowhere"),
     "data check": ("nowhere",),
     "data info": ("nowhere",),
