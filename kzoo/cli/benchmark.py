@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from kzoo.cli.options import Names, Weights, argument, json_switch, parameter, set_options
-from kzoo.options.commands import BENCHMARK
+from kzoo.options.exports import BENCHMARK
 
 
 def benchmark(

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from kzoo.cli.options import Bits, Names, Resize, Weights, argument, parameter
-from kzoo.options.commands import EXPORT
+from kzoo.options.exports import EXPORT
 
 
 def export(
@@ -41,6 +41,7 @@ def export(
     """Write a model with normalisation, decoding and suppression inside, and compare what it gives with Keras."""
     from kzoo.data import load as load_data
     from kzoo.deploy import checking, writing
+    from kzoo.deploy.benchmark import bytes_of
     from kzoo.deploy.suppression import with_own_nms
     from kzoo.evaluation import data_task
     from kzoo.inference.detect import resize_of
@@ -58,8 +59,7 @@ def export(
             opened, out, format, quantize, images, size, batch_size, name, resize, nms, opset
         )
         agreement = checking.compare(opened, path, checking.picture(images, size, resize_of(opened, resize)))
-    bytes_written = sum(file.stat().st_size for file in _files(path))
-    typer.echo(f"{path}  {bytes_written / 1e6:.1f} MB")
+    typer.echo(f"{path}  {bytes_of(path) / 1e6:.1f} MB")
     typer.echo(f"check: {agreement}")
 
 
@@ -70,10 +70,6 @@ def _spinner(text: str):
 
     with os.fdopen(os.dup(2), "w") as terminal, Console(file=terminal).status(text):
         yield
-
-
-def _files(path: Path) -> list[Path]:
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def _name(model: str, default: str) -> str:

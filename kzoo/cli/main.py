@@ -22,13 +22,14 @@ from kzoo.cli import (
     demo,
     evaluate,
     export,
+    matrix,
     models,
     predict,
     push,
     serve,
     train,
 )
-from kzoo.options.commands import EXPORT_SUFFIXES
+from kzoo.options.exports import EXPORT_SUFFIXES
 from kzoo.system.messages import printable
 
 # Click's `ClickException`, the base of all that is wrong with a command line. Newer versions of Typer bring a click of
@@ -77,6 +78,7 @@ app.command("compress")(_quietly(compress.compress))
 app.command("push")(_quietly(push.push))
 app.command("serve")(serve.serve)  # Keras is started by the processes that it starts
 app.command("benchmark")(_quietly(benchmark.benchmark))
+app.command("matrix")(_quietly(matrix.matrix))
 app.command("anchors")(anchors.anchors)
 app.add_typer(data.app, name="data")
 

@@ -22,7 +22,7 @@ from kzoo.deploy.runtime import Exported, cores
 from kzoo.deploy.writing import write
 from kzoo.inference.detect import resize_of
 from kzoo.options import checked
-from kzoo.options.commands import BENCHMARK, SUFFIXES
+from kzoo.options.exports import BENCHMARK, SUFFIXES
 
 # Format and quantisation of each form.
 FORMS = {
@@ -185,7 +185,7 @@ def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict
     """Writes the parts of every form that can be run."""
     if isinstance(model, Exported):
         form = "-".join(filter(None, (model.format, model.metadata.quantize)))
-        yield FormResult(form, size=_size(model.path)), {"whole": model.path}
+        yield FormResult(form, size=bytes_of(model.path)), {"whole": model.path}
         return
     from kzoo.deploy.inference import inference_model
 
@@ -201,7 +201,7 @@ def _prepare(model, forms, folder: Path, say) -> Iterator[tuple[FormResult, dict
             continue
         say(f"writing {form}")
         paths = _write_keras(model, folder) if form == "keras" else _write_parts(ready, form, folder)
-        yield FormResult(form, size=_size(paths["whole"])), paths
+        yield FormResult(form, size=bytes_of(paths["whole"])), paths
 
 
 def _write_keras(model, folder: Path) -> dict[str, Path]:
@@ -223,7 +223,7 @@ def _write_parts(ready, form: str, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _size(path: Path) -> int:
+def bytes_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())

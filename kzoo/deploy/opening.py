@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kzoo.deploy.metadata import FILE_NAME, Metadata
 from kzoo.deploy.runtime import Exported, cores
-from kzoo.options.commands import SUFFIXES
+from kzoo.options.exports import SUFFIXES
 from kzoo.system.quiet import native_output_hidden
 
 OPENVINO_FILE = "model.xml"  # beside which its weights lie as `model.bin`

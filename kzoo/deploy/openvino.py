@@ -32,20 +32,35 @@ def write_openvino(
     Raises:
         ImportError: the extra `openvino` or `onnx` is not installed.
     """
-    openvino = openvino_package()
+    openvino_package()  # before what takes its time
     if meta.quantize == "int8":
-        written = _in_int8(model, meta, calibration, part == "whole")
+        made = _in_int8(model, meta, calibration, part == "whole")
     else:
-        written = _read(PARTS[part](model, meta))
+        made = _converted(PARTS[part](model, meta))
+    store(path, made, meta)
+
+
+def store(path: Path, made, meta: Metadata) -> None:
+    """Writes an `openvino.Model` and its description.
+
+    Args:
+        path: the folder to write, which must not exist.
+        made: the model.
+        meta: the description, which says whether weights are stored as float16.
+    """
     path.mkdir()
-    openvino.save_model(written, path / OPENVINO_FILE, compress_to_fp16=meta.quantize == "float16")
+    openvino_package().save_model(made, path / OPENVINO_FILE, compress_to_fp16=meta.quantize == "float16")
     meta.store(path)
 
 
-def _read(graph: Graph):
+def read(source: Path | io.BytesIO):
+    """An `openvino.Model` from an ONNX file or its content."""
+    return openvino_package().Core().read_model(source)
+
+
+def _converted(graph: Graph):
     """An `openvino.Model` that computes a function."""
-    content = io.BytesIO(convert(graph).SerializeToString())
-    return openvino_package().Core().read_model(content)
+    return read(io.BytesIO(convert(graph).SerializeToString()))
 
 
 def _in_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray], decode: bool):
@@ -58,7 +73,7 @@ def _in_int8(model: ZooModel, meta: Metadata, calibration: Iterable[np.ndarray],
             f"quantize='int8' for OpenVINO needs one more package ({error}): pip install 'kzoo[openvino]'"
         ) from error
 
-    network, head = (_read(graph) for graph in split_at_head(model, meta, decode))
+    network, head = (_converted(graph) for graph in split_at_head(model, meta, decode))
     count = meta.batch_size or 1
     inputs = [{INPUT: np.repeat(image, count, axis=0)} for image in calibration]
     with native_output_hidden():

@@ -28,7 +28,7 @@ class Exported:
         path: the file or folder.
         metadata: what the file says of itself.
         runtime: name and version of what runs it.
-        format: what was written: one of `kzoo.options.commands.FORMATS`.
+        format: what was written: one of `kzoo.options.exports.FORMATS`.
         is_folder: whether that is a folder, not a file.
         name, task, names, image_size, batch_size, resize, multiple: the fields of the metadata with these names.
     """

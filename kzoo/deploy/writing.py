@@ -13,7 +13,7 @@ from kzoo.augment.letterbox import check_resize, fit
 from kzoo.deploy.metadata import Metadata
 from kzoo.deploy.suppression import left_open, with_own_nms
 from kzoo.options import checked, refuse_idle
-from kzoo.options.commands import EXPORT, EXPORT_SUFFIXES, NUMBERS, SUFFIXES
+from kzoo.options.exports import EXPORT, EXPORT_SUFFIXES, NUMBERS, SUFFIXES
 from kzoo.system.files import disk_error, replacing, sweep
 from kzoo.system.memory import check_batch
 
@@ -137,7 +137,7 @@ def write(
     Args:
         path: the file or folder to write, which must not exist.
         model: the model to write.
-        format: one of `kzoo.options.commands.FORMATS`.
+        format: one of `kzoo.options.exports.FORMATS`.
         meta: the description of the export.
         images: batches of one image (1, H, W, 3) uint8 as the network will see them, for int8.
         part: the part to write: "whole", "network" (to the raw outputs) or "decoding" (from them).

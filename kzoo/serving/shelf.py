@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kzoo.options.commands import EXPORT_SUFFIXES
+from kzoo.options.exports import EXPORT_SUFFIXES
 from kzoo.serving.batching import Batcher
 from kzoo.serving.refusal import Refusal
 from kzoo.serving.running import Runner

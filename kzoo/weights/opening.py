@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kzoo.data.formats.names import class_names
 from kzoo.options import Place
-from kzoo.options.commands import EXPORT_SUFFIXES
+from kzoo.options.exports import EXPORT_SUFFIXES
 from kzoo.system.files import refuse_address
 from kzoo.weights.hub import MODEL_FILE
 from kzoo.weights.shipped import SHIPPED, model_file

@@ -10,7 +10,7 @@ from wrong_values import right_words, wrong_words
 
 from kzoo.augment.letterbox import RESIZES
 from kzoo.cli import main, options
-from kzoo.options import commands, training
+from kzoo.options import commands, exports, training
 
 COMMAND = typer.main.get_command(main.app)
 # What a command asks for at least; nothing of it is there, for nothing is looked at before the options are.
@@ -25,6 +25,7 @@ NEEDED = {
     "push": ("nothing", "nowhere"),
     "serve": ("nothing.keras",),
     "benchmark": ("nothing.keras",),
+    "matrix": ("nothing",),
     "anchors": ("--data", "nowhere"),
     "data check": ("nowhere",),
     "data info": ("nowhere",),
@@ -145,7 +146,7 @@ def test_choices_are_those_of_the_functions():
     from kzoo.training.config import LEARNING_RATES
 
     assert tuple(RESIZES) == commands.RESIZES and set(commands.SUPPRESSIONS) == set(KINDS)
-    assert set(commands.FLIPS) == set(FLIPS) and tuple(benchmark.FORMS) == commands.FORMS
+    assert set(commands.FLIPS) == set(FLIPS) and tuple(benchmark.FORMS) == exports.FORMS
     assert tuple(LEARNING_RATES) == training.OPTIMIZERS
 
 
