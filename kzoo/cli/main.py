@@ -26,6 +26,7 @@ from kzoo.cli import (
     push,
     serve,
     train,
+    tune,
 )
 from kzoo.system.messages import printable
 
@@ -67,6 +68,7 @@ app.command("demo")(_quietly(demo.demo))
 app.command("list")(models.list_models)
 app.command("info")(_quietly(models.info))
 app.command("train")(_quietly(train.train))
+app.command("tune")(_quietly(tune.tune))
 app.command("evaluate")(_quietly(evaluate.evaluate))
 app.command("predict")(_quietly(predict.predict))
 app.command("export")(_quietly(export.export))
