@@ -18,7 +18,7 @@ MOST_LOSSES = 8  # after which a cluster is not to be trained on
 
 
 def train_on_ray(
-    workers: int, model: str | Path, data, val=None, verbose: str | int = "auto", **options
+    count: int, model: str | Path, data, val=None, verbose: str | int = "auto", **options
 ) -> Path:
     """Trains as `kzoo.train`, by workers of Ray's that share each batch: one machine each, or parts of one.
 
@@ -26,7 +26,7 @@ def train_on_ray(
     every worker, and the run folder by all that write and read it: they lie where each machine finds them.
 
     Args:
-        workers: number of workers, 1 or more; each has all GPUs that Ray gives it, or else a CPU.
+        count: number of workers, 1 or more; each has all GPUs that Ray gives it, or else a CPU.
         model: what to train, as `kzoo.train` takes it, but for a model that is open already.
         data: a dataset, or the path of one.
         val: a dataset to validate on, or the path of one.
@@ -45,9 +45,9 @@ def train_on_ray(
     """
     origin = origin_of(model, options)
     config = TrainConfig.of(origin.options)
-    if config.batch_size % workers:
+    if config.batch_size % count:
         raise ValueError(
-            f"batch_size={config.batch_size}: {workers} workers (--ray) share it; give a multiple of {workers}"
+            f"batch_size={config.batch_size}: {count} workers (--ray) share it; give a multiple of {count}"
         )
     if config.run is None:
         folder = RunFolder.create(config.runs or f"runs/{origin.task}", config.name)
@@ -55,18 +55,18 @@ def train_on_ray(
         folder = RunFolder.at(config.run, config.exist_ok)
     kept = {name: value for name, value in options.items() if name not in ("run", "runs", "name", "exist_ok")}
     run_workers(
-        folder, workers, {"model": model, "data": data, "val": val, "options": kept, "verbose": verbose}
+        folder, count, {"model": model, "data": data, "val": val, "options": kept, "verbose": verbose}
     )
     return folder.path
 
 
 def resume_on_ray(
-    workers: int, run: str | Path, data=None, val=None, verbose: str | int = "auto", **changes
+    count: int, run: str | Path, data=None, val=None, verbose: str | int = "auto", **changes
 ) -> Path:
     """Goes on with a training by workers of Ray's: see `train_on_ray`, and `kzoo.training.resume` for the rest.
 
     Args:
-        workers: number of workers, 1 or more.
+        count: number of workers, 1 or more.
         run: the run folder.
         data: the dataset to train on, where the training was not given the path of one.
         val: the dataset to validate on, where the training was not given the path of one.
@@ -75,7 +75,7 @@ def resume_on_ray(
     """
     folder = RunFolder(run)
     folder.check_resumable()
-    run_workers(folder, workers, {"data": data, "val": val, "changes": changes, "verbose": verbose})
+    run_workers(folder, count, {"data": data, "val": val, "changes": changes, "verbose": verbose})
     return folder.path
 
 
