@@ -28,6 +28,7 @@ from kzoo.cli import (
     push,
     serve,
     train,
+    tune,
 )
 from kzoo.options.exports import EXPORT_SUFFIXES
 from kzoo.system.messages import printable
@@ -70,6 +71,7 @@ app.command("demo")(_quietly(demo.demo))
 app.command("list")(models.list_models)
 app.command("info")(_quietly(models.info))
 app.command("train")(_quietly(train.train))
+app.command("tune")(_quietly(tune.tune))
 app.command("evaluate")(_quietly(evaluate.evaluate))
 app.command("predict")(_quietly(predict.predict))
 app.command("export")(_quietly(export.export))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
 
 from kzoo.cli.options import argument, parameter, was_written
-from kzoo.options import Flag, Option, Place, Special, commands
+from kzoo.options import Flag, Option, Place, Special, Whole, commands
 from kzoo.options.training import PANELS, TRAIN
 from kzoo.training.config import TrainConfig
 
@@ -48,20 +48,32 @@ def _option(name: str, option: Option, default: Any) -> inspect.Parameter:
     )
 
 
-def _with_fields(command: Callable) -> Callable:
+def with_fields(command: Callable, without: Sequence[str] = ()) -> Callable:
     """The command with an option for every field of `TrainConfig` in the place of its `**options`.
 
     Typer makes a command's options from its signature, and cannot read `**options`. Here it gets a signature in which
     the fields stand as if they had been written out one by one, so that an option is declared in one place alone; the
     function still receives them by name in `options`.
+
+    Args:
+        command: the function behind the command.
+        without: names of fields that it does not take; none by default.
     """
     defaults = TrainConfig.defaults()
-    fields = [_option(name, option, defaults[name]) for name, option in TRAIN.items()]
+    fields = [_option(name, option, defaults[name]) for name, option in TRAIN.items() if name not in without]
     signature = inspect.signature(command, eval_str=True)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
     command.__signature__ = signature.replace(parameters=[*own, *fields])
     command.__annotations__ = {one.name: one.annotation for one in (*own, *fields)}
     return command
+
+
+def written_fields(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the fields that stood on the command line."""
+    written = {name: value for name, value in options.items() if was_written(context, name)}
+    if "head" in written:
+        written["head"] = dict(written["head"])
+    return written
 
 
 _MODEL = Place(
@@ -81,8 +93,19 @@ _RESUME = Place(
     panel=FIRST,
 )
 
+_RAY = Whole(
+    help="Number of Ray's workers that share each batch, on this machine or on those of RAY_ADDRESS; a lost one is "
+    "replaced.",
+    otherwise="no Ray",
+    unit="workers",
+    least=1,
+    most=4096,
+    none=True,
+    panel=FIRST,
+)
 
-@_with_fields
+
+@with_fields
 def train(
     context: typer.Context,
     model: argument(_MODEL, metavar="[MODEL]") = None,
@@ -90,21 +113,30 @@ def train(
     data: parameter(_DATA) = None,
     val: parameter(_VAL) = None,
     resume: parameter(_RESUME, metavar="RUN") = None,
+    ray: parameter(_RAY) = None,
     **options,
 ):
     """Train a detector or a segmenter, and keep its models, figures and pictures in a run folder."""
-    written = {name: value for name, value in options.items() if was_written(context, name)}
-    if "head" in written:
-        written["head"] = dict(written["head"])
+    written = written_fields(context, options)
     if resume is not None:
         if model is not None:
             raise typer.BadParameter("a resumed run keeps its model: leave MODEL out")
+        if ray is not None:
+            from kzoo.training.workers import resume_on_ray
+
+            resume_on_ray(ray, resume, data, val, **written)
+            return
         from kzoo.training import resume as go_on
 
         go_on(resume, data, val, **written)
         return
     if model is None or data is None:
         raise typer.BadParameter("give MODEL and --data PATH, or --resume RUN")
+    if ray is not None:
+        from kzoo.training.workers import train_on_ray
+
+        train_on_ray(ray, model, data, val, **written)
+        return
     from kzoo.training import train as fit
 
     fit(model, data, val, **written)

@@ -106,7 +106,7 @@ def predict(
     if "mot" in kinds and not track:
         raise ValueError("mot: has no effect without track; give track, too, or leave it out")
     way = {"method": method or "resize", "overlap": overlap, "flips": tuple(flips)}
-    find = _finder(model, kinds, size, resize, score_threshold, way, sizes)
+    find = finder(model, kinds, size, resize, score_threshold, way, sizes)
     # Trackers go on through detections that score less than what is asked for.
     seen = partial(find, score_threshold=score_to_track(score_threshold)) if track else find
     kinds = [*kinds, "lines"] if json else kinds
@@ -130,7 +130,7 @@ def predict(
     return outcome
 
 
-def _finder(model, kinds, size: int, resize: str | None, threshold: float, way: dict, sizes) -> Callable:
+def finder(model, kinds, size: int, resize: str | None, threshold: float, way: dict, sizes) -> Callable:
     """The function that finds what is in images: as `detect`, or for segmenters as `segment`."""
     task = getattr(model, "task", "detect")
     if task == "segment":

@@ -1,0 +1,316 @@
+"""`kzoo tune`: learning rates, augmentations and sizes are tried until the time is up; a table and a plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kzoo.options import checked
+from kzoo.options.tuning import TUNE
+from kzoo.system.files import replacing, write_atomically
+from kzoo.system.ray import cluster, import_ray
+from kzoo.training.callbacks import score_of
+from kzoo.training.config import LEARNING_RATES, TrainConfig
+from kzoo.training.fitting import resume, train
+from kzoo.training.origins import origin_of
+from kzoo.training.run import RunFolder
+
+_STRIDE = 32  # pixels; sides are multiples of it
+_SIDES = (0.75, 1.0, 1.25)  # of the input's own size
+_RATES = (0.1, 3.0)  # of the learning rate that trainings have where nothing is said
+_AUGMENTS = {"segment": ("none", "light"), "detect": ("none", "light", "mosaic")}
+_FEWEST_EPOCHS = 8  # the share of all, one in so many, that each training gets before it may be ended
+_ASKED, _TRIALS = "tune.json", "ray"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+        folder: its run folder.
+        learning_rate: the highest learning rate.
+        augment: how its images were changed.
+        image_size: side of its input in pixels.
+        epochs: number of epochs that it got.
+        score: the best epoch's score, see `kzoo.training.callbacks.score_of`: average precision, IoU, or minus the
+            loss.
+        best_epoch: the number of that epoch, from 1.
+    """
+
+    folder: str
+    learning_rate: float
+    augment: str
+    image_size: int
+    epochs: int
+    score: float
+    best_epoch: int
+
+
+@checked(TUNE)
+def tune(
+    model: str | Path,
+    data: str | Path,
+    val: str | Path | None = None,
+    minutes: float = 60,
+    trials: int | None = None,
+    parallel: int = 1,
+    learning_rates: Sequence[float] | None = None,
+    augments: Sequence[str] | None = None,
+    sides: Sequence[int] | None = None,
+    out: str | Path = "runs/tune",
+    verbose: bool = True,
+    **options,
+) -> list[Trial]:
+    """Tries learning rates, augmentations and input sizes on Ray, and stops trainings early that fall behind.
+
+    What is tried is drawn at random: rates on a logarithmic scale between two, the rest from lists. After an eighth of
+    the epochs, and after each doubling, half of the trainings are ended (asynchronous successive halving). The folder
+    holds each run folder, `tune.csv` and `tune.png`.
+
+    Args:
+        model: what to train, as `kzoo.train` takes it, but for a model that is open already.
+        data: the path of a dataset.
+        val: the path of a dataset to validate on; the part "val" of `data` where None.
+        minutes: time after which all is stopped, above 0; of each call, where one goes on with another's work.
+        trials: number of trainings; as many as the time has room for where None.
+        parallel: number of trainings at the same time.
+        learning_rates: the lowest and the highest rate; a tenth and three times the usual one where None.
+        augments: names of presets of augmentation; those of the task where None.
+        sides: sides of the input in pixels; 3/4, 1 and 5/4 of the model's own where None.
+        out: folder of all runs. Where it holds a search that was stopped, that goes on.
+        verbose: whether the table is printed.
+        **options: further fields of `kzoo.training.TrainConfig`, the same for all.
+
+    Returns:
+        The trainings, the best first.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ValueError: an option is wrong, the folder holds another search, or no training came as far as an epoch.
+
+    Example:
+        >>> tune("yolov3-tiny", "data/street", minutes=120, epochs=40)[0].learning_rate
+    """
+    import_ray()
+    folder = Path(out).absolute()
+    space = _space(model, learning_rates, augments, sides, options)
+    asked = {"model": str(model), "data": _path(data), "val": _path(val), "space": space, "options": options}
+    _check_folder(folder, asked)
+    with cluster(parallel):
+        _search(folder, asked, minutes, trials, parallel)
+    found = table(folder)
+    if not found:
+        raise ValueError(f"{folder}: no training came to the end of an epoch; give more minutes (--minutes)")
+    write_table(found, folder)
+    plot(found, folder / "tune.png")
+    if verbose:
+        for line in lines(found):
+            print(line)
+        print(f"{folder}: tune.csv, tune.png, and the run folder of each training")
+    return found
+
+
+def _path(data: str | Path | None) -> str | None:
+    """A path as it is from wherever a worker runs; names of drawn datasets stay as they are."""
+    return str(Path(data).absolute()) if data is not None and Path(data).exists() else data
+
+
+def _space(model, learning_rates, augments, sides, options) -> dict[str, Any]:
+    """What is tried: two rates, and lists of the rest.
+
+    Raises:
+        ValueError: a value is wrong, or one of them is also asked for in all trainings.
+    """
+    for name, plural in (
+        ("learning_rate", "--learning-rates"),
+        ("augment", "--augments"),
+        ("image_size", "--sides"),
+    ):
+        if name in options:
+            raise ValueError(f"{name}={options[name]!r}: is what is searched for; give {plural} instead")
+    for name in ("run", "runs", "name", "exist_ok"):
+        if name in options:
+            raise ValueError(f"{name}={options[name]!r}: the runs lie in the folder of --out; leave it out")
+    origin = origin_of(model, options)
+    config = TrainConfig.of(origin.options)
+    usual = LEARNING_RATES[config.optimizer] if not config.starts_from_weights else config.learning_rate
+    own = max(origin.image_size or (416, 416))
+    rounded = {max(_STRIDE, round(own * share / _STRIDE) * _STRIDE) for share in _SIDES}
+    low, high = sorted(learning_rates or [usual * share for share in _RATES])
+    space = {
+        "learning_rate": [low, high],
+        "augment": list(augments or _AUGMENTS.get(origin.task, _AUGMENTS["detect"])),
+        "image_size": sorted(sides or rounded),
+    }
+    for augment in space["augment"]:
+        TrainConfig.of({**origin.options, "augment": augment})
+    return space
+
+
+def _check_folder(folder: Path, asked: dict) -> None:
+    """Keeps what is asked for; refuses a folder in which something else was searched for.
+
+    Raises:
+        ValueError: it does.
+    """
+    file = folder / _ASKED
+    written = json.dumps(asked, indent=2, default=str, sort_keys=True)
+    if file.is_file() and file.read_text() != written:
+        raise ValueError(
+            f"{folder}: holds another search, see {_ASKED}; give the same options to go on with it, or another --out"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, written)
+
+
+def _search(folder: Path, asked: dict, minutes: float, trials: int | None, parallel: int) -> None:
+    """Runs the trainings, or goes on with those of an earlier call, until the time is up."""
+    from ray import tune as ray_tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    ray = import_ray()
+    epochs = TrainConfig.of(asked["options"]).epochs
+    each = {"gpu": 1} if ray.cluster_resources().get("GPU") else {"cpu": 1}
+    trainable = ray_tune.with_resources(
+        ray_tune.with_parameters(_trial, asked=asked, folder=str(folder)), each
+    )
+    space, seed = asked["space"], asked["options"].get("seed", 0)
+    random.seed(seed)  # by which Ray draws
+    tuner = ray_tune.Tuner(
+        trainable,
+        param_space={
+            "learning_rate": ray_tune.loguniform(*space["learning_rate"]),
+            "augment": ray_tune.choice(space["augment"]),
+            "image_size": ray_tune.choice(space["image_size"]),
+            "number": ray_tune.randint(0, 2**31),
+        },
+        tune_config=ray_tune.TuneConfig(
+            metric="score",
+            mode="max",
+            num_samples=trials or -1,
+            max_concurrent_trials=parallel,
+            time_budget_s=60 * minutes,
+            scheduler=ASHAScheduler(
+                time_attr="epoch",
+                max_t=epochs,
+                grace_period=max(1, epochs // _FEWEST_EPOCHS),
+                reduction_factor=2,
+            ),
+        ),
+        run_config=ray_tune.RunConfig(name=_TRIALS, storage_path=str(folder), verbose=0),
+    )
+    if ray_tune.Tuner.can_restore(str(folder / _TRIALS)):
+        tuner = ray_tune.Tuner.restore(str(folder / _TRIALS), trainable, resume_unfinished=True)
+    tuner.fit()
+
+
+def _trial(drawn: dict, asked: dict, folder: str) -> None:
+    """One training, or the rest of it."""
+    settings = {name: drawn[name] for name in ("learning_rate", "augment", "image_size")}
+    run = Path(folder) / f"{drawn['number']:010d}"
+    inputs, quiet = (asked["data"], asked["val"]), {"callbacks": [Reported()], "verbose": 0}
+    if RunFolder(run).last.is_file():
+        resume(run, *inputs, **quiet)
+    else:
+        train(asked["model"], *inputs, run=str(run), exist_ok=True, **asked["options"], **settings, **quiet)
+
+
+class Reported(keras.callbacks.Callback):
+    """Tells Ray each epoch's score, by which trainings that fall behind are ended."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        from ray import tune as ray_tune
+
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        ray_tune.report({"epoch": epoch + 1, "score": score_of(row)})
+
+
+def table(folder: Path) -> list[Trial]:
+    """The trainings of a folder that came to the end of an epoch, the best first."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        run = RunFolder(path)
+        if not run.results.is_file() or not run.args.is_file():
+            continue
+        rows = run.read_results()
+        if not rows:
+            continue
+        _, config = run.read_args()
+        best = max(rows, key=score_of)
+        side = config.image_size if isinstance(config.image_size, int) else max(config.image_size)
+        found.append(
+            Trial(
+                path.name,
+                config.learning_rate,
+                str(config.augment),
+                side,
+                len(rows),
+                score_of(best),
+                int(best["epoch"]),
+            )
+        )
+    return sorted(found, key=lambda trial: -trial.score)
+
+
+def write_table(trials: Sequence[Trial], folder: Path) -> None:
+    """Writes `tune.csv`, a line a training, the best first."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(vars(trials[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in vars(one).items()}
+        for one in trials
+    )
+    write_atomically(folder / "tune.csv", text.getvalue())
+
+
+def lines(trials: Sequence[Trial], most: int = 10) -> list[str]:
+    """The best trainings as a table."""
+    shown = [f"{'score':>8}  {'learning rate':>13}  {'augment':<10}  {'size':>5}  {'epochs':>6}  run"]
+    shown += [
+        f"{one.score:8.4f}  {one.learning_rate:13.2e}  {one.augment:<10}  {one.image_size:5d}  {one.epochs:6d}  "
+        f"{one.folder}"
+        for one in trials[:most]
+    ]
+    return shown
+
+
+def plot(trials: Sequence[Trial], path: Path) -> None:
+    """Draws scores over learning rates: a colour an augmentation, larger dots for larger inputs, pale ones cut short.
+
+    Args:
+        trials: one training or more.
+        path: the picture to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    longest, largest = max(one.epochs for one in trials), max(one.image_size for one in trials)
+    for augment in sorted({one.augment for one in trials}):
+        own = [one for one in trials if one.augment == augment]
+        axes.scatter(
+            [one.learning_rate for one in own],
+            [one.score for one in own],
+            s=[20 + 80 * (one.image_size / largest) ** 2 for one in own],
+            alpha=[0.35 + 0.6 * one.epochs / longest for one in own],
+            label=augment,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("score of the best epoch")
+    axes.grid(alpha=0.25)
+    axes.legend(title="augment")
+    with replacing(path) as fresh:
+        figure.savefig(fresh)
