@@ -113,6 +113,26 @@ def test_the_choice_passes_no_gradient_to_the_cells():
     assert tape.gradient(own, model.head.encoder_box.layers[-1].kernel) is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["detr-r50", "rt-detr-r18"])
+def test_half_precision_stays_finite_for_200_steps(name):
+    """Losses of every step, and what was learnt: matching and logarithms are in float32."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build(name, width=0.125)
+        model.compile(keras.optimizers.AdamW(1e-3, clipnorm=0.1), jit_compile=False)
+        x, y, losses = pictures(), truth([(8, 8, 40, 40), (30, 20, 60, 50)]), []
+        each = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: losses.append(logs["loss"]))
+        model.fit(x, y, batch_size=2, epochs=200, verbose=0, callbacks=[each])
+        found = model.predict(x, verbose=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert len(losses) == 200 and np.isfinite(losses).all()
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert all(np.isfinite(ops.convert_to_numpy(weight)).all() for weight in model.weights)
+    assert all(np.isfinite(values).all() for values in found.values())
+
+
 @pytest.mark.long
 def test_other_maps_than_published():
     """Points may differ by map, the nearest cell may stand for four, and any backbone may be below."""
