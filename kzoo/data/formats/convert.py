@@ -21,6 +21,7 @@ from kzoo.data.formats.written import Item, Losses, Written
 from kzoo.data.formats.yolo.writing import write_yolo
 from kzoo.data.opening import load, sniff
 from kzoo.data.opening import splits as split_names
+from kzoo.data.painting.rasterise import refuse_sizes
 from kzoo.data.record import Record
 from kzoo.structures.draw import encode_png
 from kzoo.system.files import replacing
@@ -146,8 +147,9 @@ def _place_images(parts: dict[str, Dataset], whole: Dataset, folder: Path) -> di
     names: dict[Path, str] = {}
     stems: set[str] = set()
     items: dict[str, list[Item]] = {}
+    label_of = {identifier: label for label, identifier in enumerate(whole.category_ids)}
     for split, dataset in parts.items():
-        labels = [whole.category_ids.index(identifier) for identifier in dataset.category_ids]
+        labels = [label_of[identifier] for identifier in dataset.category_ids]
         items[split] = []
         for index in track(range(len(dataset)), f"writing {split}"):
             record = dataset.record(index)
@@ -156,7 +158,9 @@ def _place_images(parts: dict[str, Dataset], whole: Dataset, folder: Path) -> di
             if record.path not in names:
                 names[record.path] = free_name(record.path, stems)
                 _place(dataset, index, record.path, folder / names[record.path])
-            items[split].append(Item(record, names[record.path], dataset.size(index)))
+            size = dataset.size(index)
+            refuse_sizes(record, size)
+            items[split].append(Item(record, names[record.path], size))
     return items
 
 
