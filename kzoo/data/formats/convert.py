@@ -82,14 +82,16 @@ def write(parts: dict[str, Dataset], out: str | Path, to: str, whole: Dataset | 
         whole: the dataset whose classes are the common ones; the first part where None.
 
     Raises:
-        ValueError: `to` is none of these, `out` exists, an annotation cannot be read, an image is missing, or the name
-            of a split or class cannot be written.
+        ValueError: `to` is none of these, `out` exists, there are no images, an annotation cannot be read, an image is
+            missing, or the name of a split or class cannot be written.
         OSError: `out` cannot be written.
     """
     out = _new_folder(out, to)
     whole = next(iter(parts.values())) if whole is None else whole
     check_splits(parts, to)
     check_classes(whole.classes, to)
+    if not any(map(len, parts.values())):
+        raise ValueError(f"{whole.root}: no images, so there is nothing to convert; kzoo data check says why")
     written, losses = Written(out, to), Losses()
     with replacing(out) as fresh:
         items = _place_images(parts, whole, fresh / _IMAGE_FOLDER[to])

@@ -142,3 +142,12 @@ def test_names_that_no_description_would_be_read_with_are_not_written(tmp_path, 
     ):
         convert(root, tmp_path / "out", "yolo")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_no_dataset(tmp_path):
+    (tmp_path / "a.json").write_text('{"images": [{"id": null}], "annotations": [], "categories": []}')
+    from kzoo.data.formats.convert import convert
+
+    with pytest.raises(ValueError, match=r"a\.json: no images, so there is nothing to convert"):
+        convert(tmp_path / "a.json", tmp_path / "out", "yolo")
+    assert not (tmp_path / "out").exists()
