@@ -9,7 +9,7 @@ from pathlib import Path
 
 # The longest of Darknet's own has 40 kB and some 400 sections.
 MAX_BYTES = 2**20
-MAX_SECTIONS = 4096
+MAX_SECTIONS = 1024
 MAX_NUMBERS = 4096  # in a list
 LARGEST = 2**31 - 1  # Darknet's numbers are C ints.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")

@@ -37,7 +37,8 @@ def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:
         name: what the model is called.
 
     Raises:
-        ValueError: the heads contradict each other, or the names are too few or too many.
+        ValueError: the heads contradict each other, the names are too few or too many, or a chain of layers is longer
+            than Keras can follow.
     """
     kind, arguments, names = head_arguments(plan, names)
     if names and len(names) != arguments["num_classes"]:
@@ -45,7 +46,13 @@ def build_model(plan: Plan, names: list[str] | None, name: str) -> ZooModel:
             f"names: {len(names)}, {names[0]!r} first, for the {arguments['num_classes']} classes of {plan.cfg.path}; "
             "give one a class"
         )
-    network = build_network(plan)
+    try:
+        network = build_network(plan)
+    except RecursionError:
+        raise ValueError(
+            f"{plan.cfg.path}: {len(plan.layers)} layers, one behind the other, are more than Keras can follow; is "
+            "this a network?"
+        ) from None
     return ZooModel(
         network,
         _HEADS[kind](**arguments, name="head"),

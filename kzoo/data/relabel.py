@@ -129,7 +129,8 @@ def _table(dataset, classes: Sequence[str]) -> np.ndarray:
 
 def class_difference(names: Sequence[str], known: Sequence[str]) -> str:
     """What stands against taking a dataset's names for some of the `known` ones, and what to do about it."""
-    strange = [name for name in names if name not in set(known)]
+    there = set(known)
+    strange = [name for name in names if name not in there]
     if not strange:
         return (
             f"a class is named twice among {listed(names)} and {listed(known)}; give each a name of its own"

@@ -18,7 +18,12 @@ def anchors_by_level(anchors: Sequence, levels: int, name: str = "anchors") -> l
     Raises:
         ValueError: they do not make pairs of positive numbers for every level.
     """
-    sides = [float(side) for side in keras.tree.flatten(anchors)]
+    try:
+        sides = [float(side) for side in keras.tree.flatten(anchors)]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}={anchors!r}: not all of them are numbers; give pairs of widths and heights"
+        ) from None
     size = len(sides) // levels  # numbers a level, where all have as many
     by_level = []
     if len(anchors) == levels and all(_are_pairs(level) for level in anchors):

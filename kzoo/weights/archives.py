@@ -109,6 +109,31 @@ def check_model_file(path: str | Path) -> int:
     return max(_ALWAYS, total)
 
 
+def check_weights_file(path: str | Path) -> None:
+    """Refuses an HDF5 file of weights alone that would take more memory than it may, or have other files read.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: it would, with the limit in the message; or it is no HDF5, or damaged.
+    """
+    refuse_unfit(path, 2**63)
+    limit = _limit(Path(path).stat().st_size)
+    try:
+        with h5py.File(path) as file:
+            total = sum(_bytes_of(path, dataset) for dataset in _datasets(path, file))
+    except ExpandingError:
+        raise
+    except Exception as error:  # broken files fail in every way there is
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"{one_line(path)}: no HDF5, or damaged ({one_line(reason)[:200]}); fetch the file anew"
+        ) from None
+    if total > limit:
+        raise _expanding(path, "what it holds", total, limit)
+
+
 def _datasets(path: str | Path, file: h5py.File) -> Iterator[h5py.Dataset]:
     """The arrays of a file of weights, each once."""
     waiting, seen = [file], set()
@@ -166,5 +191,5 @@ def _expanding(path: str | Path, name: str, size: int, limit: int) -> ExpandingE
 
 def _leading_elsewhere(path: str | Path, name: str) -> ExpandingError:
     return ExpandingError(
-        f"{one_line(path)}: {one_line(name)[:100]} in its {WEIGHTS} leads to another file; do not open it"
+        f"{one_line(path)}: {one_line(name)[:100]} among its weights leads to another file; do not open it"
     )

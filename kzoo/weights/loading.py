@@ -26,6 +26,7 @@ from kzoo.weights.applications import (
     is_applications,
     read_applications,
 )
+from kzoo.weights.archives import check_weights_file
 from kzoo.weights.assigning import warn_of_unused
 from kzoo.weights.classes import check_places, for_classes, old_numbers, take_head, warn_of_changes
 from kzoo.weights.published import Published, fetch, find, is_published, published_epsilon, table
@@ -65,6 +66,8 @@ def load_weights(model: ZooModel, weights: str | Path | None) -> ZooModel:
     path = _weights_file(weights)
     if path.suffix in SUFFIXES:
         return read_torch(model, path, epsilon=_epsilon(model, path))
+    if path.suffix == ".h5":
+        check_weights_file(path)
     if is_applications(path):
         return read_applications(model, path)
     if path.suffix == ".keras":
@@ -261,6 +264,8 @@ def load_backbone(model: ZooModel, weights: str | Path | None) -> ZooModel:
     path = _weights_file(weights)
     if path.suffix in SUFFIXES:
         return read_torch(model, path, backbone=True, epsilon=_epsilon(model, path))
+    if path.suffix == ".h5":
+        check_weights_file(path)
     if is_applications(path):
         return read_applications(model, path, backbone=True)
     if path.suffix not in _KERAS:

@@ -195,6 +195,18 @@ def test_odd_but_sound(end, tmp_path):
     assert planning.make_plan(cfg.read(path)).floats == FLOATS
 
 
+@pytest.mark.long
+def test_a_chain_that_is_too_long(tmp_path):
+    """Keras goes along it by recursion."""
+    path = tmp_path / "long.cfg"
+    path.write_text(changed(28, *(["[dropout]", "probability=.5"] * 990)))
+    with pytest.raises(
+        ValueError, match=r"long\.cfg: 99\d layers, one behind the other, are more than"
+    ) as caught:
+        darknet.load(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_no_cfg(tmp_path):
     for path in (tmp_path / "none.cfg", tmp_path):
         with pytest.raises(OSError, match=rf"{path}.*cfg"):

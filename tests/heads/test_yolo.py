@@ -196,3 +196,9 @@ def test_encoding_survives_a_wider_reach_of_the_cell():
 def test_wrong_anchors_are_named(anchors):
     with pytest.raises(ValueError, match="anchors="):
         YoloHead(CLASSES, anchors, STRIDES)
+
+
+@pytest.mark.parametrize("anchors", ["x", [["a", 1]], [[None, 2]]])
+def test_anchors_that_are_no_numbers_are_told_by_name(anchors):
+    with pytest.raises(ValueError, match=r"^anchors=.*: not all of them are numbers"):
+        YoloHead(2, anchors, [32])

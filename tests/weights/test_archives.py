@@ -15,7 +15,13 @@ from mutations import mutations
 
 import kzoo
 from kzoo.training.checkpoint import read_state
-from kzoo.weights.archives import ExpandingError, check_model_file, open_archive, read_json_member
+from kzoo.weights.archives import (
+    ExpandingError,
+    check_model_file,
+    check_weights_file,
+    open_archive,
+    read_json_member,
+)
 from kzoo.weights.pickled import read_pickled
 from kzoo.weights.saved import open_saved
 from kzoo.weights.strangers import check_stranger
@@ -110,6 +116,39 @@ WEIGHTS = {
 def test_weights_that_are_not_in_the_file(sound, tmp_path, what):
     change, words = WEIGHTS[what]
     assert words in refusal(open_saved, with_weights(sound, tmp_path, change))
+
+
+@pytest.mark.parametrize("what", WEIGHTS)
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
+def test_numbers_alone_that_are_not_in_the_file(sound, tmp_path, what, suffix):
+    change, words = WEIGHTS[what]
+    with zipfile.ZipFile(with_weights(sound, tmp_path, change)) as archive:
+        path = tmp_path / f"m{suffix}"
+        path.write_bytes(archive.read("model.weights.h5"))
+    assert words in refusal(take_weights, path)
+
+
+def test_damaged_numbers_alone(sound, tmp_path):
+    """In one line with the file, whatever HDF5 makes of it."""
+    path, whole = tmp_path / "m.weights.h5", sound["model.weights.h5"]
+    for content in (
+        b"",
+        b"\x89HDF\r\n\x1a\n",
+        b"\x89HDF\r\n\x1a\n" + b"\xff" * 900,
+        whole[: len(whole) // 2],
+    ):
+        path.write_bytes(content)
+        assert "no HDF5, or damaged (" in refusal(take_weights, path)
+    for content in mutations(whole[:4096], 30, seed=0):
+        path.write_bytes(content + whole[4096:])
+        try:
+            check_weights_file(path)
+        except ValueError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+
+
+def take_weights(path):
+    return kzoo.build("yolov3-tiny", num_classes=2, width=0.25, image_size=64, weights=path)
 
 
 @pytest.mark.parametrize(

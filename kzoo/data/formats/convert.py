@@ -21,6 +21,7 @@ from kzoo.data.formats.written import Item, Losses, Written
 from kzoo.data.formats.yolo.writing import write_yolo
 from kzoo.data.opening import load, sniff
 from kzoo.data.opening import splits as split_names
+from kzoo.data.painting.rasterise import refuse_sizes
 from kzoo.data.record import Record
 from kzoo.structures.draw import encode_png
 from kzoo.system.files import replacing
@@ -81,14 +82,16 @@ def write(parts: dict[str, Dataset], out: str | Path, to: str, whole: Dataset | 
         whole: the dataset whose classes are the common ones; the first part where None.
 
     Raises:
-        ValueError: `to` is none of these, `out` exists, an annotation cannot be read, an image is missing, or the name
-            of a split or class cannot be written.
+        ValueError: `to` is none of these, `out` exists, there are no images, an annotation cannot be read, an image is
+            missing, or the name of a split or class cannot be written.
         OSError: `out` cannot be written.
     """
     out = _new_folder(out, to)
     whole = next(iter(parts.values())) if whole is None else whole
     check_splits(parts, to)
     check_classes(whole.classes, to)
+    if not any(map(len, parts.values())):
+        raise ValueError(f"{whole.root}: no images, so there is nothing to convert; kzoo data check says why")
     written, losses = Written(out, to), Losses()
     with replacing(out) as fresh:
         items = _place_images(parts, whole, fresh / _IMAGE_FOLDER[to])
@@ -146,8 +149,9 @@ def _place_images(parts: dict[str, Dataset], whole: Dataset, folder: Path) -> di
     names: dict[Path, str] = {}
     stems: set[str] = set()
     items: dict[str, list[Item]] = {}
+    label_of = {identifier: label for label, identifier in enumerate(whole.category_ids)}
     for split, dataset in parts.items():
-        labels = [whole.category_ids.index(identifier) for identifier in dataset.category_ids]
+        labels = [label_of[identifier] for identifier in dataset.category_ids]
         items[split] = []
         for index in track(range(len(dataset)), f"writing {split}"):
             record = dataset.record(index)
@@ -156,7 +160,9 @@ def _place_images(parts: dict[str, Dataset], whole: Dataset, folder: Path) -> di
             if record.path not in names:
                 names[record.path] = free_name(record.path, stems)
                 _place(dataset, index, record.path, folder / names[record.path])
-            items[split].append(Item(record, names[record.path], dataset.size(index)))
+            size = dataset.size(index)
+            refuse_sizes(record, size)
+            items[split].append(Item(record, names[record.path], size))
     return items
 
 

@@ -1,6 +1,7 @@
 """Whatever parts, classes and images are called: what is written stays in the new folder, and is read again."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -111,3 +112,42 @@ def test_a_part_for_the_rest_takes_no_others_name(tmp_path, image):
     (tmp_path / "in" / "ImageSets" / "Main" / "rest.txt").write_text("a\n")
     written = convert(tmp_path / "in", tmp_path / "out", "coco")
     assert {split: count for split, (count, _) in written.parts.items()} == {"rest": 1, "rest2": 2}
+
+
+def many_classes(root, image, count):
+    (root / "in" / "images").mkdir(parents=True)
+    shutil.copy(image, root / "in" / "images" / "a.png")
+    (root / "in" / "data.yaml").write_text(f"nc: {count}\ntrain: images\n")
+    return root / "in"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("to", ["coco", "voc"])
+def test_as_many_classes_as_a_description_may_have_take_no_square_of_that(tmp_path, image, to):
+    from kzoo.data.formats.convert import convert
+
+    root, began = many_classes(tmp_path, image, 100_000), time.process_time()
+    convert(root, tmp_path / "out", to)
+    assert time.process_time() - began < 20
+
+
+def test_names_that_no_description_would_be_read_with_are_not_written(tmp_path, image):
+    from kzoo.data.formats.convert import convert
+
+    root = many_classes(tmp_path, image, 100_000)
+    (root / "data.yaml").write_text("names: classes.txt\ntrain: images\n")
+    (root / "classes.txt").write_text("".join(f"class{number:06}\n" for number in range(100_000)))
+    with pytest.raises(
+        ValueError, match=r"100000 class names take more than the 1048576 bytes .*; choose coco$"
+    ):
+        convert(root, tmp_path / "out", "yolo")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_no_dataset(tmp_path):
+    (tmp_path / "a.json").write_text('{"images": [{"id": null}], "annotations": [], "categories": []}')
+    from kzoo.data.formats.convert import convert
+
+    with pytest.raises(ValueError, match=r"a\.json: no images, so there is nothing to convert"):
+        convert(tmp_path / "a.json", tmp_path / "out", "yolo")
+    assert not (tmp_path / "out").exists()

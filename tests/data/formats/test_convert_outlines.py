@@ -153,3 +153,25 @@ def test_indexed_png_is_what_others_read():
     image = Image.open(io.BytesIO(indexed_png(values)))
     assert image.mode == "P" and np.array_equal(np.array(image), values)
     assert image.getpalette()[3:6] == [128, 0, 0] and image.getpalette()[-3:] == [224, 224, 192]
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo", "voc"])
+def test_a_mask_of_another_size_than_its_image_is_told_with_its_place(tmp_path, to):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    row = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "segmentation": {"size": [10**6] * 2, "counts": [0, 10**12]},
+    }
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [{**row, "bbox": [1, 1, 5, 5]}],
+        "categories": [{"id": 1, "name": "cup"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=r"a\.json:annotations\[0\]: a mask of 1000000 x 1000000 pixels on an im"
+    ):
+        convert(tmp_path / "a.json", tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()

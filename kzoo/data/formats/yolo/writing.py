@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from kzoo.data.dataset import Dataset
+from kzoo.data.formats.parsing import MOST_YAML
 from kzoo.data.formats.written import Item, Losses, write_label
 from kzoo.data.formats.yolo.reading import FLAGS
 from kzoo.data.painting.outlines import joined, to_polygons
@@ -25,7 +26,11 @@ def write_yolo(out: Path, items: dict[str, list[Item]], whole: Dataset, losses: 
         items: the images of each split, by its name.
         whole: the dataset whose classes are the common ones.
         losses: counts what the format cannot hold.
+
+    Raises:
+        ValueError: the names of the classes are too long for a `data.yaml` that is read again.
     """
+    _refuse_size(sum(len(name.encode()) + len("0: \n") for name in whole.classes), whole)
     (out / "labels").mkdir()
     flags = {}
     for split, part in items.items():
@@ -45,7 +50,17 @@ def write_yolo(out: Path, items: dict[str, list[Item]], whole: Dataset, losses: 
         (out / FLAGS).write_text(json.dumps(flags, indent=1), encoding="utf-8")
     content = {split: f"{split}.txt" for split in items} | {"names": dict(enumerate(whole.classes))}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    _refuse_size(len(text.encode()), whole)
     (out / "data.yaml").write_text(text, encoding="utf-8")
+
+
+def _refuse_size(count: int, whole: Dataset) -> None:
+    """Raises where a `data.yaml` of so many bytes, at the least, would not be read again."""
+    if count > MOST_YAML:
+        raise ValueError(
+            f"{whole.root}: {len(whole.classes)} class names take more than the {MOST_YAML} bytes of a data.yaml that "
+            "is read; choose coco"
+        )
 
 
 def _lines(item: Item, losses: Losses) -> Iterator[str]:
