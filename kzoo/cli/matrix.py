@@ -18,9 +18,13 @@ def matrix(
 ):
     """Export small models in every form, and say of each how far from Keras it is, how fast and how large."""
     from kzoo.deploy.matrix import EXPORTS, cells, put, table
+    from kzoo.registry import entry
 
-    rows = {}
-    for name in names or smallest():
+    # What is wrong is said before what takes its time.
+    names, rows = [entry(name).name for name in names or smallest()], {}
+    if page is not None:
+        put(page, rows)
+    for name in names:
         model = _small(name, image_size, width, depth)
         rows[name] = {form: str(cell) for form, cell in cells(model, forms or EXPORTS)}
         if page is None:

@@ -53,6 +53,15 @@ def test_export_to_another_size_calibrated_on_a_dataset(run, run_folder, tmp_pat
 
 
 @pytest.mark.long
+def test_export_leaves_the_suppression_to_others(run, run_folder, tmp_path):
+    done = run("export", run_folder, "--format", "onnx", "--nms", "none", "--batch", "dynamic")
+    found, total, same = re.findall(r"check: (\d+) of Keras's (\d+) results, (\d+) at IoU", done.stdout)[0]
+    assert found == total == same and int(total) > 10
+    opened = kzoo.load(tmp_path / "saved_models" / "cells.onnx")
+    assert not opened.metadata.suppressed and opened.batch_size is None
+
+
+@pytest.mark.long
 def test_benchmark_prints_a_row_a_form(run, run_folder):
     done = run("benchmark", run_folder, "--forms", "keras,onnx", "--runs", 2, "--threads", 1)
     lines = done.stdout.splitlines()

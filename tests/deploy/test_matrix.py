@@ -69,6 +69,8 @@ def test_a_row_is_what_its_forms_are(name):
     assert list(made) == list(forms)
     for form in forms:
         cell = made[form]
-        assert not cell.fault and cell.seconds > 0 and cell.agreement.found == cell.agreement.total > 0
-        assert cell.agreement.scores < (1e-4 if "16" not in form else 1e-2)
+        assert not cell.fault and cell.seconds > 0 and cell.agreement.total > 0
+        short = "16" in form
+        assert cell.agreement.scores < (1e-2 if short else 1e-4)
+        assert cell.agreement.found >= (0.99 if short else 1.0) * cell.agreement.total
     assert made["openvino-float16"].size < 0.9 * made["openvino"].size

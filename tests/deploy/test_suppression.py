@@ -85,6 +85,20 @@ def test_opencv_runs_it_and_suppresses_alike(small_detector, left_open, images):
         assert [label for _, label in found] == expected.labels.tolist()
 
 
+@pytest.mark.slow
+def test_opencv_chooses_among_more_boxes_than_candidates(tmp_path):
+    """Of 960 boxes a YOLO decodes the best 512."""
+    model = randomised(kzoo.build("yolov3-tiny", num_classes=3, image_size=(256, 256), width=0.125))
+    path = kzoo.export(model, tmp_path / "m.onnx", nms="none", batch_size=1)
+    image = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8)
+    wanted = onnxruntime.InferenceSession(path).run(["boxes", "scores"], {"images": image})
+    network = cv2.dnn.readNetFromONNX(str(path))
+    network.setInput(image, "images")
+    for expected, found in zip(wanted, network.forward(["boxes", "scores"]), strict=True):
+        assert found.shape == expected.shape and found.shape[1] == 512
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_the_operator_chooses_what_greedy_suppression_does(small_detector, by_operator, images):
     graph = onnx.load(by_operator).graph
     assert "NonMaxSuppression" in operators(graph) and "Loop" not in operators(graph)
