@@ -165,6 +165,15 @@ PREDICT: dict[str, Option] = {
         what="a folder",
     ),
     "score_threshold": SCORE,
+    "ray": Whole(
+        help="Number of Ray's workers that look at images, on this machine or on those of RAY_ADDRESS; each result "
+        "is a line of predictions.jsonl, and the same command goes on after a stop.",
+        otherwise="no Ray",
+        unit="workers",
+        least=1,
+        most=4096,
+        none=True,
+    ),
     **TRACKING,
 }
 COMPRESS: dict[str, Option] = {
