@@ -36,7 +36,7 @@ class Trial:
     """One training.
 
     Attributes:
-        folder: its run folder.
+        folder: name of the run folder.
         learning_rate: the highest learning rate.
         augment: how its images were changed.
         image_size: side of its input in pixels.
