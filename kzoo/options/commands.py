@@ -6,6 +6,7 @@ from kzoo.options.building import DEPTH, NUM_CLASSES, RANKS, WIDTH
 from kzoo.options.forms import AUGMENT
 from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Sizes, Whole
+from kzoo.options.ray import LOOKING
 from kzoo.options.tracking import TRACKING
 from kzoo.options.words import Component, Names, Place, Text, Word
 
@@ -165,15 +166,7 @@ PREDICT: dict[str, Option] = {
         what="a folder",
     ),
     "score_threshold": SCORE,
-    "ray": Whole(
-        help="Number of Ray's workers that look at images, on this machine or on those of RAY_ADDRESS; each result "
-        "is a line of predictions.jsonl, and the same command goes on after a stop.",
-        otherwise="no Ray",
-        unit="workers",
-        least=1,
-        most=4096,
-        none=True,
-    ),
+    "ray": LOOKING,
     **TRACKING,
 }
 COMPRESS: dict[str, Option] = {
