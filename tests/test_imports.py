@@ -42,12 +42,13 @@ NUMPY_ONLY = (
 )
 MOST_FILES = 10  # side by side in kzoo/ and in kzoo/data/
 TENSORFLOW_ROOMS = ("deploy", "training")
-# Keras's own cannot resize to sides that are known at run time only, lets TensorFlow tune what Grain has ready, and
-# normalises a batch in many operations.
+# Keras's own cannot resize to sides that are known at run time only, lets TensorFlow tune what Grain has ready,
+# normalises a batch in many operations, and does not let devices tell each other of their images.
 TENSORFLOW_FILES = (
     "ops/resize.py",
     "ops/fused.py",
     "ops/matching.py",
+    "model/replicas.py",
     "model/streams.py",
     "layers/normalization.py",
 )

@@ -92,6 +92,7 @@ def predict(
             rich_help_panel="Video",
         ),
     ] = False,
+    ray: parameter(PREDICT["ray"]) = None,
     weights: Weights = None,
     names: Names = None,
 ):
@@ -109,6 +110,17 @@ def predict(
     out = out or Path("runs") / "predict" / (Stream.name_of(source[0]) if live else _name(source, paths))
     asked = (("labels", txt), ("masks", masks), ("cutouts", cutout), ("mot", mot))
     kinds = [kind for kind, wanted in asked if wanted]
+    looking = set_options(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits)
+    looking |= set_options(method=method, overlap=overlap, flips=flips, sizes=sizes)
+    if ray is not None:
+        from kzoo.serving.many import predict_on_ray, refuse_idle_on_ray
+
+        refuse_idle_on_ray({"json": json, "track": track, "mot": mot, "show": show})
+        refuse_idle_on_ray({"tracker": tracker, "line": line, "zone": zone})
+        looking |= set_options(weights=weights, names=names)
+        outcome = predict_on_ray(model, source, out, ray, pictures, kinds, typer.echo, **looking)
+        typer.echo(f"results in {out}")
+        raise typer.Exit(1 if outcome.faults else 0)
     outcome = run(
         load(model, weights=weights, names=names),
         paths,
@@ -117,8 +129,7 @@ def predict(
         json=json,
         kinds=kinds,
         say=typer.echo,
-        **set_options(score_threshold=score, batch_size=batch_size, resize=resize, nms=nms, bits=bits),
-        **set_options(method=method, overlap=overlap, flips=flips, sizes=sizes),
+        **looking,
         **set_options(tracker=tracker, line=line, zone=zone),
         track=track,
         show=show,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from kzoo.cli.options import argument, parameter
 from kzoo.options import refuse_idle
 from kzoo.options.serving import SERVE
@@ -12,6 +14,8 @@ def serve(
     host: parameter(SERVE["host"]) = "127.0.0.1",
     port: parameter(SERVE["port"]) = 8000,
     workers: parameter(SERVE["workers"]) = 1,
+    ray: parameter(SERVE["ray"]) = None,
+    ray_most: parameter(SERVE["ray_most"]) = None,
     token_file: parameter(SERVE["token_file"], metavar="FILE") = None,
     certificate: parameter(SERVE["certificate"], metavar="FILE") = None,
     key: parameter(SERVE["key"], metavar="FILE") = None,
@@ -34,7 +38,10 @@ def serve(
     from kzoo.serving.settings import Settings
     from kzoo.serving.shelf import sources
 
-    refuse_idle({"certificate": certificate, "key": key}, SERVE, {"certificate": certificate, "key": key}.get)
+    given = {"certificate": certificate, "key": key, "ray": ray, "ray_most": ray_most}
+    refuse_idle(given, SERVE, given.get)
+    if ray is not None:
+        _check_ray(ray, ray_most, {"workers": workers > 1, "certificate": certificate, "port": port == 0})
     settings = Settings(
         token=None if token_file is None else read_token(token_file),
         batch_size=batch_size,
@@ -47,4 +54,26 @@ def serve(
         queue=queue,
         concurrency=concurrency,
     )
+    if ray is not None:
+        from kzoo.serving.replicas import serve_on_ray
+
+        serve_on_ray(sources(model), settings, host, port, ray, ray_most)
+        return
     run(sources(model), settings, host, port, workers, certificate, key)
+
+
+def _check_ray(ray: int, ray_most: int | None, idle: dict) -> None:
+    """Refuses what Ray Serve does not heed.
+
+    Args:
+        ray: number of replicas.
+        ray_most: the most replicas, or None.
+        idle: names of options, and whether they were given.
+    """
+    if ray_most is not None and ray_most < ray:
+        raise typer.BadParameter(f"--ray-most {ray_most}: fewer than --ray {ray}; give so many or more")
+    for name, given in idle.items():
+        if given:
+            raise typer.BadParameter(
+                f"--{name}: has no effect with --ray {ray}, whose proxy listens; leave one out"
+            )

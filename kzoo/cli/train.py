@@ -10,7 +10,8 @@ from typing import Any
 import typer
 
 from kzoo.cli.options import argument, parameter, was_written
-from kzoo.options import Flag, Option, Place, Special, Whole, commands
+from kzoo.options import Flag, Option, Place, Special, commands
+from kzoo.options.ray import TRAINING
 from kzoo.options.training import PANELS, TRAIN
 from kzoo.training.config import TrainConfig
 
@@ -93,16 +94,7 @@ _RESUME = Place(
     panel=FIRST,
 )
 
-_RAY = Whole(
-    help="Number of Ray's workers that share each batch, on this machine or on those of RAY_ADDRESS; a lost one is "
-    "replaced.",
-    otherwise="no Ray",
-    unit="workers",
-    least=1,
-    most=4096,
-    none=True,
-    panel=FIRST,
-)
+_RAY = TRAINING.but(panel=FIRST)
 
 
 @with_fields

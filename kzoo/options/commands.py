@@ -6,6 +6,7 @@ from kzoo.options.building import DEPTH, NUM_CLASSES, RANKS, WIDTH
 from kzoo.options.forms import AUGMENT
 from kzoo.options.kinds import Flag, Option, Special
 from kzoo.options.quantities import Number, Size, Sizes, Whole
+from kzoo.options.ray import LOOKING
 from kzoo.options.tracking import TRACKING
 from kzoo.options.words import Names, Place, Text, Word
 
@@ -169,6 +170,7 @@ PREDICT: dict[str, Option] = {
         what="a folder",
     ),
     "score_threshold": SCORE,
+    "ray": LOOKING,
     **TRACKING,
 }
 COMPRESS: dict[str, Option] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,8 @@ def predict_on_ray(
         return outcome
     size = options.get("batch_size") or 1
     with cluster(workers), file.open("a", encoding="utf-8") as lines:
+        ray.data.DataContext.get_current().enable_progress_bars = False  # a line an image says as much
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         each = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
         rows = ray.data.from_items(
             [{"path": path} for path in left], override_num_blocks=_blocks(len(left), workers)

@@ -17,6 +17,7 @@ COMMAND = typer.main.get_command(main.app)
 NEEDED = {
     "info": ("nothing",),
     "train": ("nothing", "--data", "nowhere"),
+    "tune": ("yolov3-tiny", "--data", "nowhere"),
     "evaluate": ("nothing.keras", "--data", "nowhere"),
     "predict": ("nothing.keras", "nowhere.jpg"),
     "export": ("nothing.keras",),
@@ -132,6 +133,7 @@ def test_help_says_what_holds_where_an_option_is_left_out():
             "train data",
             "train resume",
             "train head",
+            "tune head",
             "train run",
             "export data",
             "convert cfg",

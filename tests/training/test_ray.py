@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kzoo.training import tuning
+from kzoo.training import tuned, tuning
 from kzoo.training.run import RunFolder
-from kzoo.training.tuning import Trial
+from kzoo.training.tuned import Trial
 
 with_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'kzoo[ray]'"
@@ -109,10 +109,10 @@ def test_the_table_is_read_from_the_run_folders(tmp_path):
     made_run(tmp_path / "a", [0.1, 0.3, 0.2], learning_rate=0.01, image_size=96, augment="none")
     made_run(tmp_path / "b", [0.1, 0.4], learning_rate=0.02, image_size=[64, 96])
     (tmp_path / "c").mkdir()
-    best, other = tuning.table(tmp_path)
+    best, other = tuned.table(tmp_path)
     assert (best.folder, best.score, best.epochs, best.best_epoch, best.image_size) == ("b", 0.4, 2, 2, 96)
     assert (other.folder, other.score, other.augment, other.best_epoch) == ("a", 0.3, "none", 2)
-    tuning.write_table([best, other], tmp_path)
+    tuned.write_table([best, other], tmp_path)
     text = (tmp_path / "tune.csv").read_text().splitlines()
     assert text[0] == "folder,learning_rate,augment,image_size,epochs,score,best_epoch" and len(text) == 3
     assert text[1] == "b,0.02,light,96,2,0.4,2"
@@ -120,9 +120,9 @@ def test_the_table_is_read_from_the_run_folders(tmp_path):
 
 def test_the_plot_shows_each_augmentation(tmp_path):
     trials = [trial("a", 0.3), trial("b", 0.2, 1, augment="none", image_size=96, learning_rate=1e-2)]
-    tuning.plot(trials, tmp_path / "tune.png")
+    tuned.plot(trials, tmp_path / "tune.png")
     assert (tmp_path / "tune.png").stat().st_size > 5000
-    assert tuning.lines(trials)[1].split() == ["0.3000", "1.00e-03", "light", "64", "4", "a"]
+    assert tuned.lines(trials)[1].split() == ["0.3000", "1.00e-03", "light", "64", "4", "a"]
 
 
 def test_what_is_searched_for_is_drawn_around_the_usual():
