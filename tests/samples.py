@@ -106,7 +106,7 @@ _SMALL = {
     "kzoo.models.cornernet_squeeze": {"orders": 3},
     "kzoo.models.extremenet": {"orders": 3},
     "kzoo.models.conditional_detr": {**_FEW_QUERIES, "decoder_depth": 2},
-    "kzoo.models.dab_deformable_detr": {"queries": 20, "decoder_depth": 2},
+    "kzoo.models.dab_deformable_detr": {"queries": 20},
     "kzoo.models.dab_detr": {**_FEW_QUERIES, "decoder_depth": 2},
     "kzoo.models.detr": _FEW_QUERIES,
     "kzoo.models.dn_detr": {**_FEW_QUERIES, "denoising": 10, "decoder_depth": 2},
