@@ -177,7 +177,7 @@ def _search(folder: Path, asked: dict, minutes: float, trials: int | None, paral
     else:
         halving = ASHAScheduler(
             time_attr="epoch",
-            max_t=epochs,
+            max_t=epochs + 1,  # none is ended at its end, where the report is still to be written
             grace_period=max(1, epochs // _FEWEST_EPOCHS),
             reduction_factor=2,
         )
@@ -206,10 +206,28 @@ def _trial(drawn: dict, asked: dict, folder: str) -> None:
 
 
 class Reported(keras.callbacks.Callback):
-    """Tells Ray each epoch's score, by which trainings that fall behind are ended."""
+    """Tells Ray each epoch's score, by which trainings that fall behind are ended.
+
+    An epoch is told of when the next one begins: Ray may end the process at once, and by then its run folder is written.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.last: dict | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._tell()
 
     def on_epoch_end(self, epoch, logs=None):
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        self.last = {"epoch": epoch + 1, "score": score_of(row)}
+
+    def on_train_end(self, logs=None):
+        self._tell()
+
+    def _tell(self) -> None:
         from ray import tune as ray_tune
 
-        row = {name: float(value) for name, value in (logs or {}).items()}
-        ray_tune.report({"epoch": epoch + 1, "score": score_of(row)})
+        if self.last is not None:
+            ray_tune.report(self.last)
+        self.last = None
