@@ -208,7 +208,8 @@ def _trial(drawn: dict, asked: dict, folder: str) -> None:
 class Reported(keras.callbacks.Callback):
     """Tells Ray each epoch's score, by which trainings that fall behind are ended.
 
-    An epoch is told of when the next one begins: Ray may end the process at once, and by then its run folder is written.
+    An epoch is told of when the next one begins: Ray may end the process at once, and by then its run folder is
+    written.
     """
 
     def __init__(self):
