@@ -80,10 +80,15 @@ def tune(
     asked = {"model": str(model), "data": _path(data), "val": _path(val), "space": space, "options": options}
     _check_folder(folder, asked)
     with cluster(parallel):
-        _search(folder, asked, minutes, trials, parallel)
+        errors = _search(folder, asked, minutes, trials, parallel)
     found = table(folder)
     if not found:
-        raise ValueError(f"{folder}: no training came to the end of an epoch; give more minutes (--minutes)")
+        why = (
+            f"they failed: {errors[0].strip().splitlines()[-1]}"
+            if errors
+            else "give more minutes (--minutes)"
+        )
+        raise ValueError(f"{folder}: no training came to the end of an epoch; {why}")
     write_table(found, folder)
     plot(found, folder / "tune.png")
     if verbose:
@@ -146,8 +151,8 @@ def _check_folder(folder: Path, asked: dict) -> None:
     write_atomically(file, written)
 
 
-def _search(folder: Path, asked: dict, minutes: float, trials: int | None, parallel: int) -> None:
-    """Runs the trainings, or goes on with those of an earlier call, until the time is up."""
+def _search(folder: Path, asked: dict, minutes: float, trials: int | None, parallel: int) -> list[str]:
+    """Runs the trainings, or goes on with those of an earlier call, until the time is up; gives what went wrong."""
     from ray import tune as ray_tune
     from ray.tune.schedulers import ASHAScheduler
 
@@ -159,32 +164,34 @@ def _search(folder: Path, asked: dict, minutes: float, trials: int | None, paral
     )
     space, seed = asked["space"], asked["options"].get("seed", 0)
     random.seed(seed)  # by which Ray draws
-    tuner = ray_tune.Tuner(
-        trainable,
-        param_space={
-            "learning_rate": ray_tune.loguniform(*space["learning_rate"]),
-            "augment": ray_tune.choice(space["augment"]),
-            "image_size": ray_tune.choice(space["image_size"]),
-            "number": ray_tune.randint(0, 2**31),
-        },
-        tune_config=ray_tune.TuneConfig(
+    drawn = {
+        "learning_rate": ray_tune.loguniform(*space["learning_rate"]),
+        "augment": ray_tune.choice(space["augment"]),
+        "image_size": ray_tune.choice(space["image_size"]),
+        "number": ray_tune.randint(0, 2**31),
+    }
+    place = folder / _TRIALS
+    # What Ray itself says of this is true as soon as a search has been described, before anything was tried.
+    if any(place.glob("experiment_state-*.json")):
+        tuner = ray_tune.Tuner.restore(str(place), trainable, resume_unfinished=True, param_space=drawn)
+    else:
+        halving = ASHAScheduler(
+            time_attr="epoch",
+            max_t=epochs + 1,  # none is ended at its end, where the report is still to be written
+            grace_period=max(1, epochs // _FEWEST_EPOCHS),
+            reduction_factor=2,
+        )
+        how = ray_tune.TuneConfig(
             metric="score",
             mode="max",
             num_samples=trials or -1,
             max_concurrent_trials=parallel,
             time_budget_s=60 * minutes,
-            scheduler=ASHAScheduler(
-                time_attr="epoch",
-                max_t=epochs,
-                grace_period=max(1, epochs // _FEWEST_EPOCHS),
-                reduction_factor=2,
-            ),
-        ),
-        run_config=ray_tune.RunConfig(name=_TRIALS, storage_path=str(folder), verbose=0),
-    )
-    if ray_tune.Tuner.can_restore(str(folder / _TRIALS)):
-        tuner = ray_tune.Tuner.restore(str(folder / _TRIALS), trainable, resume_unfinished=True)
-    tuner.fit()
+            scheduler=halving,
+        )
+        told = ray_tune.RunConfig(name=_TRIALS, storage_path=str(folder), verbose=0)
+        tuner = ray_tune.Tuner(trainable, param_space=drawn, tune_config=how, run_config=told)
+    return [str(error) for error in tuner.fit().errors]
 
 
 def _trial(drawn: dict, asked: dict, folder: str) -> None:
@@ -199,10 +206,29 @@ def _trial(drawn: dict, asked: dict, folder: str) -> None:
 
 
 class Reported(keras.callbacks.Callback):
-    """Tells Ray each epoch's score, by which trainings that fall behind are ended."""
+    """Tells Ray each epoch's score, by which trainings that fall behind are ended.
+
+    An epoch is told of when the next one begins: Ray may end the process at once, and by then its run folder is
+    written.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.last: dict | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._tell()
 
     def on_epoch_end(self, epoch, logs=None):
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        self.last = {"epoch": epoch + 1, "score": score_of(row)}
+
+    def on_train_end(self, logs=None):
+        self._tell()
+
+    def _tell(self) -> None:
         from ray import tune as ray_tune
 
-        row = {name: float(value) for name, value in (logs or {}).items()}
-        ray_tune.report({"epoch": epoch + 1, "score": score_of(row)})
+        if self.last is not None:
+            ray_tune.report(self.last)
+        self.last = None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,20 @@ def test_a_folder_keeps_one_search(tmp_path):
     assert json.loads((tmp_path / "tune" / "tune.json").read_text()) == {"model": "a"}
     with pytest.raises(ValueError, match=r"holds another search, see tune\.json"):
         tuning._check_folder(tmp_path / "tune", {"model": "b"})
+
+
+def test_ray_is_told_of_an_epoch_that_is_written(monkeypatch):
+    told = []
+    ray = types.ModuleType("ray")
+    ray.tune = types.SimpleNamespace(report=told.append)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    reported = tuning.Reported()
+    for epoch in range(2):
+        reported.on_epoch_begin(epoch)
+        assert [one["epoch"] for one in told] == list(range(1, epoch + 1))
+        reported.on_epoch_end(epoch, {"val_map": 0.1 * epoch})
+    reported.on_train_end()
+    assert told == [{"epoch": 1, "score": 0.0}, {"epoch": 2, "score": 0.1}]
 
 
 def test_without_ray_the_remedy_is_told(monkeypatch):
