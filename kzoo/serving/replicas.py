@@ -115,9 +115,9 @@ def serve_on_ray(
     from ray import serve
 
     stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     with cluster(replicas if most is None else most):
+        for number in (signal.SIGTERM, signal.SIGINT):  # after Ray has begun, which sets handlers of its own
+            signal.signal(number, lambda *_: stopped.set())
         serve.start(http_options={"host": host, "port": port})
         try:
             try:
