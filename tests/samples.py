@@ -26,7 +26,6 @@ TWINS = {
     "retinanet-resnet18": "retinanet-v2",
     "retinanet-resnet101": "retinanet-v2",
     "d-fine-s": "d-fine-m",
-    "dino-r50-5scale": "dino-r50",
     "d-fine-x": "d-fine-l",
     "rt-detr-r34": "rt-detr-r18",
     **{f"rt-detr-{size}": "rt-detr-r50" for size in ("r50m", "r101")},
