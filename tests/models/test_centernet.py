@@ -50,10 +50,10 @@ def test_where_taps_look_is_trained_at_a_tenth_of_the_rate():
 
 
 @pytest.mark.slow
-def test_finds_what_it_has_not_seen():
+def test_finds_what_it_has_not_seen(tmp_path):
     # What learns eight pictures by heart need not learn anything of others.
     options = {"image_size": 64, "width": 0.25, "depth": 0.5, "head": {"output_stride": 8}, "workers": 0}
-    rates = {"learning_rate": 2e-3, "epochs": 5, "augment": []}
+    rates = {"learning_rate": 2e-3, "epochs": 5, "augment": [], "run": tmp_path / "run"}
     model = kzoo.train("centernet-resnet18", "shapes:400:64", **options, **rates, ema=False).model
     images, truth = next(iter(batches(kzoo.data.load("shapes:400:64", split="test"), 64, 64, workers=0)))
     heat = float(model.head.loss(truth, model(images, training=False))["heat"])
