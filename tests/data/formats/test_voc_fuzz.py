@@ -128,6 +128,17 @@ def test_folders_with_a_damaged_file(root, count):
         outcome(lambda: look(root), "a.xml", "b.xml", root.name)
 
 
+@pytest.mark.parametrize("line", ["/", ".", "..", "//", "./", "/.", "a/..", "~"])
+def test_a_line_that_names_no_file(root, line):
+    (root / "Annotations" / "a.xml").write_bytes(SOUND)
+    listed = root / "ImageSets" / "Main" / "train.txt"
+    listed.write_text(f"a\n{line}\n")
+    try:
+        outcome(lambda: look(root), "train.txt", "b.xml", root.name)
+    finally:
+        listed.unlink()
+
+
 @pytest.mark.parametrize("count", [100, pytest.param(3000, marks=pytest.mark.exhaustive)])
 def test_folders_with_a_damaged_list(root, count):
     rng = np.random.default_rng(count)

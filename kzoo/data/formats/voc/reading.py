@@ -147,8 +147,8 @@ def _expected(stem: Path, claimed: str) -> Path:
 
 
 def _with_suffix(stem: Path, suffix: str) -> Path:
-    # Not with_suffix, which takes what follows a dot in the name for one.
-    return stem.with_name(stem.name + suffix)
+    # Not with_suffix, which takes what follows a dot in the name for one; nor with_name, which "/" has not.
+    return stem.parent / f"{stem.name}{suffix}"
 
 
 def _layout(root: Path) -> Layout:
