@@ -67,7 +67,7 @@ CLASSES = {
     "kzoo.layers.unet": ("Grey",),
     "kzoo.layers.transformer": ("Encoder",),
     "kzoo.model.zoo_model": ("ZooModel",),
-    "kzoo.training.rates": ("AdamW", "SGD"),
+    "kzoo.training.rates": ("AdamW", "LossScale", "SGD"),
     "kzoo.training.schedules": ("BurnIn", "DarknetSchedule"),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,7 +50,7 @@ def _option(name: str, option: Option, default: Any) -> inspect.Parameter:
     )
 
 
-def with_fields(command: Callable, without: Sequence[str] = ()) -> Callable:
+def with_fields(command: Callable, without: Sequence[str] = (), last: Sequence[str] = ()) -> Callable:
     """The command with an option for every field of `TrainConfig` in the place of its `**options`.
 
     Typer makes a command's options from its signature, and cannot read `**options`. Here it gets a signature in which
@@ -59,12 +60,14 @@ def with_fields(command: Callable, without: Sequence[str] = ()) -> Callable:
     Args:
         command: the function behind the command.
         without: names of fields that it does not take; none by default.
+        last: names of its own options that stand behind the fields in its help; none by default.
     """
     defaults = TrainConfig.defaults()
     fields = [_option(name, option, defaults[name]) for name, option in TRAIN.items() if name not in without]
     signature = inspect.signature(command, eval_str=True)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=[*own, *fields])
+    first, behind = ([one for one in own if (one.name in last) == late] for late in (False, True))
+    command.__signature__ = signature.replace(parameters=[*first, *fields, *behind])
     command.__annotations__ = {one.name: one.annotation for one in (*own, *fields)}
     return command
 
@@ -94,10 +97,10 @@ _RESUME = Place(
     panel=FIRST,
 )
 
-_RAY = TRAINING.but(panel=FIRST)
+_RAY = TRAINING.but(panel="Speed")
 
 
-@with_fields
+@functools.partial(with_fields, last=("ray",))
 def train(
     context: typer.Context,
     model: argument(_MODEL, metavar="[MODEL]") = None,

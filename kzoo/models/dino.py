@@ -20,7 +20,7 @@ def dino(
     width: float = 1.0,
     depth: float = 1.0,
     backbone: str = "resnet50",
-    scales: int = 4,
+    maps: int = 4,
     batch_norm: str | None = None,
     dropout: float = 0.0,
     names: Sequence[str] | None = None,
@@ -40,7 +40,7 @@ def dino(
         depth: factor of the backbone's blocks of a stage and of the layers of encoder and decoder, above 0 and up to
             16, 1 by default.
         backbone: one of `kzoo.backbones.named.BACKBONES`, "resnet50" by default.
-        scales: number of maps: 4 (default), at strides 8 to 64, or 5, at strides 4 to 64.
+        maps: number of maps: 4 (default), at strides 8 to 64, or 5, at strides 4 to 64.
         batch_norm: kind of the backbone's batch normalisation, "trained", "frozen" or "synchronized": see
             `kzoo.layers.residual.batch_normalization`. Where None "frozen" with weights or backbone's weights, and
             "trained" without. A ConvNeXt has none.
@@ -63,11 +63,11 @@ def dino(
     encoder = DeformableEncoder(
         repeats(DEPTH, depth), HEADS, scaled(2048, width), dropout, position="sine-20", name="neck_encoder"
     )
-    network = encoded_levels(width, depth, backbone, batch_norm, load, encoder, scales)
+    network = encoded_levels(width, depth, backbone, batch_norm, load, encoder, maps)
     arguments = {**decoder_settings(width, depth, 2048), "dropout": dropout, **head}
-    strides = STRIDES if scales == 4 else (4, *STRIDES)
+    strides = STRIDES if maps == 4 else (4, *STRIDES)
     head = DINOHead(num_classes, strides, **arguments)
     return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 
-dino_5_scale = functools.partial(dino, scales=5, name="dino-r50-5scale")
+dino_5_scale = functools.partial(dino, maps=5, name="dino-r50-5scale")

@@ -109,7 +109,7 @@ MODEL: dict[str, Option] = {
     "boxes_per_cell": Whole(least=1, most=1000),
     "neck_width": Whole(least=1, most=65536),
     "levels": Whole(least=2, most=3),
-    "scales": Whole(least=4, most=5),
+    "maps": Whole(least=4, most=5),
     "orders": Whole(least=1, most=5),
     "stacks": Whole(least=1, most=16),
     **{

@@ -41,6 +41,7 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.backends
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_same_numbers(backend, models):
     assert run(backend, "-c", SCRIPT, backend, models).count("ok") == len(NAMES)

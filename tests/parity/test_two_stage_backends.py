@@ -66,6 +66,7 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.backends
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_gives_the_same_and_learns(backend, models):
     assert run(backend, "-c", SCRIPT, backend, models).count("ok") == len(NAMES)

@@ -260,5 +260,6 @@ assert 0 < result.rows[0]["box_loss"] < 10
 """
 
 
+@pytest.mark.long
 def test_two_devices_share_a_batch(tmp_path):
     assert start(TWO_DEVICES.format(run=str(tmp_path / "run"))).wait(200) == 0
