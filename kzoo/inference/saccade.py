@@ -16,14 +16,10 @@ _FIRST = (1.0, 192 / 255)  # of the size that fills the input, in the two views 
 _TOLD, _SURE = 0.3, 0.5  # scores from which boxes of the first look count, and are looked at again
 # Longer sides of such boxes in the photograph's pixels, up to which they are enlarged or shrunk to so many.
 _LONGER_SIDES = ((32.0, 24.0), (96.0, 64.0), (np.inf, 192.0))
-_ENLARGED, _MOST_ENLARGED = (
-    2.0,
-    4.0,
-)  # views at more of the first are not looked into; no part is enlarged more
-_NEAR, _ALIKE = (
-    16.0,
-    (0.8, 1.2),
-)  # pixels of the input, and ratio of two enlargements: what is within is looked at once
+# Views at more of the first are not looked into; no part is enlarged more.
+_ENLARGED, _MOST_ENLARGED = 2.0, 4.0
+# Pixels of the input, and ratio of two enlargements: what is within is looked at once.
+_NEAR, _ALIKE = 16.0, (0.8, 1.2)
 _MOST_CROPS, _MOST_FOUND = 30, 100
 _SIGMA = 0.7
 

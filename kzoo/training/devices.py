@@ -96,8 +96,13 @@ def strategy(batch_size: int | str, count: int | str = ALL):
         count: number of this machine's devices, or "all".
 
     Raises:
-        ValueError: there are not so many devices, or they cannot share the batch evenly.
+        ValueError: there are not so many devices, they cannot share the batch evenly, or several machines would each
+            find another one.
     """
+    if batch_size == AUTO and machines.several():
+        raise ValueError(
+            f"batch_size={AUTO}: several machines (TF_CONFIG) share a batch; give a number of images"
+        )
     across = machines.strategy()
     devices = shared_devices(count)
     number = len(devices) if across is None else across.num_replicas_in_sync

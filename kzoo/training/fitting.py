@@ -138,8 +138,7 @@ def resume(
         callbacks: further Keras callbacks; their logs have the figures of `kzoo.training.Evaluation`.
         verbose: what is printed: 0 nothing, 1 a bar, 2 a line an epoch; "auto" is a bar on a terminal, else lines.
         **changes: options that differ from now on: `epochs`, `patience`, `workers`, `worker_kind`, `cache`,
-            `devices`. A
-            training that `patience` has stopped goes on where `epochs` or `patience` is given.
+            `devices`. A training that `patience` has stopped goes on where `epochs` or `patience` is given.
 
     Raises:
         FileNotFoundError: there is no run, or it has no checkpoint yet.

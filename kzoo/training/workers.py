@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kzoo.options.forms import AUTO
 from kzoo.system.ray import cluster, import_ray
 from kzoo.training import machines
 from kzoo.training.config import TrainConfig
@@ -45,6 +46,8 @@ def train_on_ray(
     """
     origin = origin_of(model, options)
     config = TrainConfig.of(origin.options)
+    if config.batch_size == AUTO:
+        raise ValueError(f"batch_size={AUTO}: {count} workers (--ray) share a batch; give a number of images")
     if config.batch_size % count:
         raise ValueError(
             f"batch_size={config.batch_size}: {count} workers (--ray) share it; give a multiple of {count}"

@@ -156,6 +156,13 @@ def test_a_cluster_that_cannot_be_read_is_refused(monkeypatch, text):
         machines.several()
 
 
+def test_machines_do_not_each_find_a_batch_of_their_own(monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ValueError, match="batch_size=auto: several machines"):
+        devices.strategy("auto")
+
+
 def test_the_chief_or_the_first_worker_writes(monkeypatch):
     def first(kind, index, **cluster):
         task = {"type": kind, "index": index}

@@ -146,6 +146,18 @@ def test_options_that_are_searched_for_or_unknown_are_refused(options, words):
         tuning._space("yolov3-tiny", None, None, None, options)
 
 
+@pytest.mark.parametrize(
+    ("size", "words"), [("auto", "batch_size=auto: 3 workers"), (8, "give a multiple of 3")]
+)
+def test_workers_share_a_batch_of_a_number_of_images(tmp_path, size, words):
+    from kzoo.training.workers import train_on_ray
+
+    run = tmp_path / "run"
+    with pytest.raises(ValueError, match=words):
+        train_on_ray(3, "yolov3-tiny", "shapes:4:64", batch_size=size, run=str(run))
+    assert not run.exists()
+
+
 def test_a_folder_keeps_one_search(tmp_path):
     tuning._check_folder(tmp_path / "tune", {"model": "a"})
     tuning._check_folder(tmp_path / "tune", {"model": "a"})
