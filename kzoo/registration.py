@@ -13,6 +13,7 @@ _PACKAGE = "kzoo"
 CLASSES = {
     "kzoo.heads.anchor": ("AnchorHead",),
     "kzoo.heads.anchor_detr": ("AnchorDETRHead",),
+    "kzoo.heads.auxiliary_yolo": ("AuxiliaryYoloHead",),
     "kzoo.heads.center": ("CenterHead",),
     "kzoo.heads.classify": ("ClassifyHead",),
     "kzoo.heads.corner": ("CornerHead",),

@@ -42,6 +42,7 @@ TWINS = {
     **{f"yolov5{size}": "yolov5n" for size in "smlx"},
     **{f"yolov5{size}6": "yolov5n6" for size in "smlx"},
     "yolov7x": "yolov7",
+    **{f"yolov7-{size}6": "yolov7-e6e" for size in "ed"},
     **{f"yolox-{size}": "yolox-s" for size in ("tiny", "m", "l", "x")},
     **{f"pp-yoloe-{size}": "pp-yoloe-s" for size in "mlx"},
     "yolov6s": "yolov6n",
@@ -85,6 +86,7 @@ HEADS = {
     "SaccadeHead": "cornernet-saccade",
     "TripletHead": "centernet-triplet",
     "YoloHead": "yolov3-tiny",
+    "AuxiliaryYoloHead": "yolov7-w6",
 }
 
 

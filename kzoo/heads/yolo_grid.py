@@ -9,7 +9,7 @@ from keras import ops
 
 from kzoo.heads.yolo_boxes import LARGEST_LOG_SIZE, Places
 from kzoo.heads.yolo_match import Match
-from kzoo.ops.assign import PointAssignment, last_of_rank, last_owner, ratio_match
+from kzoo.ops.assign import CELLS, PointAssignment, last_of_rank, last_owner, ratio_match
 from kzoo.ops.boxes import shape_iou
 from kzoo.ops.gather import take_rows
 
@@ -137,8 +137,8 @@ class YoloGrid:
         takes = ops.logical_and(takes, ops.expand_dims(valid, -1))
         return self._resolve(boxes, labels, choice, takes)
 
-    def match_by_ratio(self, boxes, labels, ratio: float = 4.0) -> Match:
-        """Gives every object to all anchors of about its shape, in its centre's cell and the two nearest neighbours.
+    def match_by_ratio(self, boxes, labels, ratio: float = 4.0, cells: int = CELLS) -> Match:
+        """Gives every object to all anchors of about its shape, in its centre's cell and the nearest neighbours.
 
         All pairs are kept: a prediction may have to find several objects, of which the last written owns it.
 
@@ -146,18 +146,19 @@ class YoloGrid:
             boxes: (B, M, 4) xyxy pixels, as `sound_boxes` leaves them.
             labels: (B, M) int, -1 for none.
             ratio: see `kzoo.ops.assign.ratio.ratio_match`.
+            cells: see there.
         """
         per_cell = [len(level) for level in self.anchors]
         level = [i for i, count in enumerate(per_cell) for _ in range(count)]  # of each of the P slots
-        cells = ops.convert_to_tensor([self.cells[i] for i in level], "float32")  # (P, 2)
+        sides = ops.convert_to_tensor([self.cells[i] for i in level], "float32")  # (P, 2)
         extents = ops.stack([ops.cast(side, "float32") for i in level for side in self.sizes[i][::-1]])
-        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / cells  # (B, M, P, 2)
+        center = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2) / sides  # (B, M, P, 2)
         size = boxes[..., 2:] - boxes[..., :2]  # (B, M, 2)
         slots = ops.convert_to_tensor(self.slots, "float32")  # (P, 2)
-        shift, takes, order = ratio_match(center, size, slots, ops.reshape(extents, (-1, 2)), ratio)
+        shift, takes, order = ratio_match(center, size, slots, ops.reshape(extents, (-1, 2)), ratio, cells)
         valid = ops.logical_and(labels >= 0, ops.any(boxes != 0, axis=-1))  # (B, M)
         takes = ops.logical_and(takes, valid[:, :, None, None])
-        # Of each object P x 3 places, (B, M, P * 3).
+        # Of each object P x K places, (B, M, P * K).
         flat = (-1, boxes.shape[1], len(self.slots) * takes.shape[-1])
         choice = ops.repeat(ops.arange(len(self.slots), dtype="int32"), takes.shape[-1])
         takes, order = ops.reshape(takes, flat), ops.reshape(order, flat)

@@ -12,7 +12,7 @@ from kzoo.heads.yolo_layers import YoloLayers
 from kzoo.heads.yolo_match import Match, Objects
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss, smooth_labels, softmax_focal_loss
 from kzoo.losses.iou import BOX_LOSSES, ciou_loss
-from kzoo.ops.assign import POINT_ASSIGNERS, assign_points, sim_ota_among, sound_boxes
+from kzoo.ops.assign import CELLS, POINT_ASSIGNERS, assign_points, sim_ota_among, sound_boxes
 from kzoo.ops.boxes import iou, pairwise_iou
 from kzoo.ops.gather import take_rows
 from kzoo.ops.weighting import image_weighted
@@ -41,18 +41,36 @@ class YoloLoss(YoloLayers):
     """The loss of `kzoo.heads.yolo.YoloHead`, whose attributes say what it is made of."""
 
     loss_names = ("box", "objectness", "class")
+    most_predictions = 10  # that an object gets by what they predict so far, under "ratio-ota"
 
     def loss(self, targets, outputs, sample_weight=None):
-        # 1. Predictions (B, N, 5 + classes) of N anchors, and objects (B, M).
-        rows, grid = self._rows(outputs)
+        rows, grid = self._rows(outputs)  # (B, N, 5 + classes) of N anchors
+        boxes = sound_boxes(targets["boxes"])  # (B, M, 4)
+        predicted = self._predicted(rows, grid)  # (B, N, 4)
+        match = self._match(grid, boxes, targets["labels"], rows, predicted)
+        return self._terms(targets, rows, predicted, match, grid, sample_weight)
+
+    def _predicted(self, rows, grid: YoloGrid):
+        """Boxes (B, N, 4) of raw predictions (B, N, 5 + classes), xyxy pixels, through which no gradient flows."""
+        return ops.stop_gradient(decode_boxes(rows, grid.places, self.size_transform))
+
+    def _terms(self, targets, rows, predicted, match: Match, grid: YoloGrid, sample_weight) -> dict:
+        """The loss's terms by name.
+
+        Args:
+            targets: boxes (B, M, 4), labels (B, M) and weights (B, M), if there are any, by name.
+            rows: (B, N, 5 + classes) raw predictions.
+            predicted: (B, N, 4) their boxes, xyxy pixels.
+            match: the objects, each beside the prediction that has to find it.
+            grid: where the predictions sit.
+            sample_weight: (B,) weights of the images, or None.
+        """
         boxes, labels = sound_boxes(targets["boxes"]), targets["labels"]
-        predicted = ops.stop_gradient(decode_boxes(rows, grid.places, self.size_transform))  # (B, N, 4)
-        # At a threshold of 1 nobody asks for overlaps, the largest tensor that there is.
+        # 1. Overlaps (B, N, M), for which nobody asks at a threshold of 1: the largest tensor that there is.
         idle = self.ignore_threshold >= 1 and self.truth_threshold >= 1
-        overlaps = None if idle else pairwise_iou(predicted, boxes)  # (B, N, M)
+        overlaps = None if idle else pairwise_iou(predicted, boxes)
 
         # 2. Pairs of an object and the prediction that is to find it, each beside the pairs' raw numbers (B, Q, ...).
-        match = self._match(grid, boxes, labels, rows, predicted)
         if "weights" in targets:
             match = match.weighted(targets["weights"])
         assigned = [(match, take_rows(rows, match.index))]
@@ -81,7 +99,7 @@ class YoloLoss(YoloLayers):
             "class": self.class_weight * classes,
         }
 
-    def _match(self, grid: YoloGrid, boxes, labels, rows=None, predicted=None) -> Match:
+    def _match(self, grid: YoloGrid, boxes, labels, rows=None, predicted=None, cells: int = CELLS) -> Match:
         """Which prediction has to find which object.
 
         Args:
@@ -90,21 +108,22 @@ class YoloLoss(YoloLayers):
             labels: (B, M) int, -1 for none.
             rows: (B, N, 5 + classes) raw predictions, or None where there are none to go by, so that shapes decide.
             predicted: (B, N, 4) their boxes, xyxy pixels, or None.
+            cells: number of cells that may take an object by its sides, 3 (default) or 5.
         """
         if self.assigner == "best shape":
             return grid.match(boxes, labels, self.iou_threshold)
         if self.assigner == "ratio" or rows is None:
-            return grid.match_by_ratio(boxes, labels, self.anchor_ratio)
+            return grid.match_by_ratio(boxes, labels, self.anchor_ratio, cells)
         scores = ops.sigmoid(rows[..., 4:5]) * self._class_probabilities(rows[..., 5:])  # (B, N, C)
         if self.assigner in ("sim-ota", "ratio-ota"):  # whose cost is of the geometric mean
             scores = ops.sqrt(scores)
         scores = ops.stop_gradient(scores)
         if self.assigner == "ratio-ota":
-            pairs = grid.match_by_ratio(boxes, labels, self.anchor_ratio)
+            pairs = grid.match_by_ratio(boxes, labels, self.anchor_ratio, cells)
             scores, predicted = (
                 take_rows(values, pairs.index) for values in (scores, predicted)
             )  # (B, Q, ...)
-            found = sim_ota_among(pairs.weight > 0, scores, predicted, boxes, labels)
+            found = sim_ota_among(pairs.weight > 0, scores, predicted, boxes, labels, self.most_predictions)
             return grid.match_of_pairs(boxes, labels, pairs, found)
         found = assign_points(
             self.assigner,

@@ -95,6 +95,40 @@ def transition(net: Numbered, x, filters: int, beside: Sequence = ()):
     return net.concat([strided, pooled, *beside])
 
 
+def transition_at_once(net: Numbered, x, filters: int):
+    """Half the sides as `transition` has it, as one layer of the list: (B, H, W, C) to (B, H / 2, W / 2, filters).
+
+    Args:
+        net: names the layer.
+        x: (B, H, W, C) maps.
+        filters: number of output channels, of which each way gives half.
+    """
+    name = net.name()
+    strided = conv(x, x.shape[-1], f"{name}_cv1", **net.style)
+    strided = conv(strided, filters // 2, f"{name}_cv2", 3, 2, **net.style)
+    pooled = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    pooled = conv(pooled, filters // 2, f"{name}_cv3", **net.style)
+    return layers.Concatenate(name=f"{name}_concat")([strided, pooled])
+
+
+def elan_sum(net: Numbered, x, times: int, *sizes: int):
+    """A block of `elan`, or the sum of several that stand side by side: (B, H, W, C) to (B, H, W, filters).
+
+    Args:
+        net: names the layers.
+        x: (B, H, W, C) maps.
+        times: number of blocks, 1 or more.
+        *sizes: entry, inner, filters, groups and length of `elan`.
+
+    Source: YOLOv7, arXiv:2207.02696, figure 2d (E-ELAN).
+    """
+    summed = elan(net, x, *sizes)
+    for _ in range(times - 1):
+        other = elan(net, x, *sizes)
+        summed = layers.Add(name=net.name())([summed, other])
+    return summed
+
+
 def pooled_partly(x, filters: int, name: str, sizes: Sequence[int] = (5, 9, 13), **style):
     """Pooling of several sizes between convolutions, past which half of the channels go (SPPCSPC).
 

@@ -128,7 +128,18 @@ def yolov5(
 
 
 def anchored_model(
-    network, settings, default, num_classes, image_size, anchors, names, name, weights, backbone_weights
+    network,
+    settings,
+    default,
+    num_classes,
+    image_size,
+    anchors,
+    names,
+    name,
+    weights,
+    backbone_weights,
+    head_type: type[YoloHead] = YoloHead,
+    levels: int | None = None,
 ) -> ZooModel:
     """Network and anchored head as one model, with weights where they are given.
 
@@ -137,14 +148,16 @@ def anchored_model(
         settings: further arguments of the head.
         default: the published anchors.
         num_classes, image_size, anchors, names, name, weights, backbone_weights: what the architecture function got.
+        head_type: class of the head, `YoloHead` by default.
+        levels: number of levels; as many as there are maps where None (default).
     """
-    strides = [8 * 2**level for level in range(len(network.outputs))]
+    strides = [8 * 2**level for level in range(levels or len(network.outputs))]
     check_arguments(num_classes, image_size, names, strides[-1])
     if anchors is None:
         anchors = state_anchors(weights, strides) or default
     # Plain numbers, wherever the anchors come from: Keras writes constructor arguments into the model's file.
     anchors = np.asarray(anchors, float).tolist()
-    head = YoloHead(num_classes, anchors, strides, name="head", **settings)
+    head = head_type(num_classes, anchors, strides, name="head", **settings)
     return assembled(network, head, image_size, names, name, weights, backbone_weights)
 
 

@@ -70,8 +70,8 @@ def yolov7(
 ) -> ZooModel:
     """YOLOv7: blocks that join several lengths of a chain, on the way down to the finest level and up again.
 
-    It is the network as it is used when trained: without the second heads that train the largest sizes. What the
-    authors' head learns to add before and to multiply behind its convolution is in that convolution.
+    What the authors' head learns to add before and to multiply behind its convolution is in that convolution. The sizes
+    for large images are in `kzoo.models.yolov7_large`.
 
     Args:
         num_classes: number of classes, 1 or more, 80 by default.

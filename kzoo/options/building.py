@@ -158,6 +158,7 @@ YOLO: dict[str, Option] = {
     "anchor_ratio": Number(above=1, needs={"assigner": ("ratio", "ratio-ota")}),
     "prior_objects": Number(above=0, none=True, needs={"project": (True,)}),
 }
+AUXILIARY_YOLO: dict[str, Option] = {**YOLO, "auxiliary_weight": _WEIGHT}
 DRIVE: dict[str, Option] = {
     **YOLO,
     **dict.fromkeys(("drivable_loss", "lane_loss"), LOSS),

@@ -15,6 +15,7 @@ from kzoo.weights import yolo_tables
 log = logging.getLogger("kzoo")
 _LAYER = re.compile(r"(backbone|neck|branch)_layer(\d+)_((?!\d+_).+)")
 _LEVEL = re.compile(r"head_stride\d+(?:_\d+)?")
+_SECOND = re.compile(r"head_auxiliary_stride\d+")  # of YOLOv7's largest sizes
 _NUMBERED = re.compile(r"model\.(\d+)\.")
 _ANCHORS = re.compile(r"model\.\d+\.anchors")
 _ANCHOR_GRID = re.compile(r"model\.\d+\.anchor_grid")
@@ -25,12 +26,14 @@ _SETTINGS = re.compile(r"model\.\d+\.anchor(s|_grid)")  # the grid has them once
 _BRANCH = re.compile(r"rep_(conv|bn)([13])")
 _BRANCHES = {"3": "dense", "1": "1x1"}
 _PLACES = {"conv": ".0", "bn": ".1"}
-_FIRST = ("backbone_layer0_conv", "backbone_layer0_conv_conv")  # the second behind YOLOP's `Focus`
+# The second behind YOLOP's `Focus`; that of YOLOv7's largest sizes is a layer of its own.
+_FIRST = ("backbone_layer0_conv", "backbone_layer0_conv_conv", "backbone_layer1_conv")
 FIRST_NORMS = (
     "backbone_layer0_bn",
     "backbone_layer0_conv_bn",
     "backbone_stem_rep",
     "backbone_stem1_bn",
+    "backbone_layer1_bn",
 )
 LICENCE = (
     "weights as the authors of YOLOv5, v8 and 11 publish them are under AGPL-3.0, and those of YOLOv7 under GPL-3.0; "
@@ -61,6 +64,8 @@ def torch_modules(layers: Mapping[str, keras.layers.Layer]) -> dict[str, list[st
             modules[name] = [f"model.{number}.{_module(module)}"]
     levels = [name for name in layers if _LEVEL.fullmatch(name)]
     of_head = {name: [f"model.{last + 1}.m.{level}"] for level, name in enumerate(levels)}
+    second = [name for name in layers if _SECOND.fullmatch(name)]
+    of_head |= {name: [f"model.{last + 1}.m2.{level}"] for level, name in enumerate(second)}
     return {**modules, **of_head, **yolo_tables.torch_modules(layers, last + 1)}
 
 
@@ -95,7 +100,7 @@ def without_settings(
     tensors = yolo_tables.without_constants(path, tensors, layers)
     if not is_numbered(layers) or "head_objectness_stride8" in layers:
         return tensors
-    if _FIRST[0] in layers:  # those of YOLOP are under MIT
+    if _FIRST[1] not in layers:  # those of YOLOP are under MIT
         log.warning("%s: licence of the weights: %s", path, LICENCE)
     anchored = hasattr(head, "anchors")
     found = pixel_anchors(tensors, head.strides) if anchored else None

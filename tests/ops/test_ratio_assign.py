@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from kzoo.heads import YoloHead
+from kzoo.heads.auxiliary_yolo import AuxiliaryYoloHead
 from kzoo.heads.yolo_grid import YoloGrid
 
 STRIDES, SIZES = (8, 16), [(6, 8), (3, 4)]
@@ -22,7 +23,7 @@ def scene(seed, objects=9, padding=12):
     return boxes, labels
 
 
-def written(boxes, labels):
+def written(boxes, labels, all_cells=False):
     """Row of the prediction and object of every pair of an image, in the order in which they are written."""
     start = [0, 2 * 6 * 8]
     pairs = []
@@ -34,13 +35,8 @@ def written(boxes, labels):
                     if label < 0 or max((size / anchor).max(), (anchor / size).max()) >= RATIO:
                         continue
                     x, y = (box[:2] + box[2:]) / 2 / stride
-                    near = (
-                        True,
-                        x % 1 < 0.5 and x > 1,
-                        y % 1 < 0.5 and y > 1,
-                        (columns - x) % 1 < 0.5 and columns - x > 1,
-                        (rows - y) % 1 < 0.5 and rows - y > 1,
-                    )
+                    sides = (x, y, columns - x, rows - y)  # cells to the edges of the map
+                    near = (True, *((all_cells or side % 1 < 0.5) and side > 1 for side in sides))
                     if near[turn]:
                         move = ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1))[turn]
                         column, row = min(int(x), columns - 1) + move[0], min(int(y), rows - 1) + move[1]
@@ -48,17 +44,18 @@ def written(boxes, labels):
     return pairs
 
 
+@pytest.mark.parametrize("cells", [3, 5])
 @pytest.mark.parametrize("seed", range(4))
-def test_pairs_and_owners_equal_those_of_a_loop(seed):
+def test_pairs_and_owners_equal_those_of_a_loop(seed, cells):
     boxes, labels = scene(seed)
     grid = YoloGrid(SIZES, STRIDES, ANCHORS, (2.0, 2.0))
-    match = grid.match_by_ratio(ops.convert_to_tensor(boxes), ops.convert_to_tensor(labels), RATIO)
+    match = grid.match_by_ratio(ops.convert_to_tensor(boxes), ops.convert_to_tensor(labels), RATIO, cells)
     index, weight, taken, owner = (
         np.asarray(value) for value in (match.index, match.weight, match.taken, match.owner)
     )
     per_object = index.shape[1] // boxes.shape[1]
     for image in range(2):
-        wanted = written(boxes[image], labels[image])
+        wanted = written(boxes[image], labels[image], cells == 5)
         found = [(index[image, q], q // per_object) for q in np.flatnonzero(weight[image])]
         assert sorted(found) == sorted(wanted) and wanted
         last = dict(wanted)  # of equal rows the last
@@ -73,7 +70,7 @@ def test_a_centre_on_the_line_goes_to_the_cells_at_both_of_its_sides():
     assert sorted(np.asarray(match.index)[np.asarray(match.weight) > 0]) == [1 * 8 + 2, 2 * 8 + 1, 2 * 8 + 2]
 
 
-def cheapest(boxes, labels, scores, predicted, candidates):
+def cheapest(boxes, labels, scores, predicted, candidates, most=10):
     """SimOTA as YOLOv7 has it, object by object: pairs of a prediction's row and its object."""
     objects = [number for number, label in enumerate(labels) if label >= 0 and (boxes[number] != 0).any()]
     rows = np.array(candidates)
@@ -93,7 +90,7 @@ def cheapest(boxes, labels, scores, predicted, candidates):
         costs[number] = entropy - 3 * np.log(overlaps[number] + 1e-8)
     wants = {}
     for number in objects:
-        count = max(1, int(np.sort(overlaps[number])[-10:].sum()))
+        count = max(1, int(np.sort(overlaps[number])[-most:].sum()))
         for place in np.argsort(costs[number], kind="stable")[:count]:
             wants.setdefault(place, []).append(number)
     return sorted(
@@ -102,11 +99,12 @@ def cheapest(boxes, labels, scores, predicted, candidates):
     )
 
 
+@pytest.mark.parametrize(("head_type", "cells", "limit"), [(YoloHead, 3, 10), (AuxiliaryYoloHead, 5, 20)])
 @pytest.mark.parametrize("seed", range(4))
-def test_of_the_candidates_those_that_cost_least_by_what_they_predict(seed):
+def test_of_the_candidates_those_that_cost_least_by_what_they_predict(seed, head_type, cells, limit):
     boxes, labels = scene(seed)
     rng = np.random.default_rng(seed)
-    head = YoloHead(
+    head = head_type(
         3, ANCHORS, STRIDES, assigner="ratio-ota", anchor_ratio=RATIO, scale_xy=2.0, size_transform="square"
     )
     grid = YoloGrid(SIZES, STRIDES, ANCHORS, (2.0, 2.0))
@@ -118,13 +116,13 @@ def test_of_the_candidates_those_that_cost_least_by_what_they_predict(seed):
     )
     predicted = predicted.astype(np.float32)
     predicted[..., 2:] += 2
-    match = head._match(grid, *map(ops.convert_to_tensor, (boxes, labels, rows, predicted)))
+    match = head._match(grid, *map(ops.convert_to_tensor, (boxes, labels, rows, predicted)), cells=cells)
     logistic = 1 / (1 + np.exp(-rows.astype(float)))
     scores = np.sqrt(logistic[..., 4:5] * logistic[..., 5:])
     most = 0
     for image in range(2):
-        candidates = [row for row, _ in written(boxes[image], labels[image])]
-        wanted = cheapest(boxes[image], labels[image], scores[image], predicted[image], candidates)
+        candidates = [row for row, _ in written(boxes[image], labels[image], cells == 5)]
+        wanted = cheapest(boxes[image], labels[image], scores[image], predicted[image], candidates, limit)
         pairs = np.flatnonzero(match.weight[image])
         index, source = np.asarray(match.index[image]), np.asarray(match.source[image])
         assert sorted((index[q], source[q]) for q in pairs) == wanted and wanted

@@ -63,6 +63,12 @@ def test_modules_have_their_numbers_and_the_head_comes_behind_the_last(small):
     assert seven["neck_layer102_rep_bn3"] == ["model.102.rbr_dense.1"]
     assert seven["neck_layer102_rep_conv1"] == ["model.102.rbr_1x1.0"]
     assert seven["head_stride8"] == ["model.105.m.0"]
+    with shapes_only():
+        largest = torch_modules(named_layers(kzoo.build("yolov7-e6e", **{**SMALL, "depth": 1.0}), False))
+    assert largest["backbone_layer2_cv3_conv"] == ["model.2.cv3.conv"]
+    assert largest["neck_layer112_cv7_conv"] == ["model.112.cv7.conv"]
+    assert largest["head_stride64"] == ["model.265.m.3"]
+    assert largest["head_auxiliary_stride8"] == ["model.265.m2.0"]
     assert torch_modules(named_layers(kzoo.build("resnet18", width=0.25, image_size=64), False)) == {}
 
 

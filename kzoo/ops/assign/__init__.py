@@ -4,11 +4,13 @@ from kzoo.ops.assign.anchors import RESCUES, Assignment, assign_anchors
 from kzoo.ops.assign.atss import atss
 from kzoo.ops.assign.common import PointAssignment, last_owner, sound_boxes
 from kzoo.ops.assign.named import POINT_ASSIGNERS, assign_points
-from kzoo.ops.assign.ratio import last_of_rank, ratio_match
+from kzoo.ops.assign.ratio import ALL_CELLS, CELLS, last_of_rank, ratio_match
 from kzoo.ops.assign.sim_ota import sim_ota, sim_ota_among
 from kzoo.ops.assign.task_aligned import task_aligned
 
 __all__ = [
+    "ALL_CELLS",
+    "CELLS",
     "POINT_ASSIGNERS",
     "RESCUES",
     "Assignment",
