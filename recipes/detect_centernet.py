@@ -20,7 +20,7 @@ parser.add_argument(
     help="one of the names `centernet...`, `cornernet...` or `extremenet`",
 )
 parser.add_argument("--run", default="runs/detect/centernet", help="the folder of the run")
-parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--epochs", type=int, default=30)
 parser.add_argument("--batch-size", type=int, default=16)
 parser.add_argument("--image-size", type=int, default=128, help="a multiple of 32, of hourglasses 128")
 parser.add_argument("--width", type=float, default=0.25)
@@ -32,7 +32,7 @@ parser.add_argument(
     help="of the backbone of centernet-resnet...: no coarser than objects are large; 32 as published",
 )
 parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms")
-parser.add_argument("--learning-rate", type=float, default=1e-3)
+parser.add_argument("--learning-rate", type=float, default=2e-3)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
