@@ -36,8 +36,8 @@ class Peaks(NamedTuple):
 def pair_corners(first: Peaks, second: Peaks, tag_distance: float, count: int):
     """Boxes of a top left and a bottom right corner that may belong together, the best of all pairs.
 
-    They have one class and tags that are near each other, and lie as corners of a box do. A score of 0 is no corner: where
-    a map has fewer peaks than are asked for, the rest is cells of no meaning, and other ones in every runtime.
+    They have one class and tags that are near each other, and lie as corners of a box do. What scores 0 is no corner:
+    where a map has fewer peaks than are asked for, the rest is cells of no meaning, and other ones in every runtime.
 
     Args:
         first: K top left corners an image.
