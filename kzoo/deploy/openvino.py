@@ -54,8 +54,26 @@ def store(path: Path, made, meta: Metadata) -> None:
 
 
 def read(source: Path | io.BytesIO):
-    """An `openvino.Model` from an ONNX file or its content."""
-    return openvino_package().Core().read_model(source)
+    """An `openvino.Model` from an ONNX file or its content, in which equal values keep their order."""
+    model = openvino_package().Core().read_model(source)
+    _keep_order(model)
+    return model
+
+
+def _keep_order(model) -> None:
+    """Has each selection of the largest, in loops too, take of equal values those of lower indices first.
+
+    ONNX says so of `TopK`. OpenVINO's reader leaves it open, and then which boxes come first, or are taken at all, is
+    other than anywhere else.
+
+    Args:
+        model: an `openvino.Model`, changed in place.
+    """
+    for node in model.get_ops():
+        if node.get_type_name() == "TopK":
+            node.set_attribute("stable", True)
+        elif node.get_type_name() == "Loop":
+            _keep_order(node.get_function())
 
 
 def _converted(graph: Graph):

@@ -7,7 +7,7 @@ from keras import ops
 
 from kzoo.heads.keypoints import KeypointHead, at
 from kzoo.losses.tags import pull_and_push
-from kzoo.ops.corners import REFUSED, pair_corners
+from kzoo.ops.corners import pair_corners
 from kzoo.ops.weighting import image_weighted
 from kzoo.options import checked
 from kzoo.options.heatmaps import CORNER
@@ -106,8 +106,7 @@ class CornerHead(KeypointHead):
         height, width = ops.shape(outputs[f"{point}_heat"])[1:3]
         row, column = (0, 0) if point == "top_left" else (height - 1, width - 1)
         outside = ops.equal(peaks.rows, row) | ops.equal(peaks.columns, column)
-        # The mean with any other's score is below that of an object.
-        return peaks._replace(scores=ops.where(outside, 2.0 * REFUSED, peaks.scores))
+        return peaks._replace(scores=ops.where(outside, 0.0, peaks.scores))
 
     def paired(self, outputs):
         """Pairs of corners: boxes (B, N, 4) xyxy pixels, scores (B, N) best first, below 0 of none, labels (B, N)."""

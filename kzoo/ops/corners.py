@@ -36,7 +36,8 @@ class Peaks(NamedTuple):
 def pair_corners(first: Peaks, second: Peaks, tag_distance: float, count: int):
     """Boxes of a top left and a bottom right corner that may belong together, the best of all pairs.
 
-    They have one class and tags that are near each other, and lie as corners of a box do.
+    They have one class and tags that are near each other, and lie as corners of a box do. What scores 0 is no corner:
+    where a map has fewer peaks than are asked for, the rest is cells of no meaning, and other ones in every runtime.
 
     Args:
         first: K top left corners an image.
@@ -58,6 +59,7 @@ def pair_corners(first: Peaks, second: Peaks, tag_distance: float, count: int):
     (label, other), (tag, its) = both(first.labels, second.labels), both(first.tags, second.tags)
     (score, another) = both(first.scores, second.scores)
     fits = ops.equal(label, other) & (ops.abs(tag - its) <= tag_distance) & (x2 >= x1) & (y2 >= y1)
+    fits = fits & (score > 0) & (another > 0)
     scores = ops.where(fits, (score + another) / 2, REFUSED)  # (B, K, K)
     peaks = first.scores.shape[1]
     scores, pair = stable_top_k(ops.reshape(scores, (-1, peaks * peaks)), min(count, peaks * peaks))
@@ -76,7 +78,7 @@ def center_scores(boxes, scores, labels, centers: Peaks, small_area: float = 150
         boxes: (B, N, 4) xyxy pixels.
         scores: (B, N).
         labels: (B, N) int32.
-        centers: centres, K an image, best first; x and y in pixels.
+        centers: centres, K an image, best first; x and y in pixels. A score of 0 is no centre.
         small_area: square pixels, 0 or more, 22,500 by default, up to which a box counts as small.
 
     Returns:
@@ -93,7 +95,7 @@ def center_scores(boxes, scores, labels, centers: Peaks, small_area: float = 150
     for axis, values in enumerate((centers.x, centers.y)):
         there = ops.expand_dims(values, 1)
         inside = inside & (there > low[..., axis : axis + 1]) & (there < high[..., axis : axis + 1])
-    inside = inside & ops.expand_dims(scores >= 0, 2)
+    inside = inside & ops.expand_dims(scores >= 0, 2) & ops.expand_dims(centers.scores > 0, 1)
     count = centers.scores.shape[1]
     first = ops.min(ops.where(inside, ops.arange(count, dtype="int32"), count), axis=-1)  # (B, N)
     center = take_rows(centers.scores, ops.minimum(first, count - 1))

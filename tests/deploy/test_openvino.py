@@ -1,17 +1,20 @@
 """Folders of OpenVINO's own form: what they find, in which numbers, and what is refused."""
 
+import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 import kzoo
 from kzoo.deploy import open_export
 from kzoo.deploy.checking import compare
+from kzoo.deploy.openvino import read
 from kzoo.serving.shelf import sources
 
-pytest.importorskip("openvino")
+openvino = pytest.importorskip("openvino")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,20 @@ def test_it_is_opened_as_any_other(small_detector, folder, images):
     assert len(found) == len(expected) > 0
     (source,) = sources([str(folder)])
     assert source.name == "cells" and source.open(None).format == "openvino"
+
+
+def test_of_equal_values_the_first_are_taken():
+    """As ONNX has it of TopK; OpenVINO's reader by itself takes any of them."""
+    values = np.random.default_rng(0).integers(0, 6, (2, 1600)).astype(np.float32)
+    taken = helper.make_node("TopK", ["x", "k"], ["values", "places"])
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 1600])]
+    outputs = [helper.make_tensor_value_info("places", TensorProto.INT64, [2, 400])]
+    count = helper.make_tensor("k", TensorProto.INT64, [1], [400])
+    graph = helper.make_graph([taken], "ties", inputs, outputs, [count])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    read_back = read(io.BytesIO(model.SerializeToString()))
+    found = openvino.Core().compile_model(read_back, "CPU")([values])
+    np.testing.assert_array_equal(found["places"], np.argsort(-values, axis=1, kind="stable")[:, :400])
 
 
 @pytest.mark.long

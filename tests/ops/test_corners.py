@@ -32,6 +32,7 @@ def test_a_pair_has_the_mean_of_both_scores():
         (0.9, 1, 8, 9, 7.6),  # another object's tag
         (0.9, 1, 1, 9, 7.0),  # to the left
         (0.9, 1, 8, 2, 7.0),  # above
+        (0.0, 1, 8, 9, 7.0),  # no peak: a cell of a map that has fewer
     ],
 )
 def test_what_does_not_belong_together_is_refused(other):
@@ -63,6 +64,7 @@ def test_a_centre_in_the_middle_third_confirms_a_small_box():
     assert confirmed([0, 0, 30, 30], (0.9, 0, 11, 19, 0)) == pytest.approx((2 * 0.6 + 0.9) / 3)
     assert confirmed([0, 0, 30, 30], (0.9, 0, 10, 15, 0)) == -1  # on the third's edge
     assert confirmed([0, 0, 30, 30], (0.9, 1, 15, 15, 0)) == -1  # of another class
+    assert confirmed([0, 0, 30, 30], (0.0, 0, 15, 15, 0)) == -1  # no peak
     assert confirmed([0, 0, 30, 30], (0.9, 0, 15, 15, 0), score=-1) == -1
 
 
