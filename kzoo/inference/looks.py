@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,6 +15,9 @@ from kzoo.inference.saccade import second_looks
 from kzoo.inference.tiles import Tiling
 from kzoo.options import check_values, refuse_idle
 from kzoo.options.commands import PREDICT
+from kzoo.sources import chunks
+
+Steps = Generator[np.ndarray, dict[str, np.ndarray], Found]
 
 _AXES = {"horizontal": 2, "vertical": 1}  # of (B, H, W, C), and of masks (N, S, S)
 _INSIDE = 0.25  # share of a box's side that lies in the photograph, above which it is of something there
@@ -102,32 +105,55 @@ class Looks:
             resize: how photographs become inputs, for "resize".
             aligned: how masks are pasted: see `kzoo.structures.cells.pasted`.
         """
-        if self.method == "window":
-            return self._in_tiles(detector, image, score_threshold, batch_size, aligned)
         if self.method == "saccade":
             return second_looks(detector, image, score_threshold, batch_size)
+        steps = self.steps(detector, image, score_threshold, batch_size, resize, aligned)
+        # The last batch of tiles is filled up, so that the network is compiled for one shape only.
+        size = batch_size if self.method == "window" else 1
+        try:
+            images = next(steps)
+            while True:
+                filled = np.concatenate([images, np.repeat(images[-1:], size - len(images), axis=0)])
+                results = detector.predict_on_batch(filled)
+                images = steps.send({name: np.asarray(value) for name, value in results.items()})
+        except StopIteration as end:
+            return end.value
+
+    def steps(
+        self,
+        detector,
+        image: np.ndarray,
+        score_threshold: float,
+        batch_size: int,
+        resize: str,
+        aligned: bool = False,
+    ) -> Steps:
+        """As `find`, of "resize" and "window", for somebody who runs the network himself.
+
+        Yields inputs (B, h, w, 3), is sent their decoded results by name, each (B, ...) or longer, and returns what was
+        found.
+        """
+        if self.method == "window":
+            return (yield from self._in_tiles(detector, image, score_threshold, batch_size, aligned))
         views, exact = [], takes_fractions(detector)
         for size in self.sizes or [detector.image_size]:
             inputs, placement = fit(image, tuple(size), resize, exact)
-            for (found,) in self._views(detector, inputs[None]):
+            for (found,) in (yield from self._views(inputs[None])):
                 views.append(in_photograph(found, placement))
         found = _above(averaged(views) if len(views) > 1 else views[0], score_threshold)
         return _with_masks(found, masks_of(found, image.shape[:2], aligned))
 
     def _in_tiles(
         self, detector, image: np.ndarray, score_threshold: float, batch_size: int, aligned: bool
-    ) -> Found:
+    ) -> Steps:
         size = image.shape[:2]
         tiling = Tiling(size, detector.image_size, self.overlap, getattr(detector, "multiple", 1))
         height, width = detector.image_size
         corners = [(column, row) for row in tiling.rows for column in tiling.columns]
         image, tiles = tiling.continued(image), []
-        for start in range(0, len(corners), batch_size):
-            some = corners[start : start + batch_size]
-            # The last batch is filled up, so that the network is compiled for one shape only.
-            filled = some + some[-1:] * (batch_size - len(some))
-            batch = np.stack([image[y : y + height, x : x + width] for x, y in filled])  # (B, h, w, 3)
-            for (x, y), *views in zip(some, *self._views(detector, batch), strict=False):
+        for some in chunks(corners, batch_size):
+            batch = np.stack([image[y : y + height, x : x + width] for x, y in some])  # (B, h, w, 3)
+            for (x, y), *views in zip(some, *(yield from self._views(batch)), strict=True):
                 found = averaged(views) if len(views) > 1 else views[0]
                 places = {"boxes": found["boxes"] + np.array([x, y, x, y]), "in_tile": found["boxes"]}
                 found = _above(_within({**found, **places}, size), score_threshold)
@@ -141,7 +167,7 @@ class Looks:
         found = joined(tiles, areas, size)
         return _with_masks(found, laid(found["patches"], size) if "patches" in found else None)
 
-    def _views(self, detector, images: np.ndarray) -> list[list[Found]]:
+    def _views(self, images: np.ndarray) -> Generator[np.ndarray, dict, list[list[Found]]]:
         """What is found in each view of inputs (B, h, w, 3): for each view, for each image, in the input's pixels."""
         height, width = images.shape[1:3]
         views: list[tuple[str, ...]] = [()]
@@ -149,8 +175,7 @@ class Looks:
             views += [(*view, flip) for view in views]
         found = []
         for view in views:
-            mirrored = np.ascontiguousarray(np.flip(images, [_AXES[flip] for flip in view]))
-            results = {name: np.asarray(value) for name, value in detector.predict_on_batch(mirrored).items()}
+            results = yield np.ascontiguousarray(np.flip(images, [_AXES[flip] for flip in view]))
             rows = [
                 kept({name: value[i] for name, value in results.items()}, 0.0) for i in range(len(images))
             ]
