@@ -11,14 +11,13 @@ import numpy as np
 from kzoo.augment.letterbox import Placement, check_resize, fit
 from kzoo.inference.decoded import BOX_TASKS, kept, takes_fractions
 from kzoo.inference.looks import Looks
+from kzoo.inference.masks import in_photograph, masks_of
 from kzoo.inference.roads import road_maps
 from kzoo.options import checked
 from kzoo.options.commands import PREDICT
 from kzoo.sources import chunks
 from kzoo.sources.image import read_image
 from kzoo.structures import Detections, RoadScene
-from kzoo.structures.cells import paste_masks
-from kzoo.structures.contours import fill_convex, octagons
 from kzoo.system.files import refuse_address
 
 DEFAULT_SCORE = 0.25
@@ -66,7 +65,7 @@ def detect(
         batch_size: images a step, where `source` is a list, or tiles a step.
         resize: how photographs become inputs: one of `kzoo.augment.RESIZES`; the detector's own where None.
         method, overlap, flips, sizes: how the photograph is looked at, once and as a whole by default: see
-            `kzoo.inference.looks.Looks`. Of the task "detect" alone.
+            `kzoo.inference.looks.Looks`. Of the tasks "detect" and "instance".
 
     Returns:
         `Detections` in the photograph's own pixels, of the task "drive" a `RoadScene`; a list of them for a list.
@@ -168,7 +167,7 @@ def look_stream(
     """As `detect_stream`, looking at each photograph more than once.
 
     Args:
-        detector: a model or an exported file, of the task "detect".
+        detector: a model or an exported file, of the task "detect" or "instance".
         sources: paths, or images (H, W, 3) uint8 RGB.
         looks: how each is looked at.
         score_threshold: score below which detections are left out, 0 to 1.
@@ -177,11 +176,10 @@ def look_stream(
     """
     looks.check(detector)
     size, resize = getattr(detector, "batch_size", None) or batch_size, resize_of(detector, resize)
+    aligned = masks_aligned(detector)
     for image, path in map(read_source, sources):
-        found = looks.find(detector, image, score_threshold, size, resize)
-        yield Detections(
-            found["boxes"], found["scores"], found["labels"], names=detector.names, image=image, path=path
-        )
+        found = looks.find(detector, image, score_threshold, size, resize, aligned)
+        yield Detections(**found, names=detector.names, image=image, path=path)
 
 
 def resize_of(detector: Detector, resize: str | None = None) -> str:
@@ -253,16 +251,10 @@ def to_detections(
         aligned: how masks are pasted: see `kzoo.structures.cells.pasted`.
         **fields: further fields of `Detections`, such as `names`.
     """
-    result, maps = kept(result, score_threshold), road_maps(result, placement)
-    boxes, masks = placement.to_original(result["boxes"]), None
-    if "masks" in result:
-        around = placement.to_original(result["boxes"], clip=False)  # where the cells lie
-        masks = paste_masks(result["masks"], around, placement.original, aligned=aligned)  # (N, H, W)
-    elif "extremes" in result:
-        points = placement.to_original(result["extremes"].reshape(-1, 2, 4), clip=False).reshape(-1, 4, 2)
-        masks = fill_convex(octagons(boxes, points), placement.original)
-    found = boxes, result["scores"], result["labels"], masks
-    return RoadScene(*found, **fields, **maps) if maps else Detections(*found, **fields)
+    found, maps = in_photograph(kept(result, score_threshold), placement), road_maps(result, placement)
+    masks = masks_of(found, placement.original, aligned)  # (N, H, W)
+    rows = found["boxes"], found["scores"], found["labels"], masks
+    return RoadScene(*rows, **fields, **maps) if maps else Detections(*rows, **fields)
 
 
 def masks_aligned(detector: Detector) -> bool:

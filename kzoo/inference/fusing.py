@@ -1,7 +1,8 @@
 """Boxes of one photograph that was looked at several times, as one list: averaged over views, joined over tiles,
 or the best of all that overlap.
 
-Boxes are NumPy arrays (N, 4) xyxy in the photograph's pixels, in dictionaries with `scores` and `labels` (N,).
+Boxes are NumPy arrays (N, 4) xyxy in the photograph's pixels, in dictionaries with `scores` and `labels` (N,), and what
+else there is of each: cells of masks, outermost points, patches.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kzoo.inference.masks import agreement, common, united
 from kzoo.metrics.matching import area, covered, iou, shared_area
 
 SAME = 0.55  # overlap (IoU) from which boxes of two views are of one object: the paper's
@@ -24,7 +26,8 @@ def averaged(views: Sequence[Found], same: float = SAME) -> Found:
     """Boxes of several views of a photograph as their averages.
 
     Boxes of a class that overlap enough are one cluster: its box is their mean by scores, its score the mean of
-    theirs over all views, so that what few views have loses.
+    theirs over all views, so that what few views have loses. Cells of masks, which lie in boxes, and outermost points
+    are means by scores as well.
 
     Args:
         views: what was found in each, two or more.
@@ -51,21 +54,32 @@ def averaged(views: Sequence[Found], same: float = SAME) -> Found:
             place = count
             clusters.append([row])
             classes[place] = labels[row]
-        weights = scores[clusters[place]].astype(np.float64)
-        means[place] = np.average(boxes[clusters[place]], axis=0, weights=np.maximum(weights, 1e-12))
+        means[place] = _mean(boxes, scores, clusters[place])
     shares = [scores[rows].mean() * min(len(rows), len(views)) / len(views) for rows in clusters]
     found = {"boxes": means[: len(clusters)], "scores": np.array(shares), "labels": classes[: len(clusters)]}
+    for name in views[0].keys() - found.keys():
+        values = np.concatenate([view[name] for view in views])
+        found[name] = np.array([_mean(values, scores, rows) for rows in clusters]).reshape(
+            -1, *values.shape[1:]
+        )
     return by_score(found)
+
+
+def _mean(values: np.ndarray, scores: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """The mean of some rows by their scores."""
+    weights = np.maximum(scores[rows].astype(np.float64), 1e-12)
+    return np.average(values[rows], axis=0, weights=weights)
 
 
 def joined(tiles: Sequence[Found], areas: np.ndarray, size: tuple[int, int]) -> Found:
     """Boxes of overlapping tiles of a photograph, each object once.
 
-    Two tiles see one object if its boxes agree in what the tiles share. Of an object that some tile has whole, the
-    best such box is taken; one that is cut in all of them becomes the box around its pieces.
+    Two tiles see one object if its boxes, or where there are its masks, agree in what the tiles share. Of an object
+    that some tile has whole, the best such box and its mask are taken; one that is cut in all of them becomes the box
+    around its pieces, and has their masks as one.
 
     Args:
-        tiles: what was found in each tile.
+        tiles: what was found in each tile; `patches` (N,) of `kzoo.inference.masks.Patch` are masks.
         areas: (T, 4) xyxy of the tiles in the photograph's pixels.
         size: height and width of the photograph in pixels.
 
@@ -78,6 +92,7 @@ def joined(tiles: Sequence[Found], areas: np.ndarray, size: tuple[int, int]) -> 
     boxes, scores, labels = (
         np.concatenate([tile[name] for tile in tiles]) for name in ("boxes", "scores", "labels")
     )
+    patches = np.concatenate([tile["patches"] for tile in tiles]) if "patches" in tiles[0] else None
     ends = np.cumsum([len(tile["scores"]) for tile in tiles])
     rows = [np.arange(end - len(tile["scores"]), end) for end, tile in zip(ends, tiles, strict=True)]
     cut = np.concatenate(
@@ -91,18 +106,26 @@ def joined(tiles: Sequence[Found], areas: np.ndarray, size: tuple[int, int]) -> 
         mine, others = rows[one], rows[other]
         overlap = iou(_clipped(boxes[mine], shared), _clipped(boxes[others], shared))
         overlap *= labels[mine, None] == labels[others]
+        if patches is not None:
+            for i, j in np.argwhere(overlap > 0):
+                overlap[i, j] = agreement(patches[mine[i]], patches[others[j]], shared.astype(int))
         for i, j in np.argwhere(overlap >= ONE_OBJECT):
             parents[_root(parents, mine[i])] = _root(parents, others[j])
     groups: dict[int, list[int]] = {}
     for row in range(len(boxes)):
         groups.setdefault(_root(parents, row), []).append(row)
-    merged = [_object(boxes[group], scores[group], cut[group]) for group in groups.values()]
+    # Those of each object's boxes that it is made of: the best whole one, or all pieces.
+    used = [_used(np.array(group), scores[group], cut[group]) for group in groups.values()]
     found = {
-        "boxes": np.array([box for box, _ in merged]).reshape(-1, 4),
+        "boxes": np.array([_around(boxes[group]) for group in used]).reshape(-1, 4),
         "scores": np.array([scores[group].max() for group in groups.values()]),
         "labels": np.array([labels[group[0]] for group in groups.values()], np.int64),
     }
-    return by_score(_without_pieces(found, np.array([piece for _, piece in merged], bool)))
+    if patches is not None:
+        found["patches"] = np.empty(len(used), object)
+        for number, group in enumerate(used):
+            found["patches"][number] = united(patches[group])
+    return by_score(_without_pieces(found, np.array([cut[group].all() for group in used], bool)))
 
 
 def softened(found: Found, sigma: float, most: int) -> Found:
@@ -149,20 +172,27 @@ def by_score(found: Found) -> Found:
     return {name: value[order] for name, value in found.items()}
 
 
-def _object(boxes: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The box (4,) of one object's boxes (K, 4), and whether it is made of pieces alone."""
-    if cut.all():
-        return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]), True
-    return boxes[np.where(cut, -1, scores).argmax()], False
+def _used(rows: np.ndarray, scores: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Which of the rows (K,) of one object it is made of: the best that is not cut, or all."""
+    return rows if cut.all() else rows[[np.where(cut, -1, scores).argmax()]]
+
+
+def _around(boxes: np.ndarray) -> np.ndarray:
+    """The box (4,) around boxes (K, 4)."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
 
 
 def _without_pieces(found: Found, pieces: np.ndarray) -> Found:
-    """The objects without pieces that lie in another box of their class and were not seen to be of it."""
+    """The objects without pieces that lie in another of their class, in its mask or else its box, and were not seen to
+    be of it."""
     boxes, labels = found["boxes"], found["labels"]
     inside = covered(boxes, boxes)  # (N, N) share of the row's box
-    inside *= (labels[:, None] == labels) & (area(boxes)[:, None] < area(boxes))
-    keep = ~(pieces & (inside >= INSIDE).any(1))
-    return {name: value[keep] for name, value in found.items()}
+    inside *= (labels[:, None] == labels) & (area(boxes)[:, None] < area(boxes)) & pieces[:, None]
+    if "patches" in found:
+        patches = found["patches"]
+        for i, j in np.argwhere(inside >= INSIDE):
+            inside[i, j] = common(patches[i], patches[j]) / max(patches[i].count, 1)
+    return {name: value[~(inside >= INSIDE).any(1)] for name, value in found.items()}
 
 
 def _neighbours(areas: np.ndarray) -> np.ndarray:

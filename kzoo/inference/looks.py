@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,12 +10,18 @@ import numpy as np
 from kzoo.augment.letterbox import fit
 from kzoo.inference.decoded import kept, takes_fractions
 from kzoo.inference.fusing import Found, averaged, joined
+from kzoo.inference.masks import in_photograph, laid, masks_of, patches_of
 from kzoo.inference.saccade import second_looks
 from kzoo.inference.tiles import Tiling
 from kzoo.options import check_values, refuse_idle
 from kzoo.options.commands import PREDICT
+from kzoo.sources import chunks
 
-_AXES = {"horizontal": 2, "vertical": 1}  # of (B, H, W, C)
+Steps = Generator[np.ndarray, dict[str, np.ndarray], Found]
+
+_AXES = {"horizontal": 2, "vertical": 1}  # of (B, H, W, C), and of masks (N, S, S)
+_INSIDE = 0.25  # share of a box's side that lies in the photograph, above which it is of something there
+_TASKS = ("detect", "instance")  # whose results are joined and averaged
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Looks:
         """
         task = getattr(detector, "task", "detect")
         name = getattr(detector, "name", type(detector).__name__)
-        if not self.single and task != "detect":
+        if not self.single and task not in _TASKS:
             raise ValueError(
                 f"{name}: a model for the task {task!r}, whose results are not joined; leave method, flips, sizes out"
             )
@@ -79,9 +85,17 @@ class Looks:
                 )
 
     def find(
-        self, detector, image: np.ndarray, score_threshold: float, batch_size: int, resize: str
+        self,
+        detector,
+        image: np.ndarray,
+        score_threshold: float,
+        batch_size: int,
+        resize: str,
+        aligned: bool = False,
     ) -> Found:
         """What is on a photograph: `boxes` (N, 4) xyxy in its pixels, `scores` and `labels` (N,), best score first.
+
+        Where the detector finds masks there are `masks` (N, H, W) bool, too.
 
         Args:
             detector: a model or an exported file.
@@ -89,39 +103,71 @@ class Looks:
             score_threshold: score below which detections are left out, 0 to 1.
             batch_size: number of images or tiles that the detector gets at once.
             resize: how photographs become inputs, for "resize".
+            aligned: how masks are pasted: see `kzoo.structures.cells.pasted`.
         """
-        if self.method == "window":
-            return self._in_tiles(detector, image, score_threshold, batch_size)
         if self.method == "saccade":
             return second_looks(detector, image, score_threshold, batch_size)
+        steps = self.steps(detector, image, score_threshold, batch_size, resize, aligned)
+        # The last batch of tiles is filled up, so that the network is compiled for one shape only.
+        size = batch_size if self.method == "window" else 1
+        try:
+            images = next(steps)
+            while True:
+                filled = np.concatenate([images, np.repeat(images[-1:], size - len(images), axis=0)])
+                results = detector.predict_on_batch(filled)
+                images = steps.send({name: np.asarray(value) for name, value in results.items()})
+        except StopIteration as end:
+            return end.value
+
+    def steps(
+        self,
+        detector,
+        image: np.ndarray,
+        score_threshold: float,
+        batch_size: int,
+        resize: str,
+        aligned: bool = False,
+    ) -> Steps:
+        """As `find`, of "resize" and "window", for somebody who runs the network himself.
+
+        Yields inputs (B, h, w, 3), is sent their decoded results by name, each (B, ...) or longer, and returns what was
+        found.
+        """
+        if self.method == "window":
+            return (yield from self._in_tiles(detector, image, score_threshold, batch_size, aligned))
         views, exact = [], takes_fractions(detector)
         for size in self.sizes or [detector.image_size]:
             inputs, placement = fit(image, tuple(size), resize, exact)
-            for (found,) in self._views(detector, inputs[None]):
-                views.append({**found, "boxes": placement.to_original(found["boxes"])})
-        return _above(averaged(views) if len(views) > 1 else views[0], score_threshold)
+            for (found,) in (yield from self._views(inputs[None])):
+                views.append(in_photograph(found, placement))
+        found = _above(averaged(views) if len(views) > 1 else views[0], score_threshold)
+        return _with_masks(found, masks_of(found, image.shape[:2], aligned))
 
-    def _in_tiles(self, detector, image: np.ndarray, score_threshold: float, batch_size: int) -> Found:
+    def _in_tiles(
+        self, detector, image: np.ndarray, score_threshold: float, batch_size: int, aligned: bool
+    ) -> Steps:
         size = image.shape[:2]
         tiling = Tiling(size, detector.image_size, self.overlap, getattr(detector, "multiple", 1))
         height, width = detector.image_size
         corners = [(column, row) for row in tiling.rows for column in tiling.columns]
         image, tiles = tiling.continued(image), []
-        for start in range(0, len(corners), batch_size):
-            some = corners[start : start + batch_size]
-            # The last batch is filled up, so that the network is compiled for one shape only.
-            filled = some + some[-1:] * (batch_size - len(some))
-            batch = np.stack([image[y : y + height, x : x + width] for x, y in filled])  # (B, h, w, 3)
-            for (x, y), *views in zip(some, *self._views(detector, batch), strict=False):
+        for some in chunks(corners, batch_size):
+            batch = np.stack([image[y : y + height, x : x + width] for x, y in some])  # (B, h, w, 3)
+            for (x, y), *views in zip(some, *(yield from self._views(batch)), strict=True):
                 found = averaged(views) if len(views) > 1 else views[0]
-                boxes = found["boxes"] + np.array([x, y, x, y])
-                tiles.append(_above(_within({**found, "boxes": boxes}, size), score_threshold))
+                places = {"boxes": found["boxes"] + np.array([x, y, x, y]), "in_tile": found["boxes"]}
+                found = _above(_within({**found, **places}, size), score_threshold)
+                patches = patches_of(
+                    {**found, "boxes": found["in_tile"]}, (height, width), (x, y), size, aligned
+                )
+                tiles.append(found if patches is None else {**found, "patches": patches})
         areas = np.array(
             [[x, y, min(x + width, size[1]), min(y + height, size[0])] for x, y in corners], float
         )
-        return joined(tiles, areas, size)
+        found = joined(tiles, areas, size)
+        return _with_masks(found, laid(found["patches"], size) if "patches" in found else None)
 
-    def _views(self, detector, images: np.ndarray) -> list[list[Found]]:
+    def _views(self, images: np.ndarray) -> Generator[np.ndarray, dict, list[list[Found]]]:
         """What is found in each view of inputs (B, h, w, 3): for each view, for each image, in the input's pixels."""
         height, width = images.shape[1:3]
         views: list[tuple[str, ...]] = [()]
@@ -129,12 +175,11 @@ class Looks:
             views += [(*view, flip) for view in views]
         found = []
         for view in views:
-            mirrored = np.ascontiguousarray(np.flip(images, [_AXES[flip] for flip in view]))
-            results = {name: np.asarray(value) for name, value in detector.predict_on_batch(mirrored).items()}
+            results = yield np.ascontiguousarray(np.flip(images, [_AXES[flip] for flip in view]))
             rows = [
                 kept({name: value[i] for name, value in results.items()}, 0.0) for i in range(len(images))
             ]
-            found.append([{**row, "boxes": _turned_back(row["boxes"], view, height, width)} for row in rows])
+            found.append([_turned_back(row, view, height, width) for row in rows])
         return found
 
 
@@ -145,21 +190,44 @@ def _attentive(detector) -> bool:
     return hasattr(getattr(detector, "head", None), "looks")
 
 
-def _turned_back(boxes: np.ndarray, view: Sequence[str], height: int, width: int) -> np.ndarray:
-    """Boxes (N, 4) of a mirror image in the image itself."""
-    x1, y1, x2, y2 = np.asarray(boxes, np.float64).T
+def _turned_back(found: Found, view: Sequence[str], height: int, width: int) -> Found:
+    """What was found in a mirror image, in the image itself."""
+    x1, y1, x2, y2 = np.asarray(found["boxes"], np.float64).T
+    back = dict(found)
+    for flip in view:
+        if "masks" in back:
+            back["masks"] = np.flip(back["masks"], _AXES[flip])
+        if "extremes" in back:
+            back["extremes"] = _mirrored_points(back["extremes"], flip, height, width)
     if "horizontal" in view:
         x1, x2 = width - x2, width - x1
     if "vertical" in view:
         y1, y2 = height - y2, height - y1
-    return np.stack([x1, y1, x2, y2], 1)
+    return {**back, "boxes": np.stack([x1, y1, x2, y2], 1)}
+
+
+def _mirrored_points(points: np.ndarray, flip: str, height: int, width: int) -> np.ndarray:
+    """Top, left, bottom and right points (N, 4, 2) of objects in a mirror image, in the image itself."""
+    axis, side, order = (0, width, [0, 3, 2, 1]) if flip == "horizontal" else (1, height, [2, 1, 0, 3])
+    points = points[:, order].astype(np.float64)
+    points[..., axis] = side - points[..., axis]
+    return points
+
+
+def _with_masks(found: Found, masks: np.ndarray | None) -> Found:
+    """Boxes, scores and labels, and masks where there are."""
+    plain = {name: found[name] for name in ("boxes", "scores", "labels")}
+    return plain if masks is None else {**plain, "masks": masks}
 
 
 def _within(found: Found, size: tuple[int, int]) -> Found:
-    """What has its middle in the photograph of (height, width) and not in what continues it, clipped to it."""
-    middle = (found["boxes"][:, :2] + found["boxes"][:, 2:]) / 2
-    inside = (middle < size[::-1]).all(1)
+    """What lies in the photograph of (height, width) and not in the mirror image that continues it, clipped to it.
+
+    An object that the photograph's border cuts is seen as one with its mirror image, hence half of it lies inside.
+    """
     boxes = np.clip(found["boxes"], 0, (*size[::-1], *size[::-1]))
+    sides, whole = (one[:, 2:] - one[:, :2] for one in (boxes, found["boxes"]))  # (N, 2)
+    inside = (sides > _INSIDE * whole).all(1)
     return {name: value[inside] for name, value in {**found, "boxes": boxes}.items()}
 
 

@@ -74,8 +74,11 @@ async def body_parts(request: Request, most: int) -> AsyncIterator[bytes]:
         most: number of bytes, at most.
 
     Raises:
-        Refusal: it has more, or says so beforehand.
+        Refusal: it has more, or says so beforehand, or is compressed, and so could be of any size.
     """
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise Refusal(415, f"Content-Encoding {coding!r}: send it without")
     said = request.headers.get("content-length", "")
     if said.isdecimal():
         _refuse_length(int(said), most)

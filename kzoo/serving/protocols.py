@@ -28,14 +28,6 @@ def add_protocols(app: FastAPI, service: Service) -> None:
     _add_tensorflow_serving(app, service)
 
 
-async def whole_body(service: Service, request: Request) -> bytes:
-    """The body of a request that is sent as it is; what is compressed could be of any size."""
-    coding = request.headers.get("content-encoding", "identity")
-    if coding != "identity":
-        raise Refusal(415, f"Content-Encoding {coding!r}: send it without")
-    return await body(request, service.settings.most_bytes)
-
-
 async def results_of(served: Served, images: np.ndarray) -> dict[str, np.ndarray]:
     """The results of images (B, h, w, 3), by name; a `Refusal` where they are none."""
     try:
@@ -75,7 +67,7 @@ def _add_open_inference(app: FastAPI, service: Service) -> None:
     async def infer(request: Request, name: str, version: str | None = None):
         async with service.gate.passed(request):
             served = service.shelf.version(name, version)
-            data = await whole_body(service, request)
+            data = await body(request, service.settings.most_bytes)
             length = request.headers.get(open_inference.HEADER_LENGTH)
             asked, images = await service.run(open_inference.read_request, data, length)
             results = await results_of(served, images)
@@ -103,7 +95,7 @@ def _add_tensorflow_serving(app: FastAPI, service: Service) -> None:
     async def predict(request: Request, name: str, version: str | None = None):
         async with service.gate.passed(request):
             served = service.shelf.version(name, version)
-            data = await whole_body(service, request)
+            data = await body(request, service.settings.most_bytes)
             images, by_rows = await service.run(tensorflow_serving.read_request, data)
             results = await results_of(served, images)
 

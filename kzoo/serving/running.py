@@ -9,6 +9,8 @@ import numpy as np
 from kzoo.augment.letterbox import Placement, fit
 from kzoo.inference.decoded import BOX_TASKS, takes_fractions
 from kzoo.inference.detect import masks_aligned, resize_of, to_detections
+from kzoo.inference.fusing import Found
+from kzoo.inference.looks import Looks, Steps
 from kzoo.inference.segment import carried_back
 from kzoo.structures import Classification, Detections, Segmentation
 from kzoo.structures.images import check_images
@@ -93,6 +95,20 @@ class Runner:
         if self.task == "segment":
             return Segmentation(carried_back(result["probabilities"], placement)[0], names=self.names)
         return Classification(result["scores"], self.names)
+
+    def steps(self, image: np.ndarray, looks: Looks, score_threshold: float) -> Steps:
+        """Looks at a picture more than once: see `Looks.steps`, which yields inputs and is sent what `run` gives.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            looks: how it is looked at.
+            score_threshold: score below which detections are left out, 0 to 1.
+        """
+        return looks.steps(self.model, image, score_threshold, self.most, self._resize, self._aligned)
+
+    def detections(self, found: Found) -> Detections:
+        """What `steps` found, with the names of the classes."""
+        return Detections(**found, names=self.names)
 
     def _run_part(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """As `run`, for no more images than the model gets at once."""

@@ -91,6 +91,12 @@ def test_an_object_larger_than_a_tile_is_joined(box):
     assert found_of(found) == [[*box, 0]]
 
 
+def test_what_the_border_of_a_small_photograph_cuts_is_there_without_its_mirror_image():
+    rectangles = [[5, 20, 25, 40, 0], [30, 4, 50, 16, 1], [6, 5, 16, 10, 0]]
+    found = detect(Bright(), scene((40, 50), rectangles), method="window")
+    assert found_of(found) == sorted(rectangles)
+
+
 def test_neighbours_of_two_classes_stay_two():
     rectangles = [[10, 10, 110, 30, 0], [10, 33, 110, 53, 1], [10, 60, 110, 80, 0], [10, 84, 110, 104, 0]]
     found = detect(Bright(), scene((128, 128), rectangles), method="window", overlap=16)
@@ -166,12 +172,12 @@ def test_what_has_no_effect_is_refused(asked, said):
         detect(Bright(), scene((64, 64), []), **asked)
 
 
-@pytest.mark.parametrize("task", ["instance", "drive"])
-def test_other_tasks_are_refused(task):
+def test_roads_are_refused():
     detector = Bright()
-    detector.task = task
-    with pytest.raises(ValueError, match=f"for the task '{task}', whose results are not joined"):
-        detect(detector, scene((64, 64), []), method="window")
+    detector.task = "drive"
+    for looks in ({"method": "window"}, {"flips": ["horizontal"]}, {"sizes": [64]}):
+        with pytest.raises(ValueError, match="for the task 'drive', whose results are not joined"):
+            detect(detector, scene((64, 64), []), **looks)
 
 
 def boxes(*rows):

@@ -73,3 +73,21 @@ def address_of():
     for server, thread in running:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def running():
+    """Takes arguments of `kzoo serve`; gives it running, and ends it."""
+    from serving_processes import Running
+
+    started = []
+
+    def run(*arguments, **settings):
+        started.append(Running(*arguments, **settings))
+        return started[-1]
+
+    yield run
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.communicate()

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from drawn_objects import SeesObjects, drawn, ellipse, stroke
 from serving_models import Fixed, Masks, encoded, picture
 
 from kzoo.inference.detect import detect
@@ -129,5 +130,43 @@ def test_openapi_names_every_address(client):
     )
     detection = schema["paths"]["/v1/models/{name}/detect"]["post"]
     assert set(detection["requestBody"]["content"]) == {"image/*", "multipart/form-data", "application/json"}
-    assert {one["name"] for one in detection["parameters"]} == {"name", "format", "score"}
+    assert {one["name"] for one in detection["parameters"]} == {"name", "format", "method", "score"}
     json.dumps(schema)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_tiles_find_what_one_look_at_a_large_photograph_misses(client_of, batch_size):
+    size = (200, 260)
+    objects = {
+        3: stroke(size, (5, 12), (250, 55)),
+        7: ellipse(size, (200, 150), (4, 3)),
+        9: ellipse(size, (60, 120), (6, 9)),
+    }
+    image, _ = drawn(size, objects)
+    client = client_of({"objects": SeesObjects()}, batch_size=batch_size)
+    data = encoded(image)
+    found = detect(SeesObjects(), image, method="window")
+    assert len(found) == 3 and len(detect(SeesObjects(), image)) < 3
+    full = sent(client, "body", "objects", data, method="window", format="full").json()["objects"]
+    assert full == found.to_dict()["objects"] and all("mask" in row for row in full)
+    assert sent(client, "json", "objects", data, method="window").json() == boxes_of(found)
+    assert sent(client, "body", "objects", data, method="window", format="coco").json() == found.to_coco()
+    mask = cv2.imdecode(
+        np.frombuffer(
+            sent(client, "body", "objects", data, method="window", format="mask").content, np.uint8
+        ),
+        cv2.IMREAD_UNCHANGED,
+    )
+    np.testing.assert_array_equal(mask, found.numbered_mask())
+    drawn_one = sent(client, "body", "objects", data, method="window", format="image")
+    assert drawn_one.status_code == 200 and drawn_one.headers["content-type"] == "image/jpeg"
+    assert sent(client, "body", "objects", data, method="window", score=0.9).json() == []
+    assert sent(client, "body", "objects", data).json() == boxes_of(detect(SeesObjects(), image))
+
+
+def test_tiles_of_models_whose_results_are_not_joined_are_refused(client):
+    for name in ("cells", "classes"):
+        answer = sent(client, "body", name, method="window")
+        assert answer.status_code == 400 and "method=window" in answer.json()["error"]
+        assert "not joined" in answer.json()["error"] and "\n" not in answer.json()["error"]
+    assert sent(client, "body", method="tiles").json()["error"] == "method=tiles: give resize, window"

@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,83 +15,23 @@ import httpx
 import numpy as np
 import pytest
 from serving_models import encoded
+from serving_processes import Running, tiny_detector
 
 import kzoo
 
 SIZE = 64
-COMMAND = "import sys; from kzoo.cli.main import main; sys.argv[0] = 'kzoo'; main()"
 PATH = "/v1/models/tiny/detect"
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """A detector as a SavedModel in a folder of versions and as TFLite, and a picture on which it finds something."""
-    import keras
-
     from kzoo.data.formats.shapes import Shapes
 
-    keras.utils.set_random_seed(0)
-    model = kzoo.build(
-        "yolov3-tiny", num_classes=3, image_size=(SIZE, SIZE), width=0.1, names=["a", "b", "c"]
-    )
-    for conv in model.head.convs:  # numbers as of a trained one: otherwise nothing is found
-        kernel, bias = conv.get_weights()
-        conv.set_weights([kernel * 3, np.random.default_rng(0).normal(0, 1, bias.shape)])
-    folder = tmp_path_factory.mktemp("served")
+    model, folder = tiny_detector(SIZE, 0.1), tmp_path_factory.mktemp("served")
     kzoo.export(model, folder / "tiny" / "1")
     kzoo.export(model, folder / "tiny.tflite")
     return folder, Shapes(1, image_size=(96, 128))[0].image
-
-
-class Running:
-    """`kzoo serve` with arguments, in processes of its own."""
-
-    def __init__(self, *arguments, **settings):
-        environment = {**os.environ, "PYTHONPATH": str(Path(kzoo.__file__).parents[1])}
-        command = [sys.executable, "-c", COMMAND, "serve", "--port", "0", *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
-        self.address = self.process.stdout.readline().strip()
-        self.settings = settings
-        self.client = self.fresh()
-
-    def fresh(self):
-        return httpx.Client(base_url=self.address, timeout=60, **self.settings)
-
-    def wait(self):
-        """Until it answers."""
-        end = time.monotonic() + 100
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                return self.client.get("/health/ready").raise_for_status()
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError(self.process.communicate(timeout=5))
-
-    def workers(self):
-        """The numbers of the processes that answer."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.communicate(timeout=60)
-
-
-@pytest.fixture
-def running():
-    started = []
-
-    def run(*arguments, **settings):
-        started.append(Running(*arguments, **settings))
-        return started[-1]
-
-    yield run
-    for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.communicate()
 
 
 @pytest.mark.slow

@@ -143,8 +143,11 @@ def test_what_is_not_served_is_not_found(client, path):
     assert "known: things" in answer.text or "not served; 1 is" in answer.text
 
 
-def test_what_is_compressed_is_refused(client):
-    answer = client.post("/v2/models/things/infer", content=b"x", headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(
+    "path", ["v2/models/things/infer", "v1/models/things:predict", "v1/models/things/detect"]
+)
+def test_what_is_compressed_is_refused(client, path):
+    answer = client.post(f"/{path}", content=b"x", headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 415 and "send it without" in answer.json()["error"]
 
 
