@@ -20,7 +20,12 @@ MODELS = {
     "unet": ("unet", {"width": 0.25, "batch_norm": True}),
     "unet-pretrained": (
         "unet",
-        {"backbone": "efficientnet-lite0", "backbone_weights": "imagenet", "batch_norm": True},
+        {
+            "backbone": "efficientnet-lite0",
+            "backbone_weights": "imagenet",
+            "batch_norm": True,
+            "decoder_width": 0.25,
+        },
     ),
     "unet-upsampling": ("unet", {"width": 0.25, "batch_norm": True, "up": "upsampling"}),
     "fcn8": ("fcn8", {"width": 0.25, "batch_norm": True}),

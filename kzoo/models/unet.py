@@ -29,6 +29,7 @@ def unet(
     image_size: Sequence[int] = (256, 256),
     width: float = 1.0,
     depth: float = 1.0,
+    decoder_width: float = 1.0,
     up: str = "transposed",
     padding: str = "same",
     backbone: str = "plain",
@@ -54,6 +55,8 @@ def unet(
             one.
         depth: factor of the levels of the plain encoder, of which there are 5 at 1 (default), or of the blocks of
             another; above 0.
+        decoder_width: factor of the decoder's channels besides `width`, above 0 and up to 16, 1 by default. A quarter
+            goes well with pretrained encoders, which need their full width: the decoder is most of the arithmetic.
         up: how the decoder doubles the resolution: "transposed" (default; a transposed 2x2 convolution) or
             "upsampling" (bilinear, then a 2x2 convolution).
         padding: "same" (default), or "valid" as in the paper: convolutions without padding, in an image that is
@@ -100,10 +103,11 @@ def unet(
             skips = vgg16(x, width, depth, pooled=False, batch_norm=batch_norm)
         else:
             skips = backbone_features(x, backbone, 32, width, depth, stem=True, **read.strides)
-    x = _decoded(skips, levels, width, up, attention, blocks)
+    wide = width * decoder_width
+    x = _decoded(skips, levels, wide, up, attention, blocks)
     finest = multiple // 2 ** (len(skips) - 1)  # stride of the finest map
     for level in range(finest.bit_length() - 1):
-        filters, prefix = scaled(FILTERS // 2 ** (level + 1), width), f"neck_level{-level}"
+        filters, prefix = scaled(FILTERS // 2 ** (level + 1), wide), f"neck_level{-level}"
         x = blocks(doubled(x, filters, up, prefix), filters, prefix)
 
     network = keras.Model(inputs, [x], name="network")

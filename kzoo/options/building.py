@@ -108,6 +108,7 @@ MODEL: dict[str, Option] = {
     "side": Whole(least=1, most=1000, none=True),
     "boxes_per_cell": Whole(least=1, most=1000),
     "neck_width": Whole(least=1, most=65536),
+    "decoder_width": WIDTH,
     "levels": Whole(least=2, most=3),
     "maps": Whole(least=4, most=5),
     "orders": Whole(least=1, most=5),

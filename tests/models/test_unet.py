@@ -147,3 +147,17 @@ def test_an_encoder_takes_a_classifiers_weights(encoder, tmp_path):
     for layer in shared:
         for given, taken in zip(layer.get_weights(), own[layer.name].get_weights(), strict=True):
             np.testing.assert_array_equal(given, taken)
+
+
+def test_a_narrow_decoder_leaves_the_encoder_as_it_is():
+    whole, narrow = (small(backbone="mobilenetv3-small", decoder_width=factor) for factor in (1.0, 0.25))
+    for layer in whole.network.layers:
+        if layer.name.startswith("backbone_") and layer.weights:
+            shapes = [weight.shape for weight in narrow.network.get_layer(layer.name).weights]
+            assert shapes == [weight.shape for weight in layer.weights]
+    decoders = [
+        {layer.name: layer.filters for layer in model.network.layers if hasattr(layer, "filters")}
+        for model in (whole, narrow)
+    ]
+    coarse = [name for name in decoders[0] if name.startswith("neck_level4")]
+    assert coarse and all(decoders[1][name] * 4 == decoders[0][name] for name in coarse)
