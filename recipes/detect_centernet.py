@@ -31,6 +31,10 @@ parser.add_argument(
     default=8,
     help="of the backbone of centernet-resnet...: no coarser than objects are large; 32 as published",
 )
+parser.add_argument(
+    "--orders", type=int, help="how often an hourglass halves its maps; as published where not given"
+)
+parser.add_argument("--stacks", type=int, help="number of hourglasses; as published where not given")
 parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms")
 parser.add_argument("--learning-rate", type=float, default=2e-3)
 parser.add_argument("--seed", type=int, default=0)
@@ -39,6 +43,7 @@ args = parser.parse_args()
 head = {"score_threshold": 0.001}
 if args.model.startswith("centernet-resnet"):
     head["output_stride"] = args.output_stride
+head |= {name: getattr(args, name) for name in ("orders", "stacks") if getattr(args, name)}
 
 # What falls below the least score of a detection still counts for average precision.
 result = kzoo.train(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from kzoo.ops.powers import power
+
 LEAST = 1e-4  # probabilities count as so far from 0 and 1 at least
 
 
@@ -22,7 +24,8 @@ def peak_focal_loss(true, logits, alpha: float = 2.0, beta: float = 4.0):
     Source: Law & Deng 2018, CornerNet, arXiv:1808.01244, equation 1.
     """
     probability = ops.clip(ops.sigmoid(logits), LEAST, 1.0 - LEAST)
-    positive = ops.cast(ops.equal(true, 1.0), "float32")
-    hit = -ops.log(probability) * (1.0 - probability) ** alpha
-    miss = -ops.log(1.0 - probability) * probability**alpha * (1.0 - true) ** beta
-    return positive * hit + (1.0 - positive) * miss
+    positive = ops.equal(true, 1.0)
+    # Of what is true at each place: one logarithm for both cases.
+    right = ops.where(positive, probability, 1.0 - probability)
+    weight = ops.where(positive, 1.0, power(1.0 - true, beta))
+    return -ops.log(right) * power(1.0 - right, alpha) * weight

@@ -257,7 +257,7 @@ def test_every_registered_model_exports_to_every_format(name, images, tmp_path):
         assert relative_difference(expected["scores"], given["scores"]) < 1e-4
         agreement = compare(model, path, images, score_threshold=0.001)
         assert agreement.same == agreement.total >= 3
-    assert_alike_everywhere(path, images)
+    assert_alike_everywhere(path, images, tied=name == "extremenet")  # which cuts what is above 1
 
 
 def test_inference_model_folds_every_normalisation(detector, images):
