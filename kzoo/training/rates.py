@@ -187,6 +187,26 @@ class AdamW(_Following, keras.optimizers.AdamW):
         step = ops.cast(self.iterations + 1, "float32")
         return self._correction(ops.maximum(step - since, 1.0)) / self._correction(step)
 
+    def update_step(self, gradient, variable, learning_rate):
+        if self.amsgrad or not _in_one_pass(gradient):
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        index, kind = self._get_variable_index(variable), variable.dtype
+        step = tf.cast(self.iterations + 1, kind)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.cast(self.beta_1, kind) ** step,
+            beta2_power=tf.cast(self.beta_2, kind) ** step,
+            lr=tf.cast(learning_rate, kind),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, kind),
+        )
+
     def _correction(self, steps):
         """The factor by which Adam corrects its rate after a number of updates (Kingma and Ba 2015, section 2)."""
         return ops.sqrt(1.0 - self.beta_2**steps) / (1.0 - self.beta_1**steps)
@@ -202,3 +222,30 @@ class SGD(_Following, keras.optimizers.SGD):
         since: numbers of updates, as `AdamW` has them; without effect, for momentum is not corrected.
         **options: further arguments of `keras.optimizers.SGD`, such as `momentum`.
     """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if not self.momentum or not _in_one_pass(gradient):
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=self.momentums[self._get_variable_index(variable)].value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
+
+
+def _in_one_pass(gradient) -> bool:
+    """Whether TensorFlow has an operation that reads and writes a weight and its averages once.
+
+    Keras's own update takes one pass through memory for each of its dozen operations. Rows of a table have no such
+    operation.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not isinstance(gradient, tf.IndexedSlices)

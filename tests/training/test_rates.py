@@ -38,6 +38,44 @@ def test_follows_its_schedule_to_the_last_bit(kind, name):
     assert stepped(optimizer, STEPS) == planned(schedule, range(1, STEPS + 1))
 
 
+@pytest.mark.parametrize(
+    ("own", "known", "options"),
+    [
+        (AdamW, keras.optimizers.AdamW, {"weight_decay": 0.01, "beta_1": 0.8, "epsilon": 1e-4}),
+        (AdamW, keras.optimizers.AdamW, {"amsgrad": True}),
+        (SGD, keras.optimizers.SGD, {"momentum": 0.9}),
+        (SGD, keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True, "gradient_accumulation_steps": 2}),
+        (SGD, keras.optimizers.SGD, {}),
+    ],
+)
+def test_moves_weights_as_keras_s_own(own, known, options):
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype("float32") for shape in ((3, 3, 4, 8), (8,))]
+    gradients = [[rng.normal(size=each.shape).astype("float32") for each in start] for _ in range(6)]
+    moved = []
+    for kind in (own, known):
+        optimizer, weights = kind(0.05, **options), [keras.Variable(each) for each in start]
+        for each in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(one) for one in each], weights)
+        moved.append([keras.ops.convert_to_numpy(weight) for weight in weights])
+    for mine, theirs, before in zip(*moved, start, strict=True):
+        # Six steps of up to 0.05; TensorFlow subtracts a float32's beta_2 from 1, which moves a step by 1e-5 of it.
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=5e-6)
+        assert abs(mine - before).max() > 0.05
+
+
+def test_rows_of_a_table_are_moved_as_keras_s_own():
+    import tensorflow as tf
+
+    rows = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([0, 4]), tf.constant([5, 3]))
+    for own, known in ((AdamW, keras.optimizers.AdamW), (SGD, keras.optimizers.SGD)):
+        weights = [keras.Variable(np.ones((5, 3), "float32")) for _ in range(2)]
+        for kind, weight in zip((own, known), weights, strict=True):
+            kind(0.05).apply([rows], [weight])
+        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, weights), rtol=1e-6)
+        assert float(weights[0][4, 0]) < 0.96
+
+
 def test_a_lower_rate_holds_at_once_and_scales_the_rest():
     schedule = make_schedule("cosine", 1e-2, STEPS, burn_in=8)
     optimizer = SGD(schedule, momentum=0.0)
