@@ -94,6 +94,13 @@ def test_a_killed_worker_comes_back_and_the_others_answer(places, running):
                 codes.append(0)  # it was on its way to the dead one
         assert time.monotonic() < end
     assert codes.count(0) <= 1 and 200 in codes and set(codes) <= {0, 200}
+    # While the other stands still, what is answered is answered by the new one.
+    os.kill(before[1], signal.SIGSTOP)
+    try:
+        with service.fresh() as client:
+            assert client.post(PATH, content=data, timeout=100).status_code == 200
+    finally:
+        os.kill(before[1], signal.SIGCONT)
     text = service.client.get("/metrics").text
     assert 'kzoo_requests_total{model="tiny"' in text
     service.stop()
