@@ -56,7 +56,7 @@ class Tracker:
             raise ImportError("tracking needs the extra: pip install 'kzoo[track]'") from error
         settings = {"frame_rate": max(rate, 1.0), "track_activation_threshold": threshold}
         if name == "bytetrack":
-            self._associated = trackers.ByteTrackTracker(**settings, high_conf_det_threshold=threshold)
+            self._associated = _byte_track(trackers)(**settings, high_conf_det_threshold=threshold)
         else:
             self._associated = trackers.SORTTracker(**settings, minimum_consecutive_frames=2)
         self.name, self.threshold = name, threshold
@@ -89,6 +89,19 @@ class Tracker:
                 if number >= 0:
                     ids[position] = self._numbers.setdefault(int(number), len(self._numbers) + 1)
         return replace(found, ids=ids)[(ids > 0) | (found.scores >= self.threshold)]
+
+
+def _byte_track(trackers) -> type:
+    """The package's ByteTrack, which does not copy what it hands back untracked: of many unsure boxes that took longer
+    than all else, and `Tracker` leaves them out."""
+
+    class ByteTrack(trackers.ByteTrackTracker):
+        def _similarity_step(self, detections, tracks):
+            matched, lost, left = super()._similarity_step(detections, tracks)
+            sure = detections.confidence >= self.high_conf_det_threshold
+            return matched, lost, {position for position in left if sure[position]}
+
+    return ByteTrack
 
 
 @checked(PREDICT)

@@ -17,14 +17,14 @@ STEPS = [("yolov3", 416, 2), ("retinanet", 512, 4), ("ssd300", 300, 4)]
 STEPS += [(name, 512, 4) for name in ("centernet-resnet18", "cornernet-squeeze", "fcos")]
 STEPS += [(name, 512, 1) for name in ("extremenet", "centernet-triplet")]  # a minute of a core an image
 STEPS += [(name, 416, 4) for name in ("yolov5n", "yolov7-tiny", "yolov8n", "yolox-tiny", "pp-yoloe-s")]
-OBJECTS, RUNS = 100, 4
+OBJECTS, RUNS, ENOUGH = 100, 4, 15.0  # seconds, after which there are no further runs
 
 
-def median_seconds(function, runs: int = RUNS) -> float:
+def median_seconds(function) -> float:
     """Processor time, on which other work on the machine tells less than on the clock."""
     function()
     seconds = []
-    for _ in range(runs):
+    while len(seconds) < RUNS and sum(seconds) < ENOUGH:
         start = time.process_time()
         function()
         seconds.append(time.process_time() - start)
@@ -63,7 +63,7 @@ def test_loss_cost(name, size, batch):
     truth = targets(batch, OBJECTS, size)
     outputs = {key: tf.convert_to_tensor(value) for key, value in model(images).items()}
     run = loss_and_gradient(model.head)
-    step = median_seconds(lambda: model.train_on_batch(images, truth), RUNS if batch > 1 else 1)
+    step = median_seconds(lambda: model.train_on_batch(images, truth))
     loss = median_seconds(lambda: run(outputs, truth))
     print(
         f"\n{name} at {size}, batch {batch}: step {step:.2f} s, assignment, loss and its gradient {loss:.4f} s: "

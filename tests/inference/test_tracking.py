@@ -33,6 +33,39 @@ def test_identities_are_kept_through_noise_and_what_is_missing(seed):
     assert figures.idf1 >= 0.95 and figures.switches <= 1, figures
 
 
+def test_many_unsure_boxes_change_nothing_beside_the_package_itself():
+    """What `trackers` itself gives of the same boxes, of which most are of low score and of no track."""
+    import supervision
+    import trackers
+
+    rng, tracker = np.random.default_rng(3), Tracker("bytetrack", 25, threshold=0.25)
+    theirs = trackers.ByteTrackTracker(
+        frame_rate=25, track_activation_threshold=0.25, high_conf_det_threshold=0.25
+    )
+    numbers, unsure = {}, 0
+    for boxes, ids in list(paths(60, (480, 640), 8))[10:]:
+        found, scores, labels = noisy(rng, boxes, ids, unsure=0.3)
+        corners = rng.uniform(0, 440, (40, 2))
+        found = np.concatenate([found, np.concatenate([corners, corners + 40], 1)])
+        scores = np.concatenate([scores, np.full(40, 0.11)])
+        ours = tracker.update(Detections(found, scores, [*labels, *[0] * 40]))
+        # As float32, which boxes of detections are.
+        given = supervision.Detections(xyxy=np.float64(np.float32(found)), confidence=np.float32(scores))
+        given.class_id = np.arange(len(found))
+        other = theirs.update(given)
+        tracked = {
+            tuple(np.float32(box)): number
+            for box, number in zip(other.xyxy, other.tracker_id, strict=True)
+            if number >= 0
+        }
+        followed = ours[ours.ids > 0]
+        unsure += (followed.scores < 0.25).sum()
+        assert len(followed) == len(tracked)
+        for box, number in zip(followed.boxes, followed.ids.tolist(), strict=True):
+            assert numbers.setdefault(number, tracked[tuple(box)]) == tracked[tuple(box)]
+    assert unsure > 20 and len(numbers) >= 5
+
+
 def test_sort_keeps_them_too_but_has_no_use_for_low_scores():
     sort, byte = followed("sort", 0), followed("bytetrack", 0)
     assert 0.88 <= sort.idf1 < byte.idf1 and sort.switches <= 1, sort
