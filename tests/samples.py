@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 import kzoo
+from kzoo.models.yolov5 import ANCHORS_P6
 from kzoo.registry import entry
 
 # Name -> one that at the tests' small depth is built of the same kinds of layers, or of more; the contract checks it.
@@ -99,6 +100,8 @@ _FEW_REGIONS = {"region_samples": 32, "rpn_samples": 64, "anchors_kept": (100, 6
 _FEW_QUERIES = {"queries": 8, "dropout": 0.0}
 _FEW_GIVEN = {"region_samples": 32, "proposals": (60, 40), "search_side": 4.0}
 _SMALL = {
+    # Of images of 1280 pixels: on small ones hardly an object has their shapes.
+    "kzoo.models.yolov7_large": {"anchors": [[width / 4, height / 4] for width, height in ANCHORS_P6]},
     "kzoo.models.anchor_detr": {**_FEW_QUERIES, "patterns": 2},
     "kzoo.models.smca_detr": _FEW_QUERIES,
     "kzoo.models.centernet_hourglass": {"orders": 3},
