@@ -2,7 +2,7 @@ r"""Drawn circles, rectangles and triangles with a small RT-DETR, from scratch: 
 
     python recipes/detect_rt_detr.py
     python recipes/detect_rt_detr.py --data ../shared/data/bccd --image-size 320 --epochs 50 --queries 60 \
-        --augment rt-detr
+        --denoising 50 --augment rt-detr
     python recipes/detect_rt_detr.py --model d-fine-n
 """
 
@@ -18,17 +18,17 @@ parser.add_argument(
     "--model", default="rt-detr-r18", help="one of the names `rt-detr...`, `d-fine...` or `dino...`"
 )
 parser.add_argument("--run", default="runs/detect/rt_detr", help="the folder of the run")
-parser.add_argument("--epochs", type=int, default=28)
-parser.add_argument("--batch-size", type=int, default=16)
+parser.add_argument("--epochs", type=int, default=25)
+parser.add_argument("--batch-size", type=int, default=8)
 parser.add_argument("--image-size", type=int, default=128, help="a multiple of 32")
 parser.add_argument("--width", type=float, default=0.25)
-parser.add_argument("--queries", type=int, default=50, help="more than an image has objects")
+parser.add_argument("--queries", type=int, default=30, help="more than an image has objects")
 parser.add_argument(
-    "--denoising", type=int, default=50, help="pairs of queries that are made of the truth in training"
+    "--denoising", type=int, default=20, help="pairs of queries that are made of the truth in training"
 )
-parser.add_argument("--augment", nargs="+", default=["light"], help="transforms, or a preset")
+parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms, or a preset")
 parser.add_argument("--learning-rate", type=float, default=1e-3)
-parser.add_argument("--burn-in", type=int, default=200, help="batches in which the rate rises")
+parser.add_argument("--burn-in", type=int, default=100, help="batches in which the rate rises")
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
