@@ -3,8 +3,8 @@ r"""Drawn circles, rectangles and triangles, or blood cells, with a small Center
     python recipes/detect_centernet.py
     python recipes/detect_centernet.py --data ../shared/data/bccd --image-size 320 --epochs 50 --batch-size 8 \
         --augment light
-    python recipes/detect_centernet.py --model cornernet-squeeze --depth 0.5 --orders 2 --stacks 1 --learning-rate 2e-3 \
-        --epochs 32
+    python recipes/detect_centernet.py --model cornernet-squeeze --depth 0.5 --orders 2 --stacks 1 \
+        --learning-rate 2e-3 --epochs 32
 """
 
 import argparse
