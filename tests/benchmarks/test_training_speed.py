@@ -1,6 +1,6 @@
 """What a training step takes beside plain torch's of the same network, in turns, each in a process with two threads.
 
-`pytest -m benchmark -s tests/benchmarks/test_training_speed.py -k "unet and tensorflow-float32"`
+`pytest -m benchmark -s tests/benchmarks/test_training_speed.py -k "yolov3 and tensorflow-float32"`
 
 A way is a backend of Keras and a policy, or torch's own compiler. On a machine with other work the processor's time
 tells more than the clock's, and with `KZOO_THREADS=1` it does not count threads that wait for each other.
