@@ -91,7 +91,7 @@ def patches_of(
     """The masks of what was found in a tile, where they lie in the photograph: (N,) of `Patch`; None without masks.
 
     Args:
-        rows: as for `in_photograph`, in the tile's pixels.
+        rows: what was found, as `in_photograph` takes it, in the tile's pixels.
         tile: height and width of the tile in pixels.
         corner: x and y of the tile in the photograph.
         size: height and width of the photograph, beyond which nothing is.
