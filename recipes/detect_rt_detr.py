@@ -26,7 +26,9 @@ parser.add_argument("--queries", type=int, default=30, help="more than an image 
 parser.add_argument(
     "--denoising", type=int, default=20, help="pairs of queries that are made of the truth in training"
 )
-parser.add_argument("--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms, or a preset")
+parser.add_argument(
+    "--augment", nargs="+", default=["flip", "flip_vertical", "rotate90"], help="transforms, or a preset"
+)
 parser.add_argument("--learning-rate", type=float, default=1e-3)
 parser.add_argument("--burn-in", type=int, default=100, help="batches in which the rate rises")
 parser.add_argument("--seed", type=int, default=0)
