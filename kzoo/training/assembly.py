@@ -145,6 +145,7 @@ def adopt_model(model: ZooModel, dataset, config: TrainConfig) -> ZooModel:
             f"devices={config.devices}: the model was built for {devices.replicas(model)}; leave it out, or build the "
             "model within the scope of a strategy of so many"
         )
+    devices.check_accumulation(config.accumulate, devices.replicas(model))
     if config.image_size is not None:
         model.image_size = tuple(config.image_size)
     return model

@@ -86,7 +86,7 @@ def _devices() -> list[str]:
     return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
-def strategy(batch_size: int | str, count: int | str = ALL):
+def strategy(batch_size: int | str, count: int | str = ALL, accumulate: int = 1):
     """A context to build and load a model in, so that devices share its batches; with one device it does nothing.
 
     Where the environment variable TF_CONFIG names several machines, those of all of them share the batches.
@@ -94,10 +94,11 @@ def strategy(batch_size: int | str, count: int | str = ALL):
     Args:
         batch_size: number of images in a batch, which the devices share, or "auto".
         count: number of this machine's devices, or "all".
+        accumulate: number of batches whose gradients make a step.
 
     Raises:
-        ValueError: there are not so many devices, they cannot share the batch evenly, or several machines would each
-            find another one.
+        ValueError: there are not so many devices, they cannot share the batch evenly, or cannot accumulate gradients, or
+            several machines would each find another batch.
     """
     if batch_size == AUTO and machines.several():
         raise ValueError(
@@ -111,6 +112,7 @@ def strategy(batch_size: int | str, count: int | str = ALL):
             f"batch_size={batch_size}: {number} devices share it; give a multiple of {number}, or fewer devices "
             "(--devices)"
         )
+    check_accumulation(accumulate, number)
     if across is not None:
         return across.scope()
     if number < 2:
@@ -121,6 +123,23 @@ def strategy(batch_size: int | str, count: int | str = ALL):
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(devices).scope()
+
+
+def check_accumulation(accumulate: int, number: int) -> None:
+    """Refuses what Keras cannot do on TensorFlow: to gather gradients of several batches on several devices.
+
+    Args:
+        accumulate: number of batches whose gradients make a step.
+        number: number of devices that share a batch.
+
+    Raises:
+        ValueError: it is asked for.
+    """
+    if accumulate > 1 and number > 1 and keras.backend.backend() == "tensorflow":
+        raise ValueError(
+            f"accumulate={accumulate}: on tensorflow gradients of {number} devices are not accumulated; leave it out, "
+            "and give a larger batch, or one device (--devices 1)"
+        )
 
 
 def replicas(model: keras.Model) -> int:

@@ -159,7 +159,7 @@ def resume(
             config = with_transforms(folder, config, augment)
         data = _dataset_again(data, sources["data"], "data", folder)
         val = _dataset_again(val, sources["val"], "val", folder)
-        with devices.strategy(config.batch_size, config.devices):
+        with devices.strategy(config.batch_size, config.devices, config.accumulate):
             model, _ = load_checkpoint(folder.last)
             model.checkpoint_gradients = config.checkpoint_gradients
             devices.synchronize(model)

@@ -46,7 +46,7 @@ class Origin:
 
     def strategy(self, config: TrainConfig):
         """The context to build the model in, so that all devices share its batches."""
-        return devices.strategy(config.batch_size, config.devices)
+        return devices.strategy(config.batch_size, config.devices, config.accumulate)
 
     def build(self, dataset, config: TrainConfig) -> ZooModel:
         """The model for the dataset's classes.

@@ -143,6 +143,14 @@ def test_more_devices_than_there_are_are_refused():
     assert devices.shared_devices("all") == devices.shared_devices(1)
 
 
+def test_gradients_of_several_devices_are_not_accumulated():
+    """Keras asks all devices for their gradients where TensorFlow lets none ask."""
+    with pytest.raises(ValueError, match=r"accumulate=2: .* 2 devices .*--devices 1"):
+        devices.check_accumulation(2, 2)
+    devices.check_accumulation(2, 1)
+    devices.check_accumulation(1, 2)
+
+
 @pytest.mark.parametrize("value", ["two", 0, 1.5])
 def test_other_words_are_no_devices(value):
     with pytest.raises(ValueError, match=r"devices=.*give a whole number of devices, 1 or more, or all"):
