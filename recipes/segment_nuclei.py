@@ -20,6 +20,10 @@ MODELS = {
     "unet": ("unet", {"width": 0.25, "batch_norm": True}),
     "unet-pretrained": (
         "unet",
+        {"backbone": "efficientnet-lite0", "backbone_weights": "imagenet", "batch_norm": True},
+    ),
+    "unet-pretrained-narrow": (
+        "unet",
         {
             "backbone": "efficientnet-lite0",
             "backbone_weights": "imagenet",

@@ -59,7 +59,7 @@ def _interpreter() -> tuple[type, str]:
 class OnnxFile(Exported):
     """An `.onnx` file, run by onnxruntime."""
 
-    format, side_by_side = "onnx", 2
+    format = "onnx"
 
     def __init__(self, path: Path, threads: int | None = None):
         try:
@@ -68,8 +68,6 @@ class OnnxFile(Exported):
             raise ImportError("running ONNX needs its runtime: pip install 'kzoo[onnx]'") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cores()
-        # Threads that wait for work would keep cores from whoever reads and decodes pictures meanwhile.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime))
         except Exception as error:  # its exceptions share no base but this one

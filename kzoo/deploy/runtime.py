@@ -30,14 +30,12 @@ class Exported:
         runtime: name and version of what runs it.
         format: what was written: one of `kzoo.options.exports.FORMATS`.
         is_folder: whether that is a folder, not a file.
-        side_by_side: number of calls that several threads had better make at a time, sharing the cores; others wait.
         name, task, names, image_size, batch_size, resize, multiple: the fields of the metadata with these names.
     """
 
     runtime = ""
     format = ""
     is_folder = False
-    side_by_side = 1
 
     def __init__(self, path: Path, metadata: Metadata):
         self.path = path

@@ -26,8 +26,7 @@ class Batcher:
     """A queue before a model, which takes from it as much as it can at once.
 
     While the model runs, requests gather; a model without work waits a little for a second request. Images of one
-    request stay together. What nobody waits for any longer is left out. Several batches run side by side where the
-    model gains by that; what waits is then dealt out to all that are free.
+    request stay together. What nobody waits for any longer is left out.
 
     Args:
         run: a function from images (B, H, W, 3) to results by name, each (B, ...), called in a thread of its own.
@@ -35,7 +34,6 @@ class Batcher:
         wait: milliseconds that an image waits for others, at most; 0 for none.
         queue: number of images that wait, at most.
         told: called with the number of images of each batch; nothing by default.
-        lanes: number of batches that run side by side, 1 by default.
 
     Example:
         >>> batcher = Batcher(runner.run, most=8, wait=5, queue=64)
@@ -49,15 +47,12 @@ class Batcher:
         wait: float,
         queue: int,
         told: Callable[[int], None] = lambda count: None,
-        lanes: int = 1,
     ):
         self._run, self._most, self._wait, self._queue = run, most, wait / 1000, queue
         self._told = told
         self._waiting: deque[_Waiting] = deque()
         self._came = asyncio.Event()
-        self._threads, self._free = ThreadPoolExecutor(lanes, "model"), lanes
-        self._ended = asyncio.Event()
-        self._running: set[asyncio.Task] = set()
+        self._thread = ThreadPoolExecutor(1, "model")
         self._task: asyncio.Task | None = None
         self._closing = False
 
@@ -90,34 +85,21 @@ class Batcher:
         self._came.set()
         if self._task is not None:
             await self._task
-        self._threads.shutdown(wait=False)
+        self._thread.shutdown(wait=False)
 
     async def _work(self) -> None:
-        """Runs batches, as many side by side as there are lanes."""
+        """Runs one batch after the other."""
         while True:
             await self._came.wait()
             if self._wait and self.length < self._most and not self._closing:
                 await self._wait_for_more()
-            while not self._free:
-                self._ended.clear()
-                await self._ended.wait()
-            batch = self._taken(min(self._most, -(-self.length // self._free)))
+            batch = self._taken()
             if batch:
-                self._free -= 1
-                task = asyncio.create_task(self._run_batch(batch))
-                self._running.add(task)
-                task.add_done_callback(self._done)
+                await self._run_batch(batch)
             elif self._closing:
-                await asyncio.gather(*self._running)
                 return
             if not self._waiting and not self._closing:
                 self._came.clear()
-
-    def _done(self, task: asyncio.Task) -> None:
-        """Frees the lane of a batch."""
-        self._running.discard(task)
-        self._free += 1
-        self._ended.set()
 
     async def _wait_for_more(self) -> None:
         """Waits until a batch is full, but no longer than is allowed."""
@@ -131,13 +113,13 @@ class Batcher:
                 self._came.set()
                 return
 
-    def _taken(self, most: int) -> list[_Waiting]:
-        """The requests of the next batch of `most` images, oldest first; one that is larger comes by itself."""
+    def _taken(self) -> list[_Waiting]:
+        """The requests of the next batch, oldest first; one that is larger than a batch comes by itself."""
         batch, count = [], 0
         while self._waiting:
             one = self._waiting[0]
             same = not batch or one.images.dtype == batch[0].images.dtype
-            if batch and (count + len(one.images) > most or not same):
+            if batch and (count + len(one.images) > self._most or not same):
                 break
             self._waiting.popleft()
             # Whoever gave up, by time or by hanging up, gets no place.
@@ -152,7 +134,7 @@ class Batcher:
         images = np.concatenate([one.images for one in batch])  # (B, H, W, 3)
         self._told(len(images))
         try:
-            results = await asyncio.get_running_loop().run_in_executor(self._threads, self._run, images)
+            results = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, images)
         except Exception as error:
             for one in batch:
                 if not one.results.done():

@@ -108,14 +108,7 @@ class Served:
     def __init__(self, name: str, version: int, model, settings: Settings, told: Callable[[int], None]):
         self.name, self.version = name, version
         self.runner = Runner(model, settings.batch_size)
-        self.batcher = Batcher(
-            self.runner.run,
-            settings.batch_size,
-            settings.wait,
-            settings.queue,
-            told,
-            getattr(model, "side_by_side", 1),
-        )
+        self.batcher = Batcher(self.runner.run, settings.batch_size, settings.wait, settings.queue, told)
 
 
 class Shelf:

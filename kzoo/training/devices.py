@@ -97,7 +97,7 @@ def strategy(batch_size: int | str, count: int | str = ALL, accumulate: int = 1)
         accumulate: number of batches whose gradients make a step.
 
     Raises:
-        ValueError: there are not so many devices, they cannot share the batch evenly, or cannot accumulate gradients, or
+        ValueError: there are not so many devices, they cannot share the batch evenly or accumulate gradients, or
             several machines would each find another batch.
     """
     if batch_size == AUTO and machines.several():

@@ -18,8 +18,8 @@ from kzoo.training.config import TrainConfig
 
 FAMILIES = (
     "retinanet", "ssd300", "yolov2", "yolov2-tiny", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny",
-    "yolov4-csp", "yolov5n", "yolov6n", "yolov7-tiny", "yolov8n", "yolo11n", "yolox-nano", "pp-yoloe-s",
-    "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
+    "yolov4-csp", "yolov5n", "yolov6n", "yolov7-tiny", "yolov7-w6", "yolov8n", "yolo11n", "yolox-nano",
+    "pp-yoloe-s", "unet", "fcn8", "fcn-resnet50", "dilated8", "deeplabv3",
     "deeplabv3plus", "faster-rcnn", "iou-net", "mask-rcnn", "centernet-resnet18", "fcos", "yolop",
     "detr-r50", "conditional-detr-r50", "dab-detr-r50", "dn-detr-r50", "anchor-detr-r50", "smca-detr-r50",
     "dab-deformable-detr-r50", "deformable-detr-r50", "dino-r50", "efficient-detr-r50", "rt-detr-r50m", "d-fine-l",

@@ -103,32 +103,6 @@ def test_a_close_finishes_what_waits():
     assert len(asyncio.run(run())) == 3
 
 
-class SideBySide(Fixed):
-    """Counts how many batches run at a time."""
-
-    def __init__(self):
-        super().__init__(seconds=0.05)
-        self.inside, self.most = 0, 0
-
-    def predict_on_batch(self, images):
-        self.inside += 1
-        self.most = max(self.most, self.inside)
-        try:
-            return super().predict_on_batch(images)
-        finally:
-            self.inside -= 1
-
-
-@pytest.mark.parametrize("lanes", [1, 2, 3])
-def test_batches_run_side_by_side_and_share_what_waits(lanes):
-    model = SideBySide()
-    results, batches = together(model, greys(*[1] * 10), lanes=lanes, wait=0)
-    assert model.most == lanes and sum(batches) == 10
-    assert sorted(batches)[-2:] == {1: [4, 4], 2: [4, 4], 3: [3, 4]}[lanes]
-    for grey, result in enumerate(results, 1):
-        np.testing.assert_allclose(result["scores"][0, 1], grey / 255, rtol=1e-6)
-
-
 def test_many_clients_at_once(client_of):
     model = Fixed(seconds=0.02)
     client = client_of({"things": model}, wait=20, batch_size=8)

@@ -66,10 +66,16 @@ def test_a_signal_amid_the_collection_of_garbage_is_not_lost(capsys):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_how_to_go_on_is_said_where_there_is_a_checkpoint(tmp_path, capsys, number):
     folder = RunFolder(tmp_path / "my run")
-    for has_checkpoint in (False, True):
-        if has_checkpoint:
-            folder.last.touch()
-        with pytest.raises((Stopped, KeyboardInterrupt)), _guarded(folder):
-            os.kill(os.getpid(), number)
-        said = capsys.readouterr().err
-        assert (f"stopped; go on with: kzoo train --resume '{folder.path}'\n" in said) == has_checkpoint
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which background jobs of a shell ignore
+    try:
+        for has_checkpoint in (False, True):
+            if has_checkpoint:
+                folder.last.touch()
+            with pytest.raises((Stopped, KeyboardInterrupt)), _guarded(folder):
+                os.kill(os.getpid(), number)
+            said = capsys.readouterr().err
+            assert (f"stopped; go on with: kzoo train --resume '{folder.path}'\n" in said) == has_checkpoint
+    finally:
+        signal.signal(signal.SIGINT, before)
