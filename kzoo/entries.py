@@ -377,7 +377,7 @@ ENTRIES = (
     Entry("yolov7", "kzoo.models.yolov7:yolov7", "detect", (640, 640), _YOLOV7, 37_669_853, 80, 104.51),
     Entry("yolov7-tiny", "kzoo.models.yolov7:yolov7_tiny", "detect", (640, 640), _YOLOV7, 6_241_885, 80, 13.7),
     Entry("yolov7x", "kzoo.models.yolov7:yolov7x", "detect", (640, 640), _YOLOV7, 71_409_685, 80, 189.67),
-    Entry("yolov7-w6", "kzoo.models.yolov7_large:yolov7_w6", "detect", (1280, 1280),
+    Entry("yolov7-w6", "kzoo.models.yolov7_large:yolov7_large", "detect", (1280, 1280),
           _YOLOV7, 82_379_128, 80, 420.11),
     Entry("yolov7-e6", "kzoo.models.yolov7_large:yolov7_e6", "detect", (1280, 1280),
           _YOLOV7, 111_987_896, 80, 588.09),

@@ -22,15 +22,6 @@ MODELS = {
         "unet",
         {"backbone": "efficientnet-lite0", "backbone_weights": "imagenet", "batch_norm": True},
     ),
-    "unet-pretrained-narrow": (
-        "unet",
-        {
-            "backbone": "efficientnet-lite0",
-            "backbone_weights": "imagenet",
-            "batch_norm": True,
-            "decoder_width": 0.25,
-        },
-    ),
     "unet-upsampling": ("unet", {"width": 0.25, "batch_norm": True, "up": "upsampling"}),
     "fcn8": ("fcn8", {"width": 0.25, "batch_norm": True}),
     "dilated8": ("dilated8", {"width": 0.125, "batch_norm": True}),

@@ -10,12 +10,14 @@ from kzoo.ops.assign import ALL_CELLS, sound_boxes
 from kzoo.options import checked
 from kzoo.options.building import AUXILIARY_YOLO
 
+AUXILIARY_WEIGHT = 0.25  # of the second head's terms
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class AuxiliaryYoloHead(YoloHead):
     """`kzoo.heads.yolo.YoloHead` and a second, auxiliary one on earlier maps, which is trained beside it.
 
-    Detections are those of the first head alone: exports hold nothing of the second. Which predictions are to find an
+    Detections are those of the first head alone, and no export computes the second. Which predictions are to find an
     object hangs on what the first head predicts, for both; for the second, which sees less, five cells in the place of
     three may take it, so that it learns to miss nothing.
 
@@ -41,7 +43,9 @@ class AuxiliaryYoloHead(YoloHead):
     most_predictions = 20
 
     @checked(AUXILIARY_YOLO)
-    def __init__(self, num_classes: int, anchors, strides, auxiliary_weight: float = 0.25, **kwargs):
+    def __init__(
+        self, num_classes: int, anchors, strides, auxiliary_weight: float = AUXILIARY_WEIGHT, **kwargs
+    ):
         super().__init__(num_classes, anchors, strides, **{"assigner": "ratio-ota", **kwargs})
         if not self.project:
             raise ValueError("project=False: a second head needs convolutions of its own; leave it out")

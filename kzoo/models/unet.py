@@ -55,8 +55,8 @@ def unet(
             one.
         depth: factor of the levels of the plain encoder, of which there are 5 at 1 (default), or of the blocks of
             another; above 0.
-        decoder_width: factor of the decoder's channels besides `width`, above 0 and up to 16, 1 by default. A quarter
-            goes well with pretrained encoders, which need their full width: the decoder is most of the arithmetic.
+        decoder_width: factor of the decoder's channels besides `width`, above 0 and up to 16, 1 by default. For
+            pretrained encoders, which need their full width: the decoder is most of the arithmetic.
         up: how the decoder doubles the resolution: "transposed" (default; a transposed 2x2 convolution) or
             "upsampling" (bilinear, then a 2x2 convolution).
         padding: "same" (default), or "valid" as in the paper: convolutions without padding, in an image that is

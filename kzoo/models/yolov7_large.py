@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from kzoo.backbones.elan import INNER_LARGE, LARGE, Large, elan_large
-from kzoo.heads.auxiliary_yolo import AuxiliaryYoloHead
+from kzoo.heads.auxiliary_yolo import AUXILIARY_WEIGHT, AuxiliaryYoloHead
 from kzoo.heads.base import check_choice
 from kzoo.heads.yolo import YoloHead
 from kzoo.layers.conv import repeats
@@ -55,7 +55,7 @@ def yolov7_large(
     width: float = 1.0,
     depth: float = 1.0,
     variant: str = "w6",
-    auxiliary: float = 0.25,
+    auxiliary: float = AUXILIARY_WEIGHT,
     backbone: str = "elan",
     anchors: Sequence | None = None,
     names: Sequence[str] | None = None,
@@ -74,7 +74,7 @@ def yolov7_large(
         depth: factor of the parts of a block, above 0 and up to 16, 1 by default.
         variant: the size, "w6" (default), "e6", "d6" or "e6e".
         auxiliary: weight of the second head's loss, 0 or more; True is 0.25 (default). 0 builds the network without a
-            second head, as files of the authors' deployed networks have it; exports leave it out in any case.
+            second head, as files of the authors' deployed networks have it.
         backbone: "elan" (default), the variant's own; or one of `kzoo.backbones.named.BACKBONES`.
         anchors: widths and heights in pixels, smallest first, three a level; where None those of the state dict that
             `weights` names, else COCO's.
@@ -94,7 +94,7 @@ def yolov7_large(
     """
     check_choice("variant", variant, tuple(VARIANTS))
     settings, size = VARIANTS[variant], LARGE[variant]
-    auxiliary = 0.25 if auxiliary is True else float(auxiliary)
+    auxiliary = AUXILIARY_WEIGHT if auxiliary is True else float(auxiliary)
     if backbone == "elan":
         inputs, x = images_input()
         features = elan_large(x, size, width, depth)
@@ -170,7 +170,6 @@ def _neck(net: Numbered, features: list, settings: Variant, size: Large, width: 
     return narrowed, outputs
 
 
-yolov7_w6 = functools.partial(yolov7_large, variant="w6", name="yolov7-w6")
 yolov7_e6 = functools.partial(yolov7_large, variant="e6", name="yolov7-e6")
 yolov7_d6 = functools.partial(yolov7_large, variant="d6", name="yolov7-d6")
 yolov7_e6e = functools.partial(yolov7_large, variant="e6e", name="yolov7-e6e")
