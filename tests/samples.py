@@ -1,7 +1,8 @@
 """Which registered names stand for the others in a test of models; `tests/README.md` has the plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import keras
 import pytest
 
 import kzoo
@@ -142,6 +143,14 @@ _SMALL = {
 def small(name: str) -> dict:
     """Further arguments of a registered model with which it is small enough for tests."""
     return _SMALL.get(entry(name).target.partition(":")[0], {})
+
+
+def convolutions_beyond_memory(model) -> Iterator[str]:
+    """Names of a model's layers whose gradients oneDNN computes wrongly: see `kzoo.layers.strided`."""
+    for layer in model._flatten_layers():
+        pointwise = type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1)
+        if pointwise and max(layer.strides) > 1 and layer.kernel.shape[2] < 16:
+            yield layer.name
 
 
 def families() -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from kzoo.layers.conv import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
 from kzoo.layers.darknet_maps import ChannelGroup, Reorg, Shortcut, UnitLength
 from kzoo.layers.darknet_windows import Convolution, LocallyConnected, Pool
 from kzoo.layers.normalization import FusedBatchNormalization
+from kzoo.layers.strided import seen_pixels
 
 
 @dataclass(frozen=True)
@@ -61,27 +62,30 @@ class Job:
 def _convolutional(job: Job):
     """A convolution, its normalisation and its activation; with `share_index` the weights of an earlier one."""
     share, index = job.setting("share"), job.layer.index
+    size, padding, dilation, strides = job.setting("size", "padding", "dilation", "strides")
+    x = job.x
+    if not padding:
+        x, strides = seen_pixels(x, size, strides, f"{job.name}_pick")
     if share is None:
         shared = any(layer.settings.get("share") == index for layer in job.plan.layers)
         norm = _normalization(job) if job.setting("normalize") else None
-        job.convolutions[index] = _convolution(job, shared), norm
+        job.convolutions[index] = _convolution(job, strides, shared), norm
     else:
         job.convolutions[index] = job.convolutions[share]
     conv, norm = job.convolutions[index]
-    padding, dilation, strides = job.setting("padding", "dilation", "strides")
     if isinstance(conv, Convolution):
-        x = conv(job.x, strides=strides, dilation=dilation, padding=padding)
+        x = conv(x, strides=strides, dilation=dilation, padding=padding)
     elif padding and conv.padding == "valid":
-        x = conv(layers.ZeroPadding2D(padding, name=f"{job.name}_pad")(job.x))
+        x = conv(layers.ZeroPadding2D(padding, name=f"{job.name}_pad")(x))
     else:
-        x = conv(job.x)
+        x = conv(x)
     return job.activated(x if norm is None else norm(x))
 
 
-def _convolution(job: Job, shared: bool) -> keras.layers.Layer:
+def _convolution(job: Job, strides: tuple[int, int], shared: bool) -> keras.layers.Layer:
     """Keras's own layer where it can do what is asked for: it is quicker, and exporters and quantisers know it."""
     filters, groups = job.layer.shape[2], job.setting("groups")
-    size, padding, dilation, strides = job.setting("size", "padding", "dilation", "strides")
+    size, padding, dilation = job.setting("size", "padding", "dilation")
     use_bias, name = not job.setting("normalize"), f"{job.name}_conv"
     if shared or (dilation > 1 and max(strides) > 1):
         return Convolution(filters, size, groups, use_bias, name=name)

@@ -46,16 +46,17 @@ class RepConv(layers.Layer):
         self.filters, self.stride, self.identity = filters, stride, identity
         self.epsilon, self.momentum = epsilon, momentum
         self.convs, self.norms = [], []
-        for size in (3, 1):
-            self.convs.append(self._conv(size))
+        # Of a 1x1 kernel's stride see `call`.
+        for size, steps in ((3, stride), (1, 1)):
+            self.convs.append(self._conv(size, steps))
             self.norms.append(self._norm(f"bn{size}"))
         self.identity_norm = self._norm("bn0") if identity else None
 
-    def _conv(self, size: int):
+    def _conv(self, size: int, stride: int):
         return layers.Conv2D(
             self.filters,
             size,
-            self.stride,
+            stride,
             padding="valid" if self.stride > 1 else "same",
             use_bias=False,
             kernel_initializer=keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform"),
@@ -88,8 +89,8 @@ class RepConv(layers.Layer):
 
     def call(self, x, training=None):
         three = self.norms[0](self.convs[0](x), training=training)  # (B, H / stride, W / stride, filters)
-        # Of a map with a margin a 1x1 kernel is laid on what is inside it.
-        inner = x[:, 1:-1, 1:-1] if self.stride > 1 else x
+        # Of a map with a margin a 1x1 kernel is laid on what is inside it, and has its stride here: see `seen_pixels`.
+        inner = x[:, 1 : -1 : self.stride, 1 : -1 : self.stride] if self.stride > 1 else x
         one = self.norms[1](self.convs[1](inner), training=training)
         total = three + one
         return total + self.identity_norm(x, training=training) if self.identity else total

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from kzoo.layers.normalization import FusedBatchNormalization
+from kzoo.layers.strided import seen_pixels
 
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
@@ -73,10 +74,11 @@ def conv_bn(
     padded = stride > 1 and size > 1
     if padded:
         x = layers.ZeroPadding2D(size // 2, name=name.format("pad"))(x)
+    x, strides = seen_pixels(x, size, (stride, stride), name.format("pick"))
     x = layers.Conv2D(
         filters,
         size,
-        stride,
+        strides,
         padding="valid" if padded else "same",
         dilation_rate=dilation,
         use_bias=False,

@@ -29,7 +29,8 @@ def inverted_backbone(layers: Mapping[str, keras.layers.Layer]) -> tuple[str | N
         The variant's name, or None of another backbone; and whether it is that variant as published, rather than one
         of other width or depth, for which any of its family is named.
     """
-    if "backbone_stem_act" not in layers:
+    # Others call their stem so, too, such as YOLOv6.
+    if not {"backbone_stem_act", "backbone_stage3_0_depthwise_conv"} <= layers.keys():
         return None, False
     activation = keras.activations.serialize(layers["backbone_stem_act"].activation)
     # MobileNetV2's kernels all have a side of 3.

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from samples import HEADS, TWINS, of_archetypes, small, smallest_of_each_family
+from samples import HEADS, TWINS, convolutions_beyond_memory, of_archetypes, small, smallest_of_each_family
 from shapes_only import shapes_only
 
 import kzoo
@@ -207,6 +207,7 @@ def check_result(model, result, height, width):
 @archetypes
 def test_loss_and_gradients_are_finite(name):
     model = untrained(name)
+    assert not list(convolutions_beyond_memory(model))
     for objects in (0, 3):
         check_gradients(model, objects)
 

@@ -38,7 +38,13 @@ YOLO = "[yolo]\nmask=0,1\nanchors=10,13,30,21,40,40\nclasses=3\nnum=3\nscale_x_y
 REGION = "[region]\nanchors=1.1,.7,.5,.9\nclasses=3\ncoords=4\nnum=2\nsoftmax=1\n"
 # 26 by 37 pixels in 7 by 10 cells; and one level above that of 13 by 19.
 ODD = net(26, 37) + strided(4) + strided(6)
-HEADS = {"yolo": ODD + linear(16) + YOLO, "region": ODD + linear(16) + REGION}
+# What skips pixels is a kernel of one, of few channels: see `kzoo.layers.strided`.
+POINTS = net(26, 37) + linear(4).replace("size=1", "size=1\nstride=2") + strided(6)
+HEADS = {
+    "yolo": ODD + linear(16) + YOLO,
+    "region": ODD + linear(16) + REGION,
+    "points": POINTS + linear(16) + YOLO,
+}
 
 
 def written(text, folder, name="small", seed=0):

@@ -10,6 +10,7 @@ from shapes_only import shapes_only
 
 import kzoo
 from kzoo.weights.assigning import named_layers
+from kzoo.weights.inverted import inverted_backbone
 from kzoo.weights.yolo import torch_modules
 
 SMALL = {"width": 0.25, "depth": 0.05, "image_size": (64, 64), "num_classes": 3}
@@ -142,3 +143,8 @@ def test_a_file_of_tensors_may_be_called_pt(small, tmp_path):
     model = kzoo.build("yolov5n", weights=path, **SMALL)
     for mine, theirs in zip(model.get_weights(), small.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-3)
+
+
+def test_a_stem_called_like_a_mobile_networks_is_not_taken_for_one():
+    model = kzoo.build("yolov6n", **SMALL)
+    assert inverted_backbone({layer.name: layer for layer in model.network.layers}) == (None, False)
