@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keras
+
 from kzoo.layers.folding import folded_network
 from kzoo.model import ZooModel
 from kzoo.policy import check_settings, dtype_policy
@@ -10,16 +12,23 @@ from kzoo.policy import check_settings, dtype_policy
 def inference_model(model: ZooModel, left_open: str = "") -> ZooModel:
     """A copy of the model for export: the same results from fewer operations, in float32 whatever its policy.
 
+    What serves training alone is not in it, such as an auxiliary classifier or the earlier stacks' branches.
+
     Args:
         model: the model to copy, which stays as it is.
         left_open: what a detector gives in the place of detections: see `kzoo.heads.detection.DetectionHead`.
     """
     check_settings()
     # Parts of parts, too, whatever policy is set now.
+    network = keras.Model(
+        model.network.input, model.head.needed(model.network.outputs), name=model.network.name
+    )
     with dtype_policy("float32"):
-        head = type(model.head).from_config({**model.head.get_config(), "dtype": "float32"})
-        copy = model.remade(folded_network(model.network, float32=True), head)
-    head.set_weights(model.head.get_weights())
+        head = model.head.deployed()
+        copy = model.remade(folded_network(network, float32=True), head)
+    values = {weight.path: weight for weight in model.head.weights}
+    for weight in head.weights:
+        weight.assign(values[weight.path])
     if left_open:
         head.left_open = left_open
     return copy

@@ -66,6 +66,16 @@ class AuxiliaryYoloHead(YoloHead):
             conv.bias_initializer = first.bias_initializer
             conv.build(shape)
 
+    def needed(self, features):
+        return features[: len(self.levels)]
+
+    def kernels(self, shapes):
+        return super().kernels(self.needed(shapes))  # those of the second head come last
+
+    def deployed(self):
+        config = {key: value for key, value in self.get_config().items() if key != "auxiliary_weight"}
+        return YoloHead.from_config({**config, "dtype": "float32"})
+
     def class_outputs(self):
         of_levels = super().class_outputs()
         second = [

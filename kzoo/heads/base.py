@@ -12,6 +12,7 @@ import keras
 from kzoo.options import Option, check_known
 from kzoo.policy import dtype_policy
 
+SURE = 20.0  # logit of a probability that rounds to 1
 # What every layer of Keras takes.
 _LAYER = ("name", "dtype", "trainable", "activity_regularizer", "autocast")
 
@@ -85,6 +86,13 @@ class Head(keras.layers.Layer):
     def needed(self, features: list) -> list:
         """Those of the network's feature maps that are looked at in inference, too: all."""
         return features
+
+    def deployed(self) -> Head:
+        """A head of float32, without weights, that gives the same results from `needed` feature maps.
+
+        Of layers that serve training alone it has none; the others are called as this one's.
+        """
+        return self.altered(dtype="float32")
 
     def kernels(self, shapes: list) -> list:
         """The layers whose kernels are laid on feature maps in inference, and the shapes (B, H, W, C) they are laid on.

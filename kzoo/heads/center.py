@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from kzoo.heads.heat_layers import SURE, HeatLayers
+from kzoo.heads.base import SURE
+from kzoo.heads.heat_layers import HeatLayers
 from kzoo.losses.peaks import peak_focal_loss
 from kzoo.ops.gather import take_rows
 from kzoo.ops.heatmaps import draw_peaks, find_peaks, gaussian_radius, in_cells
@@ -131,7 +132,7 @@ class CenterHead(HeatLayers):
         """Detections: `boxes` (B, K, 4) xyxy pixels, `scores` (B, K), `labels` (B, K), -1 where there is none."""
         height, width = ops.shape(outputs["heat"])[1:3]
         scores, labels, column, row = find_peaks(
-            ops.sigmoid(outputs["heat"]), self.max_detections
+            outputs["heat"], self.max_detections, logits=True
         )  # (B, K) each
         place = row * width + column
         size, offset = (

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 from keras import ops
 
+from kzoo.heads.base import SURE
 from kzoo.heads.yolo import YoloHead
 from kzoo.losses.named import PixelLoss
 from kzoo.options import checked
@@ -15,7 +16,6 @@ from kzoo.structures.roads import DRIVABLE, IGNORED, LANE
 
 # Both maps have two channels: what is not there, and what is.
 CHANNELS = 2
-SURE = 20.0  # logit of a probability that rounds to 1
 
 
 @keras.saving.register_keras_serializable("kzoo")

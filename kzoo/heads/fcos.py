@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kzoo.heads.anchor_layers import AnchorLayers
+from kzoo.heads.base import SURE
 from kzoo.heads.subnets import one_more
 from kzoo.losses.focal import sigmoid_cross_entropy, sigmoid_focal_loss
 from kzoo.losses.iou import BOX_LOSSES
@@ -21,7 +22,6 @@ from kzoo.ops.weighting import image_weighted, object_weighted
 from kzoo.options import checked
 from kzoo.options.building import FCOS
 
-SURE = 20.0  # logit of a probability that rounds to 1
 _LARGEST = 1e8  # square pixels, more than any object has
 
 

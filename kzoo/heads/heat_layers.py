@@ -16,7 +16,6 @@ from kzoo.ops.points import lay_points
 
 # A map of classes starts out with next to nothing anywhere: 0.1.
 PRIOR_LOGIT = math.log(0.1 / 0.9)
-SURE = 20.0  # logit of a probability that rounds to 1
 
 
 class HeatLayers(DetectionHead):
@@ -120,8 +119,15 @@ class HeatLayers(DetectionHead):
     def class_outputs(self):
         return [(branches[kind][1], 1, 0) for branches in self.branches for kind in self.heats]
 
+    def needed(self, features):
+        return features[-self.maps :]  # of the last stack
+
+    def deployed(self):
+        return self.altered(dtype="float32", stacks=1)
+
     def kernels(self, shapes):
-        return [(conv, shape) for branch, shape in self._laid(shapes) for conv in branch]
+        laid = [(conv, shape) for branch, shape in self._laid(shapes) for conv in branch]
+        return laid[-2 * len(self.kinds) :]  # of the last stack; two convolutions a branch
 
     def call(self, features, training=None):
         names = [self.output_name(kind, stack) for stack in range(self.stacks) for kind in self.kinds]

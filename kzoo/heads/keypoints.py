@@ -7,7 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from keras import ops
 
-from kzoo.heads.heat_layers import SURE, HeatLayers
+from kzoo.heads.base import SURE
+from kzoo.heads.heat_layers import HeatLayers
 from kzoo.losses.peaks import peak_focal_loss
 from kzoo.losses.smooth_l1 import smooth_l1
 from kzoo.ops.corners import Peaks
@@ -88,12 +89,6 @@ class KeypointHead(HeatLayers):
             **{f"{point}_tag": 1 for point in self.tagged},
             **{f"{point}_offset": 2 for point in self.placed},
         }
-
-    def needed(self, features):
-        return features[-self.maps :]  # of the last stack
-
-    def kernels(self, shapes):
-        return super().kernels(shapes)[-2 * len(self.kinds) :]  # two convolutions a branch
 
     def locate(self, targets, boxes) -> dict:
         """Where objects have their points, by kind: (B, M, 2) x and y in cells.
@@ -198,9 +193,11 @@ class KeypointHead(HeatLayers):
             heat: (B, h, w, C) scores in which they are looked for; those of the raw outputs where None.
         """
         if heat is None:
-            heat = ops.sigmoid(outputs[f"{point}_heat"])
-        scores, labels, columns, rows = find_peaks(heat, self.peaks)  # (B, K) each
-        place = rows * ops.shape(heat)[2] + columns
+            scores, *found = find_peaks(outputs[f"{point}_heat"], self.peaks, logits=True)
+        else:
+            scores, *found = find_peaks(heat, self.peaks)
+        labels, columns, rows = found  # (B, K) each, as the scores
+        place = rows * ops.shape(outputs[f"{point}_heat"])[2] + columns
         offset, tags = at(outputs[f"{point}_offset"], place), None  # (B, K, 2)
         if point in self.tagged:
             tags = at(outputs[f"{point}_tag"], place)[..., 0]

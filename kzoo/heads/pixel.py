@@ -103,6 +103,15 @@ class PixelHead(Head):
             self.auxiliary_classifier.build(input_shape[1])
         self.built = True
 
+    def needed(self, features):
+        return features[:1]
+
+    def kernels(self, shapes):
+        return [(self.classifier, shapes[0])] if self.project else []
+
+    def deployed(self):
+        return self.altered(dtype="float32", auxiliary=0.0)
+
     def class_outputs(self):
         layers = (self.classifier, self.auxiliary_classifier)
         return [(layer, 1, 0) for layer in layers if layer is not None and not self.binary]

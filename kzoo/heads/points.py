@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from kzoo.heads.base import check_choice
+from kzoo.heads.base import SURE, check_choice
 from kzoo.heads.point_boxes import BOX_CODES, decode_points, encode_points
 from kzoo.heads.point_layers import PointLayers
 from kzoo.losses.distribution import distribution_focal_loss
@@ -22,7 +22,6 @@ from kzoo.options import checked
 from kzoo.options.building import POINTS
 
 CLASS_LOSSES = ("cross_entropy", "varifocal")
-SURE = 20.0  # logit of a probability that rounds to 1
 
 
 @keras.saving.register_keras_serializable("kzoo")

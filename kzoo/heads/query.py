@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from kzoo.heads.base import SURE
 from kzoo.heads.query_layers import QueryLayers
 from kzoo.heads.query_loss import QueryLoss
 from kzoo.heads.query_parts import Match, Noised, Queries, Truth, truth_of
@@ -15,8 +16,6 @@ from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.nms.selection import multiclass_candidates, padded
 from kzoo.options import checked
 from kzoo.options.queries import QUERY
-
-SURE = 20.0  # logit of a probability that rounds to 1
 
 
 class QueryHead(QueryLayers):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from kzoo.heads.base import check_choice, leaves
+from kzoo.heads.base import SURE, check_choice, leaves
 from kzoo.heads.box_branch import BoxBranch
 from kzoo.heads.detection import DetectionHead
 from kzoo.heads.levels import level_names
@@ -20,7 +20,6 @@ from kzoo.ops.nms.selection import multiclass_candidates
 from kzoo.ops.roi import roi_align, roi_pool
 
 POOLS = ("align", "max")
-SURE = 20.0  # logit of a probability that rounds to 1
 
 
 class RegionLayers(DetectionHead):

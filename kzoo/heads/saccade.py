@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
+from kzoo.heads.base import SURE
 from kzoo.heads.corner import CornerHead
-from kzoo.heads.heat_layers import SURE
 from kzoo.heads.keypoints import Aim, heat_term
 from kzoo.ops.gather import stable_top_k, take_rows
 from kzoo.ops.heatmaps import draw_peaks, find_peaks, in_cells
@@ -126,8 +126,9 @@ class SaccadeHead(CornerHead):
         found = []
         for size, zoom in ZOOMS.items():
             cell = self.stride * STEPS[size]  # pixels
-            heat = ops.sigmoid(outputs[f"attention_{size}"])
-            scores, _, columns, rows = find_peaks(heat, self.looks)  # (B, L) each
+            scores, _, columns, rows = find_peaks(
+                outputs[f"attention_{size}"], self.looks, logits=True
+            )  # (B, L) each
             x, y = ((ops.cast(place, "float32") + 0.5) * cell for place in (columns, rows))
             found.append(ops.stack([x, y, zoom * ops.ones_like(x), scores], axis=-1))
         found = ops.concatenate(found, axis=1)  # (B, 3 * L, 4)

@@ -20,6 +20,8 @@ from kzoo.structures import Detections
 
 # A track begins at this score; ByteTrack goes on with it through detections that score less.
 LEAST_SCORE = 0.1
+# Boxes that overlap as much are of one object, whatever their classes: two classes in one place would be two tracks.
+SAME_OBJECT = 0.6
 
 
 class Tracker:
@@ -72,23 +74,27 @@ class Tracker:
             detections: what was found in the frame, in order of the scores; what scores less than 0.1 is left out.
 
         Returns:
-            Those that belong to a track or score as much as the threshold, in the same order.
+            Those that belong to a track or score as much as the threshold, in the same order; of boxes that overlap by
+            more than .6, whatever their classes, the one with the best score.
         """
-        import supervision
-
         found = detections[detections.scores >= (LEAST_SCORE if self.name == "bytetrack" else self.threshold)]
-        positions = np.arange(len(found))
-        given = supervision.Detections(
-            xyxy=found.boxes.astype(np.float64), confidence=found.scores, class_id=positions
-        )
-        tracked = self._associated.update(given)
+        found = found[np.sort(_given(found).with_nms(SAME_OBJECT, class_agnostic=True).class_id)]
+        tracked = self._associated.update(_given(found))
         ids = np.full(len(found), -1, np.int64)
         if len(tracked):
-            # The class is where each stood: the order changes on the way.
             for position, number in zip(tracked.class_id, tracked.tracker_id, strict=True):
                 if number >= 0:
                     ids[position] = self._numbers.setdefault(int(number), len(self._numbers) + 1)
         return replace(found, ids=ids)[(ids > 0) | (found.scores >= self.threshold)]
+
+
+def _given(found: Detections):
+    """Detections as `trackers` takes them; the class is where each stands, as their order changes on the way."""
+    import supervision
+
+    return supervision.Detections(
+        xyxy=found.boxes.astype(np.float64), confidence=found.scores, class_id=np.arange(len(found))
+    )
 
 
 def _byte_track(trackers) -> type:

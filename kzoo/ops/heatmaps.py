@@ -7,6 +7,7 @@ from keras import ops
 from kzoo.ops.gather import stable_top_k
 
 EPSILON = 1.1920929e-07  # of float32: what is less than so much of a peak is none of it
+NO_PEAK = -1e9  # a logit whose probability is 0
 
 
 def gaussian_radius(height, width, overlap: float, corrected: bool = True):
@@ -81,12 +82,14 @@ def draw_peaks(cells, radius, labels, shape, num_classes: int, sixth: float = 6.
     return ops.transpose(ops.reshape(heat, (batch, num_classes, height, width)), (0, 2, 3, 1))
 
 
-def find_peaks(heat, count: int):
+def find_peaks(heat, count: int, logits: bool = False):
     """The highest places of heat maps that none of their eight neighbours exceeds.
 
     Args:
-        heat: (B, H, W, C) scores, 0 to 1.
+        heat: (B, H, W, C) scores, 0 to 1; or their logits, which tell neighbours apart that a sigmoid rounds to the
+            same score, in one runtime and not in another.
         count: number of peaks, K, of all classes together.
+        logits: whether `heat` has logits; False by default.
 
     Returns:
         scores (B, K), best first, 0 where there are fewer; labels (B, K) int32; columns and rows (B, K) int32.
@@ -95,12 +98,15 @@ def find_peaks(heat, count: int):
     """
     batch, height, width, classes = ops.shape(heat)
     highest = ops.max_pool(heat, 3, 1, padding="same")
-    peaks = ops.where(ops.equal(heat, highest), heat, 0.0)
+    lowest = NO_PEAK if logits else 0.0
+    peaks = ops.where(ops.equal(heat, highest), heat, lowest)
     # Class by class, as the authors have them, so that of equal scores the same come first.
     flat = ops.reshape(ops.transpose(peaks, (0, 3, 1, 2)), (batch, classes * height * width))
     if flat.shape[1] is None or flat.shape[1] < count:
-        flat = ops.pad(flat, [[0, 0], [0, count]])  # of a small map there are fewer
+        flat = ops.pad(flat, [[0, 0], [0, count]], constant_values=lowest)  # of a small map there are fewer
     scores, place = stable_top_k(flat, count)
+    if logits:
+        scores = ops.sigmoid(scores)
     cell = place % (height * width)
     labels = ops.minimum(place // (height * width), classes - 1)
     return scores, labels, cell % width, cell // width

@@ -85,6 +85,19 @@ def test_each_video_counts_from_one_and_two_do_not_disturb_each_other():
     assert found[0].labels.tolist() == [0, 1] and found[0].boxes.tolist() == still(2).boxes.tolist()
 
 
+@pytest.mark.parametrize("name", ["bytetrack", "sort"])
+def test_two_classes_in_one_place_are_one_object(name):
+    tracker = Tracker(name)
+    one, beside = [10.0, 10, 50, 50], [100.0, 10, 140, 50]
+    for frame in range(5):
+        # The better class is another one every other frame.
+        scores = [0.9, 0.8, 0.7] if frame % 2 else [0.9, 0.85, 0.7]
+        labels = [1, 0, 1] if frame % 2 else [0, 1, 1]
+        found = tracker.update(Detections(np.array([one, np.add(one, 1), beside]), scores, labels))
+        assert found.labels.tolist() == [labels[0], 1]
+    assert found.ids.tolist() == [1, 2]
+
+
 def test_low_scores_continue_a_track_and_begin_none():
     tracker = Tracker(threshold=0.5)
     for _ in range(3):

@@ -108,6 +108,15 @@ def test_of_equal_neighbours_each_is_a_peak():
     assert list(zip(labels, columns, rows, strict=True))[:3] == [(0, 1, 1), (0, 2, 1), (1, 3, 3)]
 
 
+def test_logits_tell_neighbours_apart_that_round_to_one_score():
+    heat = np.full((1, 4, 4, 1), -3, np.float32)
+    heat[0, 1, 1], heat[0, 1, 2] = 0.16772836, 0.16772857
+    scores, _, columns, rows = (ops.convert_to_numpy(one)[0] for one in find_peaks(heat, 4, logits=True))
+    assert (columns[0], rows[0]) == (2, 1) and np.isclose(scores[0], 0.541834)
+    # Of the floor around, cells beside none but equal ones are peaks, too; the neighbour is none.
+    assert (scores[1:] < 0.05).all()
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [
