@@ -26,9 +26,12 @@ def inference_model(model: ZooModel, left_open: str = "") -> ZooModel:
     with dtype_policy("float32"):
         head = model.head.deployed()
         copy = model.remade(folded_network(network, float32=True), head)
-    values = {weight.path: weight for weight in model.head.weights}
-    for weight in head.weights:
-        weight.assign(values[weight.path])
+    trained = model.head.weights
+    if len(head.weights) < len(trained):
+        values = {weight.path: weight for weight in trained}
+        trained = [values[weight.path] for weight in head.weights]
+    for weight, value in zip(head.weights, trained, strict=True):
+        weight.assign(value)
     if left_open:
         head.left_open = left_open
     return copy
