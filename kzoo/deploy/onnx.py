@@ -75,7 +75,7 @@ def convert(graph: Graph, opset: int | None = None):
     # as inputs and are put in at the end: a seventh of the time.
     signature = [*graph.signature]
     signature += [tf.TensorSpec(v.shape, tf.float32, name=name) for name, v in weights.items()]
-    with native_output_hidden(), _functions_inlined(), _without_copies():
+    with native_output_hidden(), _functions_inlined(), _without_copies(), _scalars_no_biases():
         traced = tf.function(with_weights, input_signature=signature, autograph=False)
         proto, _ = tf2onnx.convert.from_function(
             traced, signature, opset=opset or OPSET, custom_op_handlers={"Erfc": (_complementary_error, [])}
@@ -119,6 +119,30 @@ def _without_copies():
         del os.environ[name]
         if before is not None:
             os.environ[name] = before
+
+
+@contextlib.contextmanager
+def _scalars_no_biases():
+    """While a graph is converted: a number that is added to a convolution's maps is not taken for its bias.
+
+    The converter asks for the longest axis of what it takes for one, and a number has none. So ended hard sigmoids
+    behind convolutions whose bias is 0, as untrained ones' is.
+    """
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+    merge_bias = TransposeOptimizer._add_handler
+
+    def handler(self, transpose, node):
+        added = node.inputs[1]
+        if added.is_const() and not added.get_tensor_value(as_list=False).shape:
+            return self._handle_node_having_branches(transpose, node)
+        return merge_bias(self, transpose, node)
+
+    TransposeOptimizer._add_handler = handler
+    try:
+        yield
+    finally:
+        TransposeOptimizer._add_handler = merge_bias
 
 
 def _complementary_error(context, node, name, arguments) -> None:

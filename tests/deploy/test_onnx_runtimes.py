@@ -1,11 +1,17 @@
 """ONNX files open, and find the same, in onnxruntime and in OpenVINO."""
 
+import keras
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import tensorflow as tf
 from random_models import randomised
 from runtimes import assert_alike_everywhere
 
 import kzoo
+from kzoo.deploy.graph import Graph
+from kzoo.deploy.onnx import convert
 from kzoo.ops.nms import KINDS
 
 
@@ -53,3 +59,17 @@ def test_a_free_batch_has_one_name(exported):
     graph = onnx.load(exported("onnx")).graph
     firsts = {value.type.tensor_type.shape.dim[0].dim_param for value in (*graph.input, *graph.output)}
     assert firsts == {"batch"}
+
+
+@pytest.mark.parametrize("bias", ["zeros", "ones"])
+def test_a_number_added_behind_a_convolution_is_no_bias(bias):
+    """As in hard sigmoids; a bias of zeros, such as untrained ones, is left out on the way."""
+    inputs = keras.Input((6, 6, 3))
+    x = keras.layers.Conv2D(4, 3, bias_initializer=bias)(inputs)
+    network = keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Activation("hard_sigmoid")(x)))
+    signature = [tf.TensorSpec((None, 6, 6, 3), tf.float32, name="maps")]
+    proto = convert(Graph(network, lambda maps: {"found": network(maps)}, signature))
+    maps = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
+    (found,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(["found"], {"maps": maps})
+    np.testing.assert_allclose(found, network(maps), atol=1e-5)
+    assert sum(node.op_type == "Transpose" for node in proto.graph.node) <= 2
