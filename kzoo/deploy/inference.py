@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import keras
-
 from kzoo.layers.folding import folded_network
 from kzoo.model import ZooModel
+from kzoo.model.networks import needed_network
 from kzoo.policy import check_settings, dtype_policy
 
 
@@ -20,14 +19,11 @@ def inference_model(model: ZooModel, left_open: str = "") -> ZooModel:
     """
     check_settings()
     # Parts of parts, too, whatever policy is set now.
-    network = keras.Model(
-        model.network.input, model.head.needed(model.network.outputs), name=model.network.name
-    )
     with dtype_policy("float32"):
         head = model.head.deployed()
-        copy = model.remade(folded_network(network, float32=True), head)
+        copy = model.remade(folded_network(needed_network(model), float32=True), head)
     trained = model.head.weights
-    if len(head.weights) < len(trained):
+    if len(head.weights) < len(trained):  # of those that are left their paths tell which they are
         values = {weight.path: weight for weight in trained}
         trained = [values[weight.path] for weight in head.weights]
     for weight, value in zip(head.weights, trained, strict=True):

@@ -17,9 +17,9 @@ AUXILIARY_WEIGHT = 0.25  # of the second head's terms
 class AuxiliaryYoloHead(YoloHead):
     """`kzoo.heads.yolo.YoloHead` and a second, auxiliary one on earlier maps, which is trained beside it.
 
-    Detections are those of the first head alone, and no export computes the second. Which predictions are to find an
-    object hangs on what the first head predicts, for both; for the second, which sees less, five cells in the place of
-    three may take it, so that it learns to miss nothing.
+    Detections are those of the first head alone, and exports hold nothing of the second. Which predictions are to find
+    an object hangs on what the first head predicts, for both; for the second, which sees less, five cells in the place
+    of three may take it, so that it learns to miss nothing.
 
     Shapes, where A anchors stand in a cell:
         inputs: two feature maps a level: first those of the head itself, then, finest first again, those of the second.

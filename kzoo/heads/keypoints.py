@@ -192,12 +192,10 @@ class KeypointHead(HeatLayers):
             point: one of `points`.
             heat: (B, h, w, C) scores in which they are looked for; those of the raw outputs where None.
         """
-        if heat is None:
-            scores, *found = find_peaks(outputs[f"{point}_heat"], self.peaks, logits=True)
-        else:
-            scores, *found = find_peaks(heat, self.peaks)
-        labels, columns, rows = found  # (B, K) each, as the scores
-        place = rows * ops.shape(outputs[f"{point}_heat"])[2] + columns
+        raw = heat is None
+        maps = outputs[f"{point}_heat"] if raw else heat
+        scores, labels, columns, rows = find_peaks(maps, self.peaks, logits=raw)  # (B, K) each
+        place = rows * ops.shape(maps)[2] + columns
         offset, tags = at(outputs[f"{point}_offset"], place), None  # (B, K, 2)
         if point in self.tagged:
             tags = at(outputs[f"{point}_tag"], place)[..., 0]

@@ -69,6 +69,16 @@ def backbone_layers(model) -> list:
     return [layer for layer in model.network.layers if layer.name.startswith(BACKBONE)]
 
 
+def needed_network(model) -> keras.Model:
+    """A model's network without what serves training alone.
+
+    Args:
+        model: a `ZooModel`.
+    """
+    network = model.network
+    return keras.Model(network.input, model.head.needed(network.outputs), name=network.name)
+
+
 def flops(model, image_size: Sequence[int] | None = None) -> int:
     """Floating-point operations of one image: two for each multiply-add of the layers' kernels, as Darknet counts.
 
@@ -79,7 +89,7 @@ def flops(model, image_size: Sequence[int] | None = None) -> int:
         image_size: height and width in pixels; the model's own where None.
     """
     height, width = image_size or model.image_size
-    needed = keras.Model(model.network.inputs, model.head.needed(model.network.outputs))
+    needed = needed_network(model)
     kernels = [layer for layer in needed.layers if hasattr(layer, "kernel")]
     others = [layer for layer in needed.layers if hasattr(layer, "map_operations")]
     # A transposed convolution lays its kernel on every place of what goes in.

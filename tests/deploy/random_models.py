@@ -26,7 +26,7 @@ def spread_out(model, images):
         images: (B, H, W, 3) uint8, noise, of which no two places are the same.
     """
     scales = [layer.gamma for layer in leaves(model.network) if isinstance(layer, BatchNormalization)]
-    while isinstance(model.head, YoloHead) and _least_spread(model, images) < 0.01:
+    while scales and isinstance(model.head, YoloHead) and _least_spread(model, images) < 0.01:
         for scale in scales:
             scale.assign(1.2 * scale)
     return model
